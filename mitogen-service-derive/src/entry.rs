@@ -1,0 +1,79 @@
+//! The macros as functions of tokens, which tests can call.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{ImplItemFn, Item, ItemFn, ItemImpl};
+
+use crate::errors::{Errors, text};
+use crate::{expand, parse};
+
+/// `#[service]`
+pub(crate) fn service(options: TokenStream, item: TokenStream) -> TokenStream {
+    match syn::parse2(item.clone()) {
+        Ok(Item::Impl(block)) => service_block(options, block),
+        Ok(Item::Struct(it)) => {
+            let errors = Errors::default();
+            let read = parse::service_type::read(options, &it.attrs, &it.ident, &it.generics, &errors);
+            service_type(item, &read, errors)
+        }
+        Ok(Item::Enum(it)) => {
+            let errors = Errors::default();
+            let read = parse::service_type::read(options, &it.attrs, &it.ident, &it.generics, &errors);
+            service_type(item, &read, errors)
+        }
+        Ok(_) => with_error(item, syn::Error::new(Span::call_site(), text::WRONG_ITEM)),
+        Err(error) => with_error(item, error),
+    }
+}
+
+fn service_block(options: TokenStream, block: ItemImpl) -> TokenStream {
+    let errors = Errors::default();
+    let block = parse::block::read(options, block, &errors);
+    let made = match &block.service {
+        Ok(service) => expand::service(service),
+        Err(Some(sketch)) => expand::fallback::of_sketch(sketch),
+        Err(None) => TokenStream::new(),
+    };
+    let (item, errors) = (&block.item, errors.into_tokens());
+    quote!(#item #made #errors)
+}
+
+fn service_type(item: TokenStream, service: &crate::model::ServiceType, errors: Errors) -> TokenStream {
+    let constants = expand::service_type::constants(service);
+    let errors = errors.into_tokens();
+    quote!(#item #constants #errors)
+}
+
+/// `#[main]`
+pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
+    let function: ItemFn = match syn::parse2(item.clone()) {
+        Ok(function) => function,
+        Err(_) => {
+            return with_error(item, syn::Error::new(Span::call_site(), text::MAIN_ON_A_FUNCTION));
+        }
+    };
+    let errors = Errors::default();
+    let read = parse::main_function::read(options, function.clone(), &errors);
+    if errors.is_empty() {
+        return expand::main_function::wrapped(read);
+    }
+    let put_aside = expand::main_function::put_aside(function);
+    let errors = errors.into_tokens();
+    quote!(#put_aside #errors)
+}
+
+/// `#[expose]` and the like, where no `#[service]` took them away.
+pub(crate) fn outside_service(attribute: &str, item: TokenStream) -> TokenStream {
+    let error = syn::Error::new(Span::call_site(), text::outside_service(attribute));
+    // The others of our attributes on the method would only say the same again.
+    let item = match syn::parse2::<ImplItemFn>(item.clone()) {
+        Ok(method) => parse::without_our_attributes(method).into_token_stream(),
+        Err(_) => item,
+    };
+    with_error(item, error)
+}
+
+fn with_error(item: TokenStream, error: syn::Error) -> TokenStream {
+    let error = error.to_compile_error();
+    quote!(#item #error)
+}

@@ -1,0 +1,253 @@
+//! Every sentence the macros can answer with.
+//!
+//! They stand together so that they speak with one voice: lower case, no full stop, first what is
+//! wrong and then what to write instead, with the user's own names in backticks.
+
+use crate::suggest::nearest;
+
+/// Words in backticks, separated by commas.
+fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
+}
+
+/// The end of a sentence about a word nobody knows.
+fn known_instead(typed: &str, kind: &str, known: &[&str]) -> String {
+    let list = match known {
+        [] => format!("there are no {kind}s"),
+        [one] => format!("the only {kind} is `{one}`"),
+        _ => format!("the {kind}s are {}", listed(known)),
+    };
+    match nearest(typed, known) {
+        Some(meant) => format!("did you mean `{meant}`? {list}"),
+        None => list,
+    }
+}
+
+// Options.
+
+pub(crate) fn unknown_option(typed: &str, attribute: &str, known: &[&str]) -> String {
+    let rest = known_instead(typed, "known option", known);
+    format!("unknown option `{typed}` of `#[{attribute}]`; {rest}")
+}
+
+pub(crate) fn option_without_value(option: &str, example: &str) -> String {
+    format!("`{option}` needs a value: write `{option} = {example}`")
+}
+
+pub(crate) fn option_twice(option: &str) -> String {
+    format!("`{option}` is given twice; write it once")
+}
+
+pub(crate) fn option_on_both(option: &str) -> String {
+    format!("`{option}` is given on the type as well as on the impl block; write it once")
+}
+
+pub(crate) fn option_of_impl(option: &str) -> String {
+    format!("`{option}` stands on the impl block: move it to the `#[service(..)]` there")
+}
+
+pub(crate) const PATH_IN_QUOTES: &str = "`crate` takes a path without quotes: write `crate = some::path`";
+pub(crate) const NAME_IS_TEXT: &str = "`name` takes a string literal: write `name = \"some.name\"`";
+pub(crate) const NAME_IS_EMPTY: &str =
+    "a service needs a name that is not empty: write one, or leave `name` out to use its path";
+pub(crate) const NO_COMMA: &str = "options are separated by commas: write `,` here";
+pub(crate) const OPTION_EXPECTED: &str = "an option is expected here: write `option = value`";
+
+// Where an attribute stands.
+
+pub(crate) const WRONG_ITEM: &str = "`#[service]` stands on an inherent impl block, \
+     or, to carry options, on a struct or enum: write it above `impl YourService { .. }`";
+
+pub(crate) const TRAIT_IMPL: &str = "`#[service]` does not work on the impl of a trait: \
+     expose methods of an inherent block, `impl YourService { .. }`, and call the trait from there";
+
+pub(crate) const GENERIC_SERVICE: &str =
+    "a service cannot be generic: write an impl block for one type without parameters";
+
+pub(crate) const UNNAMED_SERVICE: &str =
+    "a service needs a type with a name: write `impl YourService { .. }` for a struct or enum";
+
+pub(crate) fn outside_service(attribute: &str) -> String {
+    format!(
+        "`#[{attribute}]` only has a meaning inside an impl block marked `#[service]`: \
+         write `#[mitogen_service::service]` above the `impl` this method belongs to"
+    )
+}
+
+pub(crate) fn not_on_a_method(attribute: &str) -> String {
+    format!("`#[{attribute}]` stands on a method: move it to an `fn` of this block, or remove it")
+}
+
+pub(crate) fn not_exposed(attribute: &str) -> String {
+    format!(
+        "`#[{attribute}]` does nothing on a method that is not exposed: \
+         add `#[expose(policy = ..)]`, or remove it"
+    )
+}
+
+pub(crate) fn takes_no_options(attribute: &str) -> String {
+    format!("`#[{attribute}]` takes no options: write `#[{attribute}]`")
+}
+
+pub(crate) fn attribute_twice(attribute: &str) -> String {
+    format!("`#[{attribute}]` is given twice; write it once")
+}
+
+// Methods.
+
+pub(crate) fn no_policy(method: &str) -> String {
+    format!(
+        "nothing says who may call `{method}`: \
+         write `#[expose(policy = AllowParents)]`, or another policy"
+    )
+}
+
+pub(crate) fn bare_policy(typed: &str) -> String {
+    format!("a policy needs its keyword: write `policy = {typed}`")
+}
+
+pub(crate) fn receiver(method: &str, what: &str) -> String {
+    format!("`{method}` {what}; write `fn {method}(&self, ..)`")
+}
+
+pub(crate) const BY_VALUE: &str = "takes the service away, which calls still need";
+pub(crate) const EXCLUSIVE: &str =
+    "wants the service for itself, but calls share it (state that changes goes into a `Mutex`)";
+pub(crate) const TYPED_RECEIVER: &str = "is exposed and so takes the service as plain `&self`";
+pub(crate) const NO_RECEIVER: &str = "is exposed, but takes no service to be called on";
+
+pub(crate) fn generic_method(method: &str) -> String {
+    format!(
+        "`{method}` is generic, but a caller in another process cannot choose its types: \
+         write concrete types"
+    )
+}
+
+pub(crate) fn lifetime_method(method: &str) -> String {
+    format!(
+        "`{method}` names lifetimes, but arguments only live as long as the call: \
+         leave the lifetimes out"
+    )
+}
+
+pub(crate) fn async_method(method: &str) -> String {
+    format!(
+        "`{method}` is async, but methods run on the threads of a pool: \
+         write a plain `fn`, or take a `Reply<T>` to answer later"
+    )
+}
+
+pub(crate) fn unsafe_method(method: &str) -> String {
+    format!(
+        "`{method}` is unsafe, but a caller in another process can promise nothing: \
+         write a safe `fn` that checks what must hold"
+    )
+}
+
+pub(crate) fn stub_is_taken() -> String {
+    "`stub` is the function that `#[service]` adds to the type: give this one another name".to_owned()
+}
+
+pub(crate) fn reserved_method(method: &str) -> String {
+    format!("`{method}` is a method that every stub has: give this one another name")
+}
+
+pub(crate) fn same_wire_name(method: &str) -> String {
+    format!("the service already exposes a method called `{method}`: give one another name")
+}
+
+// Parameters.
+
+pub(crate) const PATTERN: &str = "an argument travels by its name: write `name: Type` and take it apart in the body";
+
+pub(crate) const CFG_ON_PARAMETER: &str = "a parameter of an exposed method cannot depend on \
+     `cfg`, since both ends of a call must agree: write the `cfg` on the whole method";
+
+pub(crate) const IMPL_ARGUMENT: &str = "an argument needs a concrete type, because the callee \
+     must know what to decode: write the type instead of `impl Trait`";
+
+pub(crate) fn borrow(instead: &str) -> String {
+    format!("only `&str`, `&[u8]` and `&Path` can be borrowed from a message: write `{instead}` here")
+}
+
+pub(crate) const MUTABLE_BORROW: &str = "an argument is a copy that the caller never sees again: \
+     take the value itself and return what changed";
+
+pub(crate) const INNER_BORROW: &str = "a borrow inside another type cannot be decoded: \
+     write the owned type, such as `String` for `&str` (`Option<&str>` may stay)";
+
+pub(crate) const NAMED_LIFETIME: &str = "an argument only lives as long as the call: leave the lifetime out";
+
+pub(crate) fn handed_by_reference(name: &str) -> String {
+    format!("`{name}` is handed to a method by reference: write `&{name}`")
+}
+
+pub(crate) fn handed_by_value(name: &str) -> String {
+    format!("`{name}<T>` is handed to a method by value: write `{name}<T>` without `&`")
+}
+
+pub(crate) fn injected_twice(name: &str) -> String {
+    format!("there is only one `{name}` in a call: remove the second one")
+}
+
+pub(crate) fn attribute_on_injected(name: &str) -> String {
+    format!("`#[arg]` stands on arguments, but `{name}` does not come from the caller: remove it")
+}
+
+pub(crate) const OPTION_DEFAULT: &str = "an `Option` that is left out is `None` already: \
+     remove `#[arg(default)]`, or take the type without `Option`";
+
+pub(crate) const EMPTY_ARG: &str =
+    "`#[arg]` without an option does nothing: write `#[arg(default)]` or `#[arg(default = ..)]`";
+
+pub(crate) fn unknown_argument(typed: &str, method: &str, known: &[&str]) -> String {
+    let rest = known_instead(typed, "argument", known);
+    format!("`{method}` has no argument `{typed}`; {rest}")
+}
+
+pub(crate) fn no_check(argument: &str) -> String {
+    format!("`{argument}` needs a check: write `{argument}(check = is_valid)`")
+}
+
+// Results.
+
+pub(crate) fn no_reply_result(method: &str) -> String {
+    format!(
+        "`{method}` is `#[no_reply]`, so nobody gets its result: \
+         remove the result, or remove `#[no_reply]`"
+    )
+}
+
+pub(crate) fn no_reply_reply(method: &str) -> String {
+    format!("`{method}` is `#[no_reply]`, so `Reply` has nobody to go to: remove one of the two")
+}
+
+pub(crate) fn reply_and_result(method: &str) -> String {
+    format!("`{method}` answers through its `Reply<T>`: remove the result")
+}
+
+pub(crate) const RESULT_ALIAS: &str = "the macro cannot see through an alias of `Result`: \
+     write `Result<T, E>` itself";
+
+pub(crate) const RESULT_WITHOUT_TYPES: &str = "the macro cannot see what this `Result` holds: \
+     write `Result<T, E>` with its types";
+
+pub(crate) const IMPL_RESULT: &str = "a result needs a concrete type, because the caller must \
+     know what to decode: write the type instead of `impl Trait`";
+
+pub(crate) const BORROWED_RESULT: &str = "a result leaves the process, so it cannot borrow: \
+     return an owned value, such as `String` for `&str`";
+
+// `main`.
+
+pub(crate) const MAIN_ON_A_FUNCTION: &str =
+    "`#[mitogen_service::main]` stands on a function: write it above `fn main(router: &Router)`";
+
+pub(crate) const MAIN_SHAPE: &str =
+    "`main` takes nothing or the router: write `fn main()` or `fn main(router: &Router)`";
+
+pub(crate) const MAIN_GENERIC: &str =
+    "`main` cannot be generic, since nothing calls it with types: remove the parameters";
+
+pub(crate) const MAIN_SIGNATURE: &str = "`main` is called by the macro: write a plain `fn` or an `async fn`";

@@ -1,0 +1,61 @@
+//! The trait that doubles of a service implement.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::{index, private, quiet, site, stub};
+use crate::model::{Names, Service, StubMethod};
+
+/// The trait of a checked service.
+pub(super) fn service_api(service: &Service) -> TokenStream {
+    let private = private(&service.names);
+    let Names { self_type, krate, .. } = &service.names;
+    let methods = service.methods.iter().enumerate().map(|(position, checked)| {
+        let index = index(&service.methods, position);
+        let idents = checked.arguments().map(|argument| &argument.ident);
+        let body = quote_spanned! {site()=>
+            let _ = (#(#idents,)*);
+            ::core::result::Result::Err(
+                #private::not_faked(<#self_type as #krate::Service>::DESCRIPTOR, #index),
+            )
+        };
+        method(&service.names, &checked.stub, &body)
+    });
+    items(&service.names, &methods.collect())
+}
+
+/// The trait around its methods.
+pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
+    let Names { ident, stub, api, vis, cfgs, .. } = names;
+    let quiet = quiet();
+    let docs = format!(
+        "What [`{ident}`] does, for doubles of it: implement what a test needs, \
+         and [`{stub}::faked`] makes a stub of that."
+    );
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #quiet
+        #[doc = #docs]
+        #vis trait #api: ::core::marker::Send + ::core::marker::Sync {
+            #methods
+        }
+    }
+}
+
+/// One method of the trait, with what it answers unless a double says otherwise.
+pub(super) fn method(names: &Names, stub: &StubMethod, body: &TokenStream) -> TokenStream {
+    let krate = &names.krate;
+    let StubMethod { ident, deprecated, cfgs, generics, .. } = stub;
+    let answer = &stub.answer.ty;
+    let parameters = stub::parameters(stub);
+    let docs = format!("What the method `{ident}` answers; `NoSuchMethod` unless implemented.");
+    let docs = quote!(#[doc = #docs]);
+    quote_spanned! {site()=>
+        #docs
+        #deprecated
+        #(#cfgs)*
+        fn #ident #generics (&self #parameters) -> ::core::result::Result<#answer, #krate::CallError> {
+            #body
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The table of methods: who may call, and how arguments become a call and its result an answer.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, Ident, Type};
+
+use super::{at, boxed_invoker, call_error, private, site};
+use crate::errors::text;
+use crate::model::{Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, ResultShape, Service};
+
+/// The entries of `Service::METHODS`.
+pub(super) fn table(service: &Service) -> TokenStream {
+    service.methods.iter().map(|method| entry(method, &service.names)).collect()
+}
+
+fn entry(method: &Method, names: &Names) -> TokenStream {
+    let private = private(names);
+    let krate = &names.krate;
+    let cfgs = &method.stub.cfgs;
+    let policies = method.policies.iter().map(|policy| {
+        // A type that is no policy is reported at the expression.
+        let policy = quote_spanned!(at(policy.span())=> &(#policy));
+        quote_spanned!(site()=> #private::allows(#policy, service, caller))
+    });
+    let invoke = invoke(method, names);
+    let invoker = match &method.invoker {
+        None => quote_spanned!(site()=> ::core::option::Option::None),
+        Some(invoker) => {
+            let boxed = boxed_invoker(invoker);
+            quote_spanned!(site()=> ::core::option::Option::Some(|| #boxed))
+        }
+    };
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #private::Method {
+            authorize: |service: &Self, caller: &#krate::Caller| -> bool {
+                #(#policies)&&*
+            },
+            invoke: |service: &Self, call: &#private::Invocation<'_>| -> #private::Outcome {
+                #invoke
+            },
+            invoker: #invoker,
+        },
+    }
+}
+
+/// Decodes, calls, encodes.
+fn invoke(method: &Method, names: &Names) -> TokenStream {
+    let private = private(names);
+    let self_type = &names.self_type;
+    let ident = &method.stub.ident;
+    let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, &private));
+    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, &private));
+    let passed = method.parameters.iter().map(|parameter| pass(parameter, method, &private));
+    let answer = answer(method, &private);
+    // Without arguments there is nothing to keep, but unknown ones are refused all the same.
+    let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let args =));
+    quote_spanned! {site()=>
+        #kept call.args()?;
+        #(#decoded)*
+        #(#checked)*
+        let result = <#self_type>::#ident(service, #(#passed),*);
+        #answer
+    }
+}
+
+/// The local variable of an argument, which neither our own names nor the user's can meet.
+fn local(argument: &Argument, place: Span) -> Ident {
+    format_ident!("arg_{}", argument.wire_name, span = at(place))
+}
+
+fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
+    let ty = &argument.ty;
+    // As if the user had written it, so that a type that cannot be decoded is reported once.
+    let place = ty.span();
+    let args = Ident::new("args", site());
+    let local = local(argument, argument.ident.span());
+    let decode = decoder(argument.form, ty, private);
+    let value = match &argument.presence {
+        Presence::Required => quote_spanned!(place=> #args.required(#index, #decode)?),
+        Presence::Optional => quote_spanned!(place=> #args.optional(#index, #decode)?),
+        Presence::Default => quote_spanned! {place=>
+            #args.or_else(#index, #decode, ::core::default::Default::default)?
+        },
+        Presence::DefaultExpr(expr) => quote_spanned! {place=>
+            #args.or_else(#index, #decode, || #expr)?
+        },
+    };
+    quote_spanned!(site()=> let #local: #ty = #value;)
+}
+
+/// The function that reads a value of this type.
+///
+/// A type that cannot be decoded is reported where the user wrote it.
+fn decoder(form: Form, ty: &Type, private: &TokenStream) -> TokenStream {
+    match form {
+        Form::PathBuf => quote_spanned!(site()=> #private::path::decode),
+        Form::Path => quote_spanned!(site()=> #private::path::decode_ref),
+        Form::Value | Form::Str | Form::Bytes => {
+            quote_spanned!(ty.span()=> #private::value::decode::<#ty>)
+        }
+    }
+}
+
+/// The function that reads an answer, which borrows from nothing.
+pub(super) fn owned_decoder(answer: &Answer, private: &TokenStream) -> TokenStream {
+    let ty = &answer.ty;
+    match answer.form {
+        Form::PathBuf => quote_spanned!(site()=> #private::path::decode),
+        _ => quote_spanned!(ty.span()=> #private::value::decode_owned::<#ty>),
+    }
+}
+
+/// The function that writes a value of this type.
+pub(super) fn encoder(form: Form, ty: &Type, private: &TokenStream) -> TokenStream {
+    match form {
+        Form::PathBuf | Form::Path => quote_spanned!(site()=> #private::path::encode),
+        Form::Bytes => quote_spanned!(site()=> #private::bytes::encode),
+        Form::Str => quote_spanned!(site()=> #private::value::encode::<str>),
+        Form::Value => quote_spanned!(ty.span()=> #private::value::encode::<#ty>),
+    }
+}
+
+fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
+    let optional = matches!(argument.presence, Presence::Optional);
+    let checks = argument.checks.iter().map(|check| {
+        let place = at(check.span());
+        let local = local(argument, place);
+        let value = match (optional, argument.form.is_borrowed()) {
+            (true, _) => quote_spanned!(place=> value),
+            (false, true) => quote!(#local),
+            (false, false) => quote_spanned!(place=> &#local),
+        };
+        let verdict = verdict(check, &value, private);
+        quote_spanned!(place=> args.check(#index, #verdict)?;)
+    });
+    if optional && !argument.checks.is_empty() {
+        // There is nothing to check in an argument that was left out.
+        let local = local(argument, site());
+        return quote_spanned! {site()=>
+            if let ::core::option::Option::Some(value) = &#local { #(#checks)* }
+        };
+    }
+    checks.collect()
+}
+
+/// What a check says of a value.
+///
+/// A function is called directly, so that `&String` becomes `&str` where it takes that. A closure
+/// could not tell the type of its parameter then; it goes through a function that can.
+fn verdict(check: &Expr, value: &TokenStream, private: &TokenStream) -> TokenStream {
+    if is_closure(check) {
+        quote_spanned!(site()=> #private::apply_check(#value, #check))
+    } else {
+        quote_spanned!(at(check.span())=> (#check)(#value))
+    }
+}
+
+fn is_closure(expr: &Expr) -> bool {
+    match expr {
+        Expr::Closure(_) => true,
+        Expr::Paren(paren) => is_closure(&paren.expr),
+        Expr::Group(group) => is_closure(&group.expr),
+        _ => false,
+    }
+}
+
+fn pass(parameter: &Parameter, method: &Method, private: &TokenStream) -> TokenStream {
+    match parameter {
+        Parameter::Argument(argument) => {
+            let local = local(argument, argument.ident.span());
+            quote!(#local)
+        }
+        Parameter::Injected(Injected::Caller) => quote_spanned!(site()=> call.caller()),
+        Parameter::Injected(Injected::Router) => quote_spanned!(site()=> call.router()),
+        Parameter::Injected(Injected::Reply) => {
+            let Answer { ty, form } = &method.stub.answer;
+            let encode = encoder(*form, ty, private);
+            quote_spanned!(site()=> call.deferred(#encode))
+        }
+    }
+}
+
+fn answer(method: &Method, private: &TokenStream) -> TokenStream {
+    let Answer { ty, form } = &method.stub.answer;
+    let encode = encoder(*form, ty, private);
+    match method.result {
+        ResultShape::Plain => quote_spanned!(site()=> call.reply(&result, #encode)),
+        ResultShape::Fallible => {
+            let error = call_error(private, method.error_place);
+            quote_spanned! {site()=>
+                match result {
+                    ::core::result::Result::Ok(value) => call.reply(&value, #encode),
+                    ::core::result::Result::Err(error) => #error
+                }
+            }
+        }
+        ResultShape::Deferred => quote_spanned! {site()=>
+            let () = result;
+            call.deferred_answer()
+        },
+        ResultShape::Nothing => quote_spanned! {site()=>
+            let () = result;
+            call.nothing()
+        },
+    }
+}
+
+/// Asks the compiler whether a result is a `Result` under another name.
+pub(super) fn no_aliases(service: &Service) -> TokenStream {
+    let private = private(&service.names);
+    let assertions = service.methods.iter().filter_map(|method| {
+        let ty = &method.stub.answer.ty;
+        if method.result != ResultShape::Plain || !matches!(ty, Type::Path(_)) {
+            return None;
+        }
+        let cfgs = &method.stub.cfgs;
+        let text = text::RESULT_ALIAS;
+        Some(quote_spanned! {ty.span()=>
+            #(#cfgs)*
+            const _: () = ::core::assert!(
+                {
+                    use #private::NotAResult as _;
+                    !#private::ResultProbe::<#ty>::IS_RESULT
+                },
+                #text,
+            );
+        })
+    });
+    assertions.collect()
+}

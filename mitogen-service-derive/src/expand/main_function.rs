@@ -1,0 +1,75 @@
+//! What `#[main]` makes of a function: one that enters children first and calls the user's after.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Attribute, Ident, ItemFn};
+
+use super::site;
+use crate::model::Main;
+
+/// The new function, with the user's inside.
+pub(crate) fn wrapped(main: Main) -> TokenStream {
+    let Main { krate, router, takes_router, needs_block_on, outer, function } = main;
+    let private = quote!(#krate::__private);
+    let (ident, vis) = (function.sig.ident.clone(), function.vis.clone());
+    // A runtime's own `main` macro refuses a parameter only where the name is `main`.
+    let user_main = Ident::new("user_main", site());
+    let function = renamed(function, &user_main);
+    let call =
+        if takes_router { quote_spanned!(site()=> #user_main(router)) } else { quote_spanned!(site()=> #user_main()) };
+    let call = if needs_block_on { quote_spanned!(site()=> #private::block_on(#call)) } else { call };
+    let router = match router {
+        Some(expr) => quote!(#expr),
+        None => quote_spanned!(site()=> #krate::Router::builder()),
+    };
+    let registration = registration(&private, &outer);
+    quote_spanned! {site()=>
+        #(#outer)*
+        #vis fn #ident() -> ::std::process::ExitCode {
+            #function
+            #private::run_main(#router, |router| {
+                use #private::report::{AsError as _, AsTermination as _};
+                let _ = router;
+                (&&#private::report::Report::new(#call)).report()
+            })
+        }
+        #registration
+    }
+}
+
+fn renamed(mut function: ItemFn, name: &Ident) -> ItemFn {
+    function.sig.ident = name.clone();
+    function.vis = syn::Visibility::Inherited;
+    function
+}
+
+/// Tells the runtime that there is a `main` of ours, which enters children.
+///
+/// In a test binary it is not called, so it does not count there.
+fn registration(private: &TokenStream, outer: &[Attribute]) -> TokenStream {
+    let cfgs = outer.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #[cfg(not(test))]
+        const _: () = {
+            #[#private::linkme::distributed_slice(#private::MAINS)]
+            #[linkme(crate = #private::linkme)]
+            static MAIN: bool = true;
+        };
+    }
+}
+
+/// A `main` that contains the user's function, for when there are mistakes in it.
+///
+/// The compiler then checks its body, but says nothing more about the shape of `main`.
+pub(crate) fn put_aside(mut function: ItemFn) -> TokenStream {
+    let (ident, vis) = (function.sig.ident.clone(), function.vis.clone());
+    function.attrs.clear();
+    let function = renamed(function, &Ident::new("user_main", site()));
+    quote_spanned! {site()=>
+        #vis fn #ident() {
+            #[allow(dead_code)]
+            #function
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! From the model to tokens. Only a checked model gets here; [`fallback`] is for the others.
+//!
+//! What is generated is thin: a table of methods, one small closure per method to check who calls
+//! and one to decode, call and encode. Everything that is the same for every service is a function
+//! of the runtime's `__private` module.
+//!
+//! All paths are absolute and all local names are hygienic (`mixed_site`), so that nothing in the
+//! user's module is mistaken for something of ours, nor the other way round.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use crate::model::{Invoker, Method, Names, Service};
+
+mod api;
+mod descriptor;
+mod dispatch;
+pub(crate) mod fallback;
+pub(crate) mod main_function;
+mod options;
+mod registration;
+pub(crate) mod service_type;
+mod stub;
+
+/// The span of everything that has no better one.
+fn site() -> Span {
+    Span::mixed_site()
+}
+
+/// A place in the user's code, for what the compiler may find wrong there; names stay ours.
+fn at(place: Span) -> Span {
+    site().located_at(place)
+}
+
+/// All that is made for a service, beside the user's block itself.
+pub(crate) fn service(service: &Service) -> TokenStream {
+    let names = &service.names;
+    let cfgs = &names.cfgs;
+    let constructor = stub::constructor(names);
+    let stub = stub::service_stub(service);
+    let api = api::service_api(service);
+    let implementation = implementation(service);
+    let assertions = [dispatch::no_aliases(service), options::given_once(service)];
+    let registration = registration::of_service(service);
+    let quiet = quiet();
+    quote_spanned! {site()=>
+        #constructor
+        #stub
+        #api
+        #(#cfgs)*
+        #quiet
+        const _: () = {
+            #implementation
+            #(#assertions)*
+            #registration
+        };
+    }
+}
+
+/// `impl Service for ..`
+fn implementation(service: &Service) -> TokenStream {
+    let Names { self_type, krate, .. } = &service.names;
+    let private = private(&service.names);
+    let descriptor = descriptor::of_service(service);
+    let methods = dispatch::table(service);
+    let invoker = options::invoker(service);
+    quote_spanned! {site()=>
+        #[automatically_derived]
+        impl #krate::Service for #self_type {
+            const DESCRIPTOR: &'static #private::ServiceDescriptor = &#descriptor;
+            const METHODS: &'static [#private::Method<Self>] = &[#methods];
+            fn invoker() -> ::std::boxed::Box<dyn #krate::Invoker> {
+                #invoker
+            }
+        }
+    }
+}
+
+/// The runtime's module for generated code.
+fn private(names: &Names) -> TokenStream {
+    let krate = &names.krate;
+    quote!(#krate::__private)
+}
+
+/// Keeps the lints of the user's crate away from code that the user did not write.
+fn quiet() -> TokenStream {
+    quote_spanned! {site()=>
+        #[allow(dead_code, deprecated, private_interfaces, unreachable_pub, clippy::all, clippy::pedantic)]
+    }
+}
+
+/// The place of a method in the table, which leaves out what is not configured.
+fn index(methods: &[Method], position: usize) -> TokenStream {
+    let before = &methods[..position];
+    if before.iter().all(|method| method.stub.cfgs.is_empty()) {
+        return quote!(#position);
+    }
+    let entries = before.iter().map(|method| {
+        let cfgs = &method.stub.cfgs;
+        quote!(#(#cfgs)* ())
+    });
+    quote_spanned!(site()=> <[()]>::len(&[#(#entries),*]))
+}
+
+/// An expression that makes an invoker.
+fn boxed_invoker(invoker: &Invoker) -> TokenStream {
+    let place = match invoker {
+        Invoker::Type(path) => path.span(),
+        Invoker::Expr(expr) => expr.span(),
+    };
+    let made = match invoker {
+        Invoker::Type(path) => quote_spanned! {site()=>
+            <#path as ::core::default::Default>::default()
+        },
+        Invoker::Expr(expr) => quote!(#expr),
+    };
+    quote_spanned!(at(place)=> ::std::boxed::Box::new(#made))
+}
+
+/// A call error made from the local variable `error`, whatever its type can do.
+///
+/// A type that can do nothing is reported at `place`. The traits are tried from the most to the least telling one: each `&` is one of them.
+fn call_error(private: &TokenStream, place: Span) -> TokenStream {
+    quote_spanned! {at(place)=> {
+        use #private::failure::{
+            ByBoxed as _, ByCallError as _, ByDisplay as _, ByRuntimeError as _, BySource as _,
+            ByTyped as _, ByTypedSource as _,
+        };
+        ::core::result::Result::Err(
+            (&&&&&&&#private::failure::Failure(&error)).to_call_error(),
+        )
+    }}
+}

@@ -1,0 +1,59 @@
+//! The entry of a service in the registry, which the linker puts together.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::{call_error, private, site};
+use crate::model::{Activation, Service};
+
+/// The entry of a service that is activated by its impl block.
+pub(super) fn of_service(service: &Service) -> TokenStream {
+    let Some(given) = &service.options.activate else {
+        return TokenStream::new();
+    };
+    let krate = &service.names.krate;
+    entry(&given.value, &quote!(#krate), &private(&service.names), &service.names.self_type)
+}
+
+/// The entry of a service.
+pub(super) fn entry(
+    activation: &Activation,
+    krate: &TokenStream,
+    private: &TokenStream,
+    self_type: &impl ToTokens,
+) -> TokenStream {
+    let make = match activation {
+        Activation::Default => quote_spanned!(site()=> #private::make_default::<#self_type>),
+        Activation::Function(function) => make(function, krate, private, self_type),
+    };
+    quote_spanned! {site()=>
+        #[#private::linkme::distributed_slice(#private::REGISTRY)]
+        #[linkme(crate = #private::linkme)]
+        static ENTRY: #private::Registration = #private::Registration::new::<#self_type>(|scope| #private::host((#make)(scope)));
+    }
+}
+
+/// A function that makes the service and turns what can go wrong into a call error.
+///
+/// It goes through a trait of its own, because only a method knows what `Self` means.
+fn make(function: &syn::Expr, krate: &TokenStream, private: &TokenStream, self_type: &impl ToTokens) -> TokenStream {
+    let error = call_error(private, function.span());
+    let result = quote_spanned! {site()=>
+        ::core::result::Result<Self, #krate::CallError>
+    };
+    quote_spanned! {site()=> {
+        trait Make: ::core::marker::Sized {
+            fn make(scope: &#krate::ServiceScope) -> #result;
+        }
+        impl Make for #self_type {
+            fn make(scope: &#krate::ServiceScope) -> #result {
+                match (#function)(scope) {
+                    ::core::result::Result::Ok(service) => ::core::result::Result::Ok(service),
+                    ::core::result::Result::Err(error) => #error
+                }
+            }
+        }
+        <#self_type as Make>::make
+    }}
+}

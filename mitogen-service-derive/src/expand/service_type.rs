@@ -1,0 +1,61 @@
+//! What `#[service]` adds to a struct or enum: constants that the impl block looks for.
+//!
+//! The two attributes cannot see each other. The impl block reads the constants of a trait that
+//! every type has; those of the type itself, made here, come before them.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::{boxed_invoker, quiet, registration, site};
+use crate::model::{Options, ServiceType};
+
+/// The constants, and the entry in the registry.
+pub(crate) fn constants(service: &ServiceType) -> TokenStream {
+    let ServiceType { ident, generics, cfgs, options } = service;
+    let (impl_generics, type_generics, bounds) = generics.split_for_impl();
+    let quiet = quiet();
+    let constants = of_options(options);
+    let registration = options.activate.as_ref().map(|given| {
+        // The path of the runtime crate is an option of the impl block.
+        let krate = quote!(::mitogen_service);
+        let private = quote!(#krate::__private);
+        registration::entry(&given.value, &krate, &private, ident)
+    });
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #quiet
+        const _: () = {
+            impl #impl_generics #ident #type_generics #bounds {
+                #constants
+            }
+            #registration
+        };
+    }
+}
+
+fn of_options(options: &Options) -> TokenStream {
+    let name = options.name.as_ref().map(|given| {
+        let name = &given.value;
+        quote_spanned! {site()=>
+            #[doc(hidden)]
+            pub const __MITOGEN_SERVICE_NAME: ::core::option::Option<&'static str> =
+                ::core::option::Option::Some(#name);
+        }
+    });
+    let invoker = options.invoker.as_ref().map(|given| {
+        let boxed = boxed_invoker(&given.value);
+        quote_spanned! {site()=>
+            #[doc(hidden)]
+            pub const __MITOGEN_SERVICE_INVOKER: ::core::option::Option<
+                fn() -> ::std::boxed::Box<dyn ::mitogen_service::Invoker>,
+            > = ::core::option::Option::Some(|| #boxed);
+        }
+    });
+    let activate = options.activate.as_ref().map(|_| {
+        quote_spanned! {site()=>
+            #[doc(hidden)]
+            pub const __MITOGEN_SERVICE_ACTIVATE: bool = true;
+        }
+    });
+    quote!(#name #invoker #activate)
+}

@@ -1,0 +1,156 @@
+//! The stub: what a caller holds, with one method for each that is exposed.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::{dispatch, index, private, quiet, site};
+use crate::model::{Method, Names, Service, StubMethod};
+use crate::print;
+
+/// The function `stub` of the service's type.
+pub(super) fn constructor(names: &Names) -> TokenStream {
+    let Names { self_type, ident, stub, vis, krate, cfgs, .. } = names;
+    let private = private(names);
+    let quiet = quiet();
+    let docs = format!("Returns a stub of [`{ident}`] in another context; calls go there.");
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #quiet
+        impl #self_type {
+            #[doc = #docs]
+            #vis fn stub(context: &#krate::Context) -> #stub {
+                #stub { target: #private::Target::context(context) }
+            }
+        }
+    }
+}
+
+/// The stub of a checked service.
+pub(super) fn service_stub(service: &Service) -> TokenStream {
+    let methods = service.methods.iter().enumerate().map(|(position, method)| {
+        let policies: Vec<String> = method.policies.iter().map(|p| format!("`{}`", print::tokens(p))).collect();
+        let policy = format!("Policy: {}.", policies.join(" and "));
+        let body = body(service, position, method);
+        self::method(&service.names, &method.stub, &policy, &body)
+    });
+    items(&service.names, &methods.collect())
+}
+
+/// The stub type around its methods.
+pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
+    let Names { ident, stub, api, vis, cfgs, .. } = names;
+    let private = private(names);
+    let quiet = quiet();
+    let name = stub.to_string();
+    let docs = format!("Calls the methods of [`{ident}`] in another context.");
+    let faked = format!("The same stub over a double of [`{ident}`], for tests of its callers.");
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #quiet
+        #[doc = #docs]
+        #[derive(::core::clone::Clone)]
+        #vis struct #stub {
+            target: #private::Target<dyn #api>,
+        }
+
+        #(#cfgs)*
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #stub {
+            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Formatter::write_str(formatter, #name)
+            }
+        }
+
+        #(#cfgs)*
+        #quiet
+        impl #stub {
+            #[doc = #faked]
+            #vis fn faked(double: impl #api + 'static) -> Self {
+                Self { target: #private::Target::<dyn #api>::double(::std::sync::Arc::new(double)) }
+            }
+
+            #methods
+        }
+    }
+}
+
+/// One method of a stub.
+pub(super) fn method(names: &Names, stub: &StubMethod, more_docs: &str, body: &TokenStream) -> TokenStream {
+    let StubMethod { ident, docs, deprecated, cfgs, generics, .. } = stub;
+    let vis = &names.vis;
+    let parameters = parameters(stub);
+    let returns = returns(names, stub);
+    let docs = if docs.is_empty() {
+        let docs = format!("Calls the method `{ident}` of [`{}`].", names.ident);
+        quote!(#[doc = #docs])
+    } else {
+        quote!(#(#docs)*)
+    };
+    let (generics, _, bounds) = generics.split_for_impl();
+    quote_spanned! {site()=>
+        #docs
+        #[doc = ""]
+        #[doc = #more_docs]
+        #deprecated
+        #(#cfgs)*
+        #vis fn #ident #generics (&self #parameters) -> #returns #bounds {
+            #body
+        }
+    }
+}
+
+/// The parameters after `&self`, each with the comma in front of it.
+pub(super) fn parameters(stub: &StubMethod) -> TokenStream {
+    let parameters = stub.arguments.iter().map(|argument| {
+        let (ident, ty) = (&argument.ident, &argument.ty);
+        quote_spanned!(site()=> #ident: #ty)
+    });
+    quote!(#(, #parameters)*)
+}
+
+fn returns(names: &Names, stub: &StubMethod) -> TokenStream {
+    let krate = &names.krate;
+    let answer = &stub.answer.ty;
+    if stub.no_reply {
+        quote_spanned!(site()=> ::core::result::Result<(), #krate::CallError>)
+    } else {
+        quote_spanned!(site()=> #krate::Call<#answer>)
+    }
+}
+
+/// Asks the double, or sends the call.
+fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
+    let Names { self_type, api, krate, .. } = &service.names;
+    let private = private(&service.names);
+    let ident = &method.stub.ident;
+    let idents: Vec<_> = method.arguments().map(|argument| &argument.ident).collect();
+    let index = index(&service.methods, position);
+    let args: TokenStream = method
+        .arguments()
+        .map(|argument| {
+            let (name, ident) = (&argument.wire_name, &argument.ident);
+            let encode = dispatch::encoder(argument.form, &argument.ty, &private);
+            let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
+            quote_spanned!(site()=> request.arg(#name, #reference #ident, #encode);)
+        })
+        .collect();
+    let mutable = (!args.is_empty()).then(|| quote!(mut));
+    let double = quote_spanned!(site()=> #api::#ident(double, #(#idents),*));
+    let (double, send) = if method.stub.no_reply {
+        (double, quote_spanned!(site()=> request.post()))
+    } else {
+        let decode = dispatch::owned_decoder(&method.stub.answer, &private);
+        (quote_spanned!(site()=> #krate::Call::ready(#double)), quote_spanned!(site()=> request.call(#decode)))
+    };
+    quote_spanned! {site()=>
+        match self.target.resolve() {
+            #private::Resolved::Double(double) => #double,
+            #private::Resolved::Context(remote) => {
+                let #mutable request =
+                    remote.request(<#self_type as #krate::Service>::DESCRIPTOR, #index);
+                #args
+                #send
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Takes our attributes off methods and parameters and reads what they say.
+
+use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Attribute, Expr, ExprPath, Ident, Meta, Token};
+
+use super::keyed::{Known, each_option};
+use super::options;
+use crate::errors::{Errors, text};
+use crate::model::Invoker;
+use crate::words;
+
+/// What stands on a method, as it was typed.
+#[derive(Default)]
+pub(super) struct MethodAttributes {
+    /// The first `#[expose]`, where a missing policy is reported.
+    pub(super) exposed: Option<Span>,
+    /// `#[expose]` was written wrong, so that what is missing may only be misspelt.
+    pub(super) expose_is_broken: bool,
+    pub(super) policies: Vec<Expr>,
+    pub(super) invoker: Option<Invoker>,
+    pub(super) no_reply: Option<Span>,
+    pub(super) arg_spec: Option<Span>,
+    pub(super) specs: Vec<ArgSpec>,
+}
+
+impl MethodAttributes {
+    /// The policies and checks that are plain paths.
+    pub(super) fn mentioned(&self) -> impl Iterator<Item = ExprPath> {
+        let checks = self.specs.iter().flat_map(|spec| &spec.checks);
+        self.policies.iter().chain(checks).filter_map(|expr| match expr {
+            Expr::Path(path) => Some(path.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// One `name(check = ..)` of `#[arg_spec]`.
+pub(super) struct ArgSpec {
+    pub(super) argument: Ident,
+    pub(super) checks: Vec<Expr>,
+}
+
+/// `#[arg(..)]` on a parameter.
+pub(super) struct ArgAttribute {
+    pub(super) span: Span,
+    pub(super) default: Option<Default>,
+}
+
+/// What `default` says.
+pub(super) enum Default {
+    OfType,
+    Expr(Expr),
+}
+
+/// Whether an attribute is ours and has this name, written bare or with the crate in front.
+fn is_ours(attribute: &Attribute, word: &str) -> bool {
+    let segments = &attribute.path().segments;
+    let named = segments.last().is_some_and(|last| last.ident == word);
+    let crate_in_front = segments.first().is_some_and(|first| first.ident == "mitogen_service");
+    named && (segments.len() == 1 || (segments.len() == 2 && crate_in_front))
+}
+
+/// Takes all attributes of one name off an item.
+pub(super) fn take(attributes: &mut Vec<Attribute>, word: &str) -> Vec<Attribute> {
+    let (ours, others) = attributes.drain(..).partition(|attribute| is_ours(attribute, word));
+    *attributes = others;
+    ours
+}
+
+/// Takes our attributes off a method.
+pub(super) fn of_method(attributes: &mut Vec<Attribute>, errors: &Errors) -> MethodAttributes {
+    let mut read = MethodAttributes::default();
+    for attribute in take(attributes, words::EXPOSE) {
+        read.exposed.get_or_insert(attribute.path().span());
+        expose(&attribute, &mut read, errors);
+    }
+    for attribute in take(attributes, words::NO_REPLY) {
+        if read.no_reply.replace(attribute.path().span()).is_some() {
+            errors.at(attribute.path(), text::attribute_twice(words::NO_REPLY));
+        }
+        if !matches!(attribute.meta, Meta::Path(_)) {
+            errors.at(&attribute.meta, text::takes_no_options(words::NO_REPLY));
+        }
+    }
+    for attribute in take(attributes, words::ARG_SPEC) {
+        read.arg_spec.get_or_insert(attribute.path().span());
+        arg_spec(&attribute, &mut read.specs, errors);
+    }
+    read
+}
+
+/// The tokens between an attribute's brackets; none at all is an empty list.
+fn list(attribute: &Attribute, errors: &Errors) -> TokenStream {
+    match &attribute.meta {
+        Meta::Path(_) => TokenStream::new(),
+        Meta::List(list) => list.tokens.clone(),
+        Meta::NameValue(value) => {
+            errors.at(value.eq_token, text::OPTION_EXPECTED);
+            TokenStream::new()
+        }
+    }
+}
+
+fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
+    let known = Known { attribute: words::EXPOSE, options: words::OF_EXPOSE, repeatable: &[words::POLICY] };
+    let before = errors.len();
+    each_option(list(attribute, errors), &known, errors, |keyword, input| {
+        if keyword.word == words::POLICY {
+            read.policies.push(keyword.value(input, "AllowParents", |input| input.parse())?);
+            return Ok(());
+        }
+        let invoker = options::invoker(keyword, input)?;
+        if read.invoker.replace(invoker).is_some() {
+            return Err(syn::Error::new(keyword.span, text::option_twice(words::INVOKER)));
+        }
+        Ok(())
+    });
+    read.expose_is_broken |= errors.len() > before;
+}
+
+/// Reads `name(check = ..), ..`.
+fn arg_spec(attribute: &Attribute, specs: &mut Vec<ArgSpec>, errors: &Errors) {
+    let parser = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            let argument = input.call(Ident::parse_any)?;
+            if !input.peek(syn::token::Paren) {
+                let name = argument.to_string();
+                return Err(syn::Error::new(argument.span(), text::no_check(&name)));
+            }
+            let inner;
+            syn::parenthesized!(inner in input);
+            let checks = checks(&argument, inner.parse()?, errors);
+            specs.push(ArgSpec { argument, checks });
+            if !input.is_empty() {
+                input.parse::<Token![,]>().map_err(|_| input.error(text::NO_COMMA))?;
+            }
+        }
+        Ok(())
+    };
+    errors.ok(parser.parse2(list(attribute, errors)));
+}
+
+fn checks(argument: &Ident, tokens: TokenStream, errors: &Errors) -> Vec<Expr> {
+    let known = Known { attribute: words::ARG_SPEC, options: words::OF_ARG_SPEC, repeatable: &[words::CHECK] };
+    let mut checks = Vec::new();
+    if tokens.is_empty() {
+        errors.at(argument, text::no_check(&argument.to_string()));
+    }
+    each_option(tokens, &known, errors, |keyword, input| {
+        checks.push(keyword.value(input, "is_valid", |input| input.parse())?);
+        Ok(())
+    });
+    checks
+}
+
+/// Takes `#[arg]` off a parameter.
+pub(super) fn of_parameter(attributes: &mut Vec<Attribute>, errors: &Errors) -> Option<ArgAttribute> {
+    let mut found: Option<ArgAttribute> = None;
+    for attribute in take(attributes, words::ARG) {
+        let span = attribute.path().span();
+        if found.is_some() {
+            errors.at_span(span, text::attribute_twice(words::ARG));
+            continue;
+        }
+        found = Some(ArgAttribute { span, default: default(&attribute, errors) });
+    }
+    found
+}
+
+fn default(attribute: &Attribute, errors: &Errors) -> Option<Default> {
+    let known = Known { attribute: words::ARG, options: words::OF_ARG, repeatable: &[] };
+    let tokens = list(attribute, errors);
+    if tokens.is_empty() {
+        errors.at(attribute.path(), text::EMPTY_ARG);
+    }
+    let mut default = None;
+    each_option(tokens, &known, errors, |keyword, input| {
+        default = Some(if input.peek(Token![=]) {
+            Default::Expr(keyword.value(input, "0", |input| input.parse())?)
+        } else {
+            Default::OfType
+        });
+        Ok(())
+    });
+    default
+}

@@ -1,0 +1,128 @@
+//! A whole `#[service]` impl block.
+
+use std::collections::HashSet;
+
+use proc_macro2::TokenStream;
+use quote::format_ident;
+use syn::ext::IdentExt;
+use syn::{ExprPath, Ident, ImplItem, ItemImpl, Type};
+
+use super::options::{self, ImplOptions};
+use super::{attributes, docs, method, types};
+use crate::errors::{Errors, text};
+use crate::model::{Method, Names, Service, Sketch};
+use crate::words;
+
+/// What an impl block comes to.
+pub(crate) struct Block {
+    /// The user's block without our attributes.
+    pub(crate) item: ItemImpl,
+    /// The service, or what can be told of it when there are mistakes.
+    pub(crate) service: Result<Service, Option<Sketch>>,
+}
+
+/// Reads an impl block. The mistakes are in `errors`; there are some if there is no service.
+pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) -> Block {
+    let options = options::of_impl(options, errors);
+    let ident = service_ident(&item, errors);
+    let self_type = (*item.self_ty).clone();
+    let mut mentioned = Vec::new();
+    let methods = read_methods(&mut item, &self_type, &mut mentioned, errors);
+    let stub_is_taken = has_stub(&item, errors);
+    let Some(ident) = ident else {
+        return Block { item, service: Err(None) };
+    };
+    let docs = docs::text(&item.attrs);
+    let ImplOptions { options, vis, krate } = options;
+    let cfgs = method::named(&item.attrs, "cfg");
+    let stub = format_ident!("{}Stub", ident.unraw(), span = ident.span());
+    let api = format_ident!("{}Api", ident.unraw(), span = ident.span());
+    let names = Names { self_type, ident, stub, api, vis, krate, cfgs };
+    let service = if errors.is_empty() {
+        Ok(Service { names, docs, options, methods })
+    } else {
+        // A reserved name on the stub would be a second mistake.
+        let stubs = methods
+            .into_iter()
+            .filter(|method| !words::OF_STUB.contains(&method.wire_name.as_str()))
+            .map(|method| method.stub)
+            .collect();
+        Err(Some(Sketch { names, stubs, mentioned, stub_is_taken }))
+    };
+    Block { item, service }
+}
+
+/// The name of the service's type, if the block is one of its own methods.
+fn service_ident(item: &ItemImpl, errors: &Errors) -> Option<Ident> {
+    if let Some((path, _)) = &item.trait_ {
+        errors.at(path, text::TRAIT_IMPL);
+        return None;
+    }
+    if !item.generics.params.is_empty() {
+        errors.at(&item.generics.params, text::GENERIC_SERVICE);
+        return None;
+    }
+    match types::last_segment(&item.self_ty) {
+        Some(last) => Some(last.ident.clone()),
+        None => {
+            errors.at(&item.self_ty, text::UNNAMED_SERVICE);
+            None
+        }
+    }
+}
+
+/// Reads the methods and takes our attributes off every item of the block.
+fn read_methods(block: &mut ItemImpl, self_type: &Type, mentioned: &mut Vec<ExprPath>, errors: &Errors) -> Vec<Method> {
+    let mut methods = Vec::new();
+    // The names of methods that exist whatever is configured.
+    let mut names = HashSet::new();
+    block.items.retain_mut(|item| {
+        let ImplItem::Fn(function) = item else {
+            misplaced(item, errors);
+            return true;
+        };
+        let attributes = attributes::of_method(&mut function.attrs, errors);
+        mentioned.extend(attributes.mentioned());
+        if attributes.exposed.is_none() {
+            method::not_exposed(function, &attributes, errors);
+            return true;
+        }
+        let name = function.sig.ident.unraw().to_string();
+        let always = method::named(&function.attrs, "cfg").is_empty();
+        if always && !names.insert(name.clone()) {
+            // The compiler would report the second method as well, so it goes.
+            errors.at(&function.sig.ident, text::same_wire_name(&name));
+            return false;
+        }
+        methods.extend(method::exposed(function, attributes, self_type, errors));
+        true
+    });
+    methods
+}
+
+/// Reports our attributes on something that is not a method.
+fn misplaced(item: &mut ImplItem, errors: &Errors) {
+    let attrs = match item {
+        ImplItem::Const(item) => &mut item.attrs,
+        ImplItem::Type(item) => &mut item.attrs,
+        ImplItem::Macro(item) => &mut item.attrs,
+        _ => return,
+    };
+    for word in [words::EXPOSE, words::NO_REPLY, words::ARG_SPEC] {
+        for attribute in attributes::take(attrs, word) {
+            errors.at(attribute.path(), text::not_on_a_method(word));
+        }
+    }
+}
+
+/// Reports a function of the user that is called as the one the macro adds.
+fn has_stub(item: &ItemImpl, errors: &Errors) -> bool {
+    let taken = item.items.iter().find_map(|item| match item {
+        ImplItem::Fn(function) if function.sig.ident == words::STUB => Some(&function.sig.ident),
+        _ => None,
+    });
+    if let Some(ident) = taken {
+        errors.at(ident, text::stub_is_taken());
+    }
+    taken.is_some()
+}

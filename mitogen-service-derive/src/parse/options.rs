@@ -1,0 +1,112 @@
+//! The options of `#[service(..)]`, on an impl block and on a type.
+
+use proc_macro2::TokenStream;
+use syn::parse::ParseStream;
+use syn::{Expr, LitStr, Path, Token, Visibility};
+
+use super::keyed::{Keyword, Known, each_option};
+use crate::errors::{Errors, text};
+use crate::model::{Activation, Given, Invoker, Options};
+use crate::words;
+
+/// What an impl block's attribute says.
+pub(super) struct ImplOptions {
+    pub(super) options: Options,
+    pub(super) vis: Visibility,
+    pub(super) krate: Path,
+}
+
+const SERVICE: &str = "service";
+
+/// Reads the options of an impl block.
+pub(super) fn of_impl(tokens: TokenStream, errors: &Errors) -> ImplOptions {
+    let known = Known { attribute: SERVICE, options: words::ON_IMPL, repeatable: &[] };
+    let mut read = ImplOptions { options: Options::default(), vis: syn::parse_quote!(pub), krate: usual_crate() };
+    each_option(tokens, &known, errors, |keyword, input| {
+        match keyword.word.as_str() {
+            words::VIS => read.vis = keyword.value(input, "pub(crate)", visibility)?,
+            words::CRATE => read.krate = crate_path(keyword, input)?,
+            _ => shared(keyword, input, &mut read.options)?,
+        }
+        Ok(())
+    });
+    read
+}
+
+/// Reads the options of a struct or enum.
+pub(super) fn of_type(tokens: TokenStream, errors: &Errors) -> Options {
+    // The words of the impl block are known here too: they only stand in the wrong place.
+    let known = Known { attribute: SERVICE, options: words::ON_IMPL, repeatable: &[] };
+    let mut read = Options::default();
+    each_option(tokens, &known, errors, |keyword, input| {
+        if words::ON_TYPE.contains(&keyword.word.as_str()) {
+            return shared(keyword, input, &mut read);
+        }
+        Err(syn::Error::new(keyword.span, text::option_of_impl(&keyword.word)))
+    });
+    read
+}
+
+fn shared(keyword: &Keyword, input: ParseStream<'_>, options: &mut Options) -> syn::Result<()> {
+    match keyword.word.as_str() {
+        words::NAME => {
+            let value = keyword.value(input, "\"some.name\"", name)?;
+            options.name = Some(Given { value, keyword: keyword.span });
+        }
+        words::INVOKER => {
+            let value = invoker(keyword, input)?;
+            options.invoker = Some(Given { value, keyword: keyword.span });
+        }
+        _ => {
+            let value = activation(keyword, input)?;
+            options.activate = Some(Given { value, keyword: keyword.span });
+        }
+    }
+    Ok(())
+}
+
+fn name(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    if !input.peek(LitStr) {
+        return Err(input.error(text::NAME_IS_TEXT));
+    }
+    let name: LitStr = input.parse()?;
+    if name.value().is_empty() {
+        return Err(syn::Error::new(name.span(), text::NAME_IS_EMPTY));
+    }
+    Ok(name)
+}
+
+fn activation(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Activation> {
+    if !input.peek(Token![=]) {
+        return Ok(Activation::Default);
+    }
+    keyword.value(input, "Self::create", |input| input.parse().map(Activation::Function))
+}
+
+fn visibility(input: ParseStream<'_>) -> syn::Result<Visibility> {
+    input.parse()
+}
+
+/// Reads the value of `invoker`: a path names a type, anything else is an expression.
+pub(super) fn invoker(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Invoker> {
+    let expr: Expr = keyword.value(input, "SerializedInvoker", |input| input.parse())?;
+    Ok(match expr {
+        Expr::Path(path) if path.qself.is_none() => Invoker::Type(path.path),
+        other => Invoker::Expr(other),
+    })
+}
+
+/// Reads the value of `crate`.
+pub(super) fn crate_path(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Path> {
+    keyword.value(input, "some::path", |input| {
+        if input.peek(LitStr) {
+            return Err(input.error(text::PATH_IN_QUOTES));
+        }
+        input.call(Path::parse_mod_style)
+    })
+}
+
+/// Where the runtime crate is found unless the user says otherwise.
+pub(super) fn usual_crate() -> Path {
+    syn::parse_quote!(::mitogen_service)
+}

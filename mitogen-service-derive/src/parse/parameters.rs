@@ -1,0 +1,251 @@
+//! The parameters of an exposed method: what comes from the caller and what the dispatcher gives.
+
+use proc_macro2::Span;
+use quote::{ToTokens, format_ident};
+use syn::ext::IdentExt;
+use syn::{FnArg, Ident, Pat, PatType, Signature, Type, TypeReference};
+
+use super::attributes::{self, ArgAttribute, ArgSpec, Default};
+use super::types;
+use crate::errors::{Errors, text};
+use crate::model::{Answer, Argument, Form, Injected, Parameter, Presence, StubArgument};
+
+/// What the parameters of one method come to.
+#[derive(Default)]
+pub(super) struct Parameters {
+    /// All that could be understood, in order.
+    pub(super) all: Vec<Parameter>,
+    /// What a caller passes, also where it was written wrong.
+    pub(super) stub: Vec<StubArgument>,
+    /// What the `Reply` takes, if there is one.
+    pub(super) reply: Option<Answer>,
+}
+
+/// Reads the parameters and takes our attributes off them.
+pub(super) fn read(sig: &mut Signature, self_type: &Type, errors: &Errors) -> Parameters {
+    let mut reader = Reader {
+        // Where the method names lifetimes, that is the one mistake to report.
+        lifetimes_are_reported: !sig.generics.params.is_empty(),
+        self_type,
+        errors,
+        read: Parameters::default(),
+    };
+    for input in &mut sig.inputs {
+        if let FnArg::Typed(typed) = input {
+            reader.parameter(typed);
+        }
+    }
+    reader.read
+}
+
+/// Takes our attributes off the parameters of a method that is not exposed.
+pub(super) fn strip(sig: &mut Signature, errors: &Errors) {
+    for input in &mut sig.inputs {
+        if let FnArg::Typed(typed) = input {
+            for attribute in attributes::take(&mut typed.attrs, crate::words::ARG) {
+                errors.at(attribute.path(), text::not_exposed(crate::words::ARG));
+            }
+        }
+    }
+}
+
+/// Adds the checks of `#[arg_spec]` to the arguments they name.
+pub(super) fn add_checks(specs: Vec<ArgSpec>, method: &str, parameters: &mut Parameters, errors: &Errors) {
+    for spec in specs {
+        let typed = spec.argument.unraw().to_string();
+        match find(&typed, parameters) {
+            Some(argument) => argument.checks.extend(spec.checks),
+            None => {
+                let known: Vec<String> = parameters.stub.iter().map(|a| a.ident.unraw().to_string()).collect();
+                // A known name without an argument is one whose own mistake is reported already.
+                if !known.contains(&typed) {
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    errors.at(&spec.argument, text::unknown_argument(&typed, method, &known));
+                }
+            }
+        }
+    }
+}
+
+fn find<'a>(name: &str, parameters: &'a mut Parameters) -> Option<&'a mut Argument> {
+    parameters.all.iter_mut().find_map(|parameter| match parameter {
+        Parameter::Argument(argument) if argument.wire_name == name => Some(&mut **argument),
+        _ => None,
+    })
+}
+
+struct Reader<'a> {
+    lifetimes_are_reported: bool,
+    self_type: &'a Type,
+    errors: &'a Errors,
+    read: Parameters,
+}
+
+impl Reader<'_> {
+    fn parameter(&mut self, typed: &mut PatType) {
+        for attribute in &typed.attrs {
+            if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
+                self.errors.at(attribute.path(), text::CFG_ON_PARAMETER);
+            }
+        }
+        let attribute = attributes::of_parameter(&mut typed.attrs, self.errors);
+        if let Some((injected, name)) = self.injected(&typed.ty) {
+            if let Some(attribute) = attribute {
+                self.errors.at_span(attribute.span, text::attribute_on_injected(name));
+            }
+            self.add_injected(injected, name, &typed.ty);
+        } else {
+            self.argument(typed, attribute);
+        }
+    }
+
+    /// Recognises what the dispatcher provides.
+    fn injected(&mut self, ty: &Type) -> Option<(Injected, &'static str)> {
+        let referenced = match types::peel(ty) {
+            Type::Reference(reference) => Some(&*reference.elem),
+            _ => None,
+        };
+        let target = referenced.unwrap_or(ty);
+        for (name, injected) in [("Caller", Injected::Caller), ("Router", Injected::Router)] {
+            let by_value = referenced.is_none() && types::is_plain(target, name);
+            if by_value && is_runtime_type(target) {
+                self.errors.at(ty, text::handed_by_reference(name));
+                return Some((injected, name));
+            }
+            if referenced.is_some() && types::is_plain(target, name) {
+                self.no_mut(ty, name);
+                return Some((injected, name));
+            }
+        }
+        self.reply(ty, target, referenced.is_some())
+    }
+
+    fn no_mut(&self, ty: &Type, name: &str) {
+        if let Type::Reference(reference) = types::peel(ty)
+            && reference.mutability.is_some()
+        {
+            self.errors.at(reference.mutability, text::handed_by_reference(name));
+        }
+    }
+
+    fn reply(&mut self, ty: &Type, target: &Type, by_ref: bool) -> Option<(Injected, &'static str)> {
+        let last = types::last_segment(target).filter(|last| last.ident == "Reply")?;
+        if !is_runtime_type(target) {
+            return None;
+        }
+        // Without its type it may be a type of the user; if not, the compiler says what is missing.
+        let [answer] = types::type_arguments(last)[..] else {
+            return None;
+        };
+        let answer = types::without_self(answer, self.self_type);
+        if by_ref {
+            self.errors.at(ty, text::handed_by_value("Reply"));
+        }
+        let form = types::owned_form(&answer);
+        self.read.reply = Some(Answer { ty: answer, form });
+        Some((Injected::Reply, "Reply"))
+    }
+
+    fn add_injected(&mut self, injected: Injected, name: &str, ty: &Type) {
+        let again =
+            self.read.all.iter().any(|parameter| matches!(parameter, Parameter::Injected(other) if *other == injected));
+        if again {
+            self.errors.at(ty, text::injected_twice(name));
+        }
+        self.read.all.push(Parameter::Injected(injected));
+    }
+
+    fn argument(&mut self, typed: &PatType, attribute: Option<ArgAttribute>) {
+        let ident = self.ident(&typed.pat);
+        let ty = types::without_self(&typed.ty, self.self_type);
+        let form = self.form(&typed.ty);
+        let position = self.read.stub.len();
+        self.read.stub.push(StubArgument {
+            ident: ident.clone().unwrap_or_else(|| format_ident!("argument_{position}")),
+            ty: ty.clone(),
+        });
+        let (Some(ident), Some(form)) = (ident, form) else {
+            return;
+        };
+        let presence = self.presence(&ty, attribute);
+        self.read.all.push(Parameter::Argument(Box::new(Argument {
+            wire_name: ident.unraw().to_string(),
+            ident,
+            ty,
+            form,
+            presence,
+            checks: Vec::new(),
+        })));
+    }
+
+    fn ident(&self, pat: &Pat) -> Option<Ident> {
+        match pat {
+            Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => Some(pat.ident.clone()),
+            other => {
+                self.errors.at(other, text::PATTERN);
+                None
+            }
+        }
+    }
+
+    fn form(&self, ty: &Type) -> Option<Form> {
+        if let Some(word) = types::first_impl(ty.to_token_stream()) {
+            self.errors.at(word, text::IMPL_ARGUMENT);
+            return None;
+        }
+        if let Type::Reference(reference) = types::peel(ty) {
+            return self.borrowed_form(reference);
+        }
+        if let Some(borrow) = types::first_reference(ty.to_token_stream())
+            && !types::is_option_of_str(ty)
+        {
+            self.errors.at(borrow, text::INNER_BORROW);
+            return None;
+        }
+        Some(types::owned_form(ty))
+    }
+
+    fn borrowed_form(&self, reference: &TypeReference) -> Option<Form> {
+        if reference.mutability.is_some() {
+            self.errors.at(reference.mutability, text::MUTABLE_BORROW);
+            return None;
+        }
+        if let Some(lifetime) = &reference.lifetime
+            && !self.lifetimes_are_reported
+            && lifetime.ident != "_"
+        {
+            self.errors.at(lifetime, text::NAMED_LIFETIME);
+        }
+        let form = types::borrowed_form(reference);
+        if form.is_none() {
+            self.errors.at(reference, text::borrow(&types::instead_of_borrow(reference)));
+        }
+        form
+    }
+
+    fn presence(&self, ty: &Type, attribute: Option<ArgAttribute>) -> Presence {
+        let optional = types::is_option(ty);
+        match attribute.and_then(|attribute| Some((attribute.span, attribute.default?))) {
+            Some((span, Default::OfType)) => self.default_of_type(optional, span),
+            Some((_, Default::Expr(expr))) => Presence::DefaultExpr(expr),
+            None if optional => Presence::Optional,
+            None => Presence::Required,
+        }
+    }
+
+    fn default_of_type(&self, optional: bool, span: Span) -> Presence {
+        if optional {
+            self.errors.at_span(span, text::OPTION_DEFAULT);
+        }
+        Presence::Default
+    }
+}
+
+/// Whether a name is meant as the runtime's and not as that of a type in a module of the user.
+fn is_runtime_type(ty: &Type) -> bool {
+    let Type::Path(path) = types::peel(ty) else {
+        return false;
+    };
+    let segments = &path.path.segments;
+    segments.len() == 1 || segments.first().is_some_and(|first| first.ident == "mitogen_service")
+}

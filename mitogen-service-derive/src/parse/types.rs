@@ -1,0 +1,169 @@
+//! Recognises the types that mean something to us, and those that cannot travel.
+
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{GenericArgument, PathArguments, PathSegment, Type, TypeReference};
+
+use crate::model::Form;
+
+/// The type without the invisible brackets of a macro, and without parentheses.
+pub(super) fn peel(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => peel(&group.elem),
+        Type::Paren(paren) => peel(&paren.elem),
+        other => other,
+    }
+}
+
+/// The last segment of a type that is a path.
+pub(super) fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match peel(ty) {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// Whether a type is a path that ends in this name and has no parameters.
+pub(super) fn is_plain(ty: &Type, name: &str) -> bool {
+    last_segment(ty).is_some_and(|last| last.ident == name && last.arguments.is_none())
+}
+
+/// The types among the parameters of a path segment.
+pub(super) fn type_arguments(segment: &PathSegment) -> Vec<&Type> {
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return Vec::new();
+    };
+    let types = arguments.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    });
+    types.collect()
+}
+
+/// Whether a type is the empty tuple.
+pub(super) fn is_unit(ty: &Type) -> bool {
+    matches!(peel(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
+/// How an owned type travels.
+pub(super) fn owned_form(ty: &Type) -> Form {
+    if is_plain(ty, "PathBuf") { Form::PathBuf } else { Form::Value }
+}
+
+/// How a reference travels, if it can.
+pub(super) fn borrowed_form(reference: &TypeReference) -> Option<Form> {
+    let target = peel(&reference.elem);
+    match target {
+        Type::Slice(slice) if is_plain(&slice.elem, "u8") => Some(Form::Bytes),
+        _ if is_plain(target, "str") => Some(Form::Str),
+        _ if is_plain(target, "Path") => Some(Form::Path),
+        _ => None,
+    }
+}
+
+/// What to write instead of a reference that cannot travel.
+pub(super) fn instead_of_borrow(reference: &TypeReference) -> String {
+    let target = peel(&reference.elem);
+    if let Type::Slice(slice) = target {
+        return format!("Vec<{}>", crate::print::tokens(&slice.elem));
+    }
+    if is_plain(target, "String") {
+        return "&str".to_owned();
+    }
+    if is_plain(target, "PathBuf") {
+        return "&Path".to_owned();
+    }
+    if is_plain(target, "OsStr") || is_plain(target, "OsString") {
+        return "&Path".to_owned();
+    }
+    let bytes = last_segment(target)
+        .filter(|last| last.ident == "Vec")
+        .is_some_and(|last| matches!(type_arguments(last)[..], [item] if is_plain(item, "u8")));
+    if bytes {
+        return "&[u8]".to_owned();
+    }
+    crate::print::tokens(target)
+}
+
+/// Whether a type is `Option<..>`.
+pub(super) fn is_option(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|last| last.ident == "Option" && !last.arguments.is_none())
+}
+
+/// Whether a type is `Option<&str>`, the one borrow that may stand inside another type.
+pub(super) fn is_option_of_str(ty: &Type) -> bool {
+    let Some(last) = last_segment(ty).filter(|last| last.ident == "Option") else {
+        return false;
+    };
+    match type_arguments(last)[..] {
+        [Type::Reference(reference)] => {
+            reference.lifetime.is_none()
+                && reference.mutability.is_none()
+                && borrowed_form(reference) == Some(Form::Str)
+        }
+        _ => false,
+    }
+}
+
+/// The first `&` inside a type, however deep.
+///
+/// Tokens are looked at rather than types, since a reference can hide in any corner of a type.
+pub(super) fn first_reference(tokens: TokenStream) -> Option<TokenTree> {
+    first(tokens, &|tree, _| matches!(tree, TokenTree::Punct(p) if p.as_char() == '&'))
+}
+
+/// The first `&` or lifetime other than `'static` inside a type, however deep.
+pub(super) fn first_borrow(tokens: TokenStream) -> Option<TokenTree> {
+    first(tokens, &|tree, next| match tree {
+        TokenTree::Punct(p) if p.as_char() == '&' => true,
+        TokenTree::Punct(p) if p.as_char() == '\'' => !matches!(next, Some(TokenTree::Ident(name)) if name == "static"),
+        _ => false,
+    })
+}
+
+/// The first `impl` inside a type, however deep.
+pub(super) fn first_impl(tokens: TokenStream) -> Option<TokenTree> {
+    first(tokens, &|tree, _| matches!(tree, TokenTree::Ident(word) if word == "impl"))
+}
+
+fn first(tokens: TokenStream, wanted: &dyn Fn(&TokenTree, Option<&TokenTree>) -> bool) -> Option<TokenTree> {
+    let mut trees = tokens.into_iter().peekable();
+    while let Some(tree) = trees.next() {
+        if wanted(&tree, trees.peek()) {
+            return Some(tree);
+        }
+        if let TokenTree::Group(group) = &tree
+            && let Some(found) = first(group.stream(), wanted)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// The type with `Self` replaced by the service's type, for places where `Self` is something else.
+pub(super) fn without_self(ty: &Type, self_type: &Type) -> Type {
+    let replaced = replace_self(ty.to_token_stream(), self_type);
+    syn::parse2(replaced).unwrap_or_else(|_| ty.clone())
+}
+
+fn replace_self(tokens: TokenStream, self_type: &Type) -> TokenStream {
+    let mut trees = tokens.into_iter().peekable();
+    let mut replaced = TokenStream::new();
+    while let Some(tree) = trees.next() {
+        match tree {
+            TokenTree::Ident(ident) if ident == "Self" => {
+                let starts_path = matches!(trees.peek(), Some(TokenTree::Punct(p)) if p.as_char() == ':');
+                replaced.extend(if starts_path { quote!(<#self_type>) } else { quote!(#self_type) });
+            }
+            TokenTree::Group(group) => {
+                let inner = replace_self(group.stream(), self_type);
+                let mut new = Group::new(group.delimiter(), inner);
+                new.set_span(group.span());
+                replaced.extend([TokenTree::Group(new)]);
+            }
+            other => replaced.extend([other]),
+        }
+    }
+    replaced
+}

@@ -1,0 +1,295 @@
+//! Tests of whole macro calls, token by token where that matters. What the generated code does is
+//! tested in the workspace's `tests` package, and so are the texts of mistakes.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{ImplItem, Item, TraitItem, Type};
+
+use crate::{entry, print};
+
+/// The files service of the documentation, with one method of every kind.
+fn files() -> TokenStream {
+    quote! {
+        /// Serves files.
+        impl Files {
+            /// Reads a whole file.
+            #[expose(policy = AllowAny)]
+            fn read_file(&self, path: PathBuf) -> io::Result<Blob> {
+                Ok(fs::read(path)?.into())
+            }
+
+            #[expose(policy = AllowParents)]
+            #[no_reply]
+            fn forget(&self, path: &str, caller: &Caller) {}
+
+            #[expose(policy = Self::is_admin, policy = AllowAny, invoker = SerializedInvoker)]
+            #[arg_spec(size(check = is_sane, check = |n| *n != 13), note(check = is_short))]
+            #[deprecated]
+            pub fn grow(
+                &self,
+                mut size: usize,
+                #[arg(default = 3)] step: u32,
+                note: Option<String>,
+                #[arg(default)] rest: Vec<Self>,
+                reply: Reply<String>,
+            ) {}
+
+            #[cfg(unix)]
+            #[expose(policy = AllowAny)]
+            fn r#type(&self, _router: &Router, bytes: &[u8], path: &Path) -> Kind {}
+
+            fn not_exposed(&self) {}
+        }
+    }
+}
+
+fn parsed(tokens: TokenStream) -> Vec<Item> {
+    let file: syn::File = syn::parse2(tokens).expect("the expansion is Rust");
+    file.items
+}
+
+fn is_named(ty: &Type, name: &str) -> bool {
+    print::tokens(ty) == name
+}
+
+/// The signatures in the last inherent impl block of a type.
+fn signatures(items: &[Item], name: &str) -> Vec<String> {
+    let block = items.iter().rev().find_map(|item| match item {
+        Item::Impl(block) if block.trait_.is_none() && is_named(&block.self_ty, name) => Some(block),
+        _ => None,
+    });
+    let items = &block.expect("there is such a block").items;
+    let signatures = items.iter().filter_map(|item| match item {
+        ImplItem::Fn(function) => {
+            let (vis, sig) = (&function.vis, &function.sig);
+            Some(print::tokens(&quote!(#vis #sig)))
+        }
+        _ => None,
+    });
+    signatures.collect()
+}
+
+/// How many mistakes are reported.
+fn mistakes(tokens: &TokenStream) -> usize {
+    tokens.to_string().matches("compile_error").count()
+}
+
+#[test]
+fn the_users_block_comes_first_and_without_our_attributes() {
+    let items = parsed(entry::service(quote!(activate), files()));
+    let Item::Impl(block) = &items[0] else { panic!("the block is gone") };
+    assert_eq!(block.items.len(), 5);
+    let text = block.to_token_stream().to_string();
+    for word in ["expose", "no_reply", "arg_spec", "arg"] {
+        assert!(!text.contains(&format!("[{word}")), "{word} is still there: {text}");
+    }
+    assert!(text.contains("deprecated") && text.contains("cfg"), "{text}");
+}
+
+#[test]
+fn a_stub_has_the_arguments_but_not_the_injected_parameters() {
+    let items = parsed(entry::service(quote!(), files()));
+    assert_eq!(
+        signatures(&items, "FilesStub"),
+        [
+            "pub fn faked(double: impl FilesApi + 'static) -> Self",
+            "pub fn read_file(&self, path: PathBuf) -> ::mitogen_service::Call<Blob>",
+            "pub fn forget(&self, path: &str) -> ::core::result::Result<(), ::mitogen_service::CallError>",
+            "pub fn grow(&self, size: usize, step: u32, note: Option<String>, rest: Vec<Files>) \
+             -> ::mitogen_service::Call<String>",
+            "pub fn r#type(&self, bytes: &[u8], path: &Path) -> ::mitogen_service::Call<Kind>",
+        ]
+    );
+    assert_eq!(signatures(&items, "Files"), ["pub fn stub(context: &::mitogen_service::Context) -> FilesStub"]);
+}
+
+#[test]
+fn vis_and_crate_hold_for_everything() {
+    let options = quote!(vis = pub(crate), crate = crate::reexports::sdk);
+    let tokens = entry::service(options, files());
+    let text = print::tokens(&tokens);
+    assert!(!text.contains("mitogen_service"), "{text}");
+    assert!(text.contains("pub(crate) struct FilesStub"), "{text}");
+    assert!(text.contains("pub(crate) trait FilesApi"), "{text}");
+    for signature in signatures(&parsed(tokens), "FilesStub") {
+        assert!(signature.starts_with("pub(crate) fn"), "{signature}");
+    }
+}
+
+#[test]
+fn every_method_can_be_doubled() {
+    let items = parsed(entry::service(quote!(), files()));
+    let api = items.iter().find_map(|item| match item {
+        Item::Trait(api) if api.ident == "FilesApi" => Some(api),
+        _ => None,
+    });
+    let methods = api.expect("there is a trait").items.iter().map(|item| match item {
+        TraitItem::Fn(method) => {
+            assert!(method.default.is_some(), "each has an answer");
+            method.sig.ident.to_string()
+        }
+        _ => panic!("the trait has methods only"),
+    });
+    assert_eq!(methods.collect::<Vec<_>>(), ["read_file", "forget", "grow", "r#type"]);
+}
+
+#[test]
+fn the_descriptor_tells_what_was_written() {
+    let text = print::tokens(&entry::service(quote!(name = "files"), files()));
+    for part in [
+        r#"name: "files", type_name: "Files", docs: "Serves files.""#,
+        r#"name: "read_file", docs: "Reads a whole file.""#,
+        r#"policies: &["Self::is_admin", "AllowAny"], result: "String", no_reply: false"#,
+        r#"{ name: "step", type_name: "u32", required: false }"#,
+        r#"{ name: "note", type_name: "Option<String>", required: false }"#,
+        r#"{ name: "bytes", type_name: "&[u8]", required: true }"#,
+        r#"name: "type""#,
+        r#"policies: &["AllowParents"], result: "()", no_reply: true"#,
+    ] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
+    let tokens = entry::service(
+        quote!(nmae = "files", vis),
+        quote! {
+            impl Files {
+                #[expose]
+                fn one(&mut self, (a, b): (u8, u8)) -> &str {}
+                #[expose(policy = AllowAny)]
+                async fn two<T>(&self, names: &[String]) -> fmt::Result {}
+                #[no_reply]
+                fn three(&self) {}
+            }
+        },
+    );
+    // Two options; policy, receiver, pattern, result; async, generic, borrow, result; not exposed.
+    assert_eq!(mistakes(&tokens), 11, "{tokens}");
+}
+
+#[test]
+fn a_mistake_leaves_the_stub_in_place() {
+    let block = quote! {
+        impl Files {
+            #[expose]
+            fn read(&self, path: String) -> u8 {}
+            #[expose(policy = AllowAny)]
+            fn sum(&mut self, (a, b): (u8, u8), caller: &Caller) -> Result<u8, E> {}
+            #[expose(policy = AllowAny)]
+            fn alias(&self) -> IoResult<u8> {}
+        }
+    };
+    let items = parsed(entry::service(quote!(), block));
+    assert_eq!(
+        signatures(&items, "FilesStub"),
+        [
+            "pub fn faked(double: impl FilesApi + 'static) -> Self",
+            "pub fn read(&self, path: String) -> ::mitogen_service::Call<u8>",
+            "pub fn sum(&self, argument_0: (u8, u8)) -> ::mitogen_service::Call<u8>",
+            "pub fn alias(&self) -> ::mitogen_service::Call<u8>",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_service_comes_back_with_one_mistake() {
+    let read = quote!(
+        impl Read for Files {
+            #[expose(policy = AllowAny)]
+            fn read(&self) {}
+        }
+    );
+    for item in [
+        quote!(
+            fn read() {}
+        ),
+        quote!(
+            mod files {}
+        ),
+        read,
+        quote!(let x = 3;),
+    ] {
+        let tokens = entry::service(quote!(), item);
+        assert_eq!(mistakes(&tokens), 1, "{tokens}");
+    }
+}
+
+#[test]
+fn an_attribute_outside_a_service_speaks_once() {
+    let method = quote!(
+        #[no_reply]
+        fn read(&self, #[arg(default)] n: u8) {}
+    );
+    let tokens = entry::outside_service("expose", method);
+    assert_eq!(mistakes(&tokens), 1);
+    assert!(tokens.to_string().starts_with("fn read"), "{tokens}");
+}
+
+#[test]
+fn main_keeps_the_attributes_of_a_runtime_inside() {
+    let function = quote! {
+        /// Runs.
+        #[tokio::main]
+        async fn main(router: &Router) -> Result<()> {}
+    };
+    let items = parsed(entry::main(quote!(), function));
+    let Item::Fn(outer) = &items[0] else { panic!("there is no function") };
+    assert_eq!(print::tokens(&outer.sig), "fn main() -> ::std::process::ExitCode");
+    let body = print::tokens(&outer.block);
+    assert!(body.contains("#[tokio::main] async fn user_main(router: &Router)"), "{body}");
+    assert!(!body.contains("block_on"), "{body}");
+
+    let plain = entry::main(
+        quote!(),
+        quote!(
+            async fn main() {}
+        ),
+    );
+    assert!(print::tokens(&plain).contains("__private::block_on(user_main())"), "{plain}");
+}
+
+/// Calls `check` with the tokens, leaving out one of them at a time, however deep it is.
+fn without_each(tokens: TokenStream, check: &mut dyn FnMut(TokenStream)) {
+    let trees: Vec<TokenTree> = tokens.into_iter().collect();
+    for left_out in 0..trees.len() {
+        let (before, after) = (&trees[..left_out], &trees[left_out + 1..]);
+        check(before.iter().chain(after).cloned().collect());
+        if let TokenTree::Group(group) = &trees[left_out] {
+            let delimiter = group.delimiter();
+            without_each(group.stream(), &mut |inner| {
+                let group = TokenTree::Group(Group::new(delimiter, inner));
+                check(before.iter().cloned().chain([group]).chain(after.iter().cloned()).collect());
+            });
+        }
+    }
+}
+
+#[test]
+fn nothing_a_user_types_makes_the_macro_panic() {
+    let mut calls = 0;
+    without_each(files(), &mut |block| {
+        calls += 1;
+        entry::service(quote!(activate), block);
+    });
+    assert!(calls > 200, "the example was taken apart: {calls}");
+    let options = quote!(name = "x", invoker = A::new(1), activate = Self::new, vis = pub(crate), crate = a::b);
+    without_each(options, &mut |options| {
+        entry::service(options.clone(), quote!(impl Files {}));
+        entry::service(
+            options.clone(),
+            quote!(
+                struct Files;
+            ),
+        );
+        entry::main(
+            options,
+            quote!(
+                fn main() {}
+            ),
+        );
+    });
+    let braces = TokenTree::Group(Group::new(Delimiter::Brace, TokenStream::new()));
+    entry::service(TokenStream::from(braces), files());
+}

@@ -1,0 +1,47 @@
+//! The words of the attributes, as constants, so that a misspelt one cannot compile here.
+
+/// The attribute that marks a method as callable.
+pub(crate) const EXPOSE: &str = "expose";
+/// The attribute of a method whose caller waits for no answer.
+pub(crate) const NO_REPLY: &str = "no_reply";
+/// The attribute of a method that checks its arguments.
+pub(crate) const ARG_SPEC: &str = "arg_spec";
+/// The attribute of a parameter.
+pub(crate) const ARG: &str = "arg";
+
+/// Option: the name under which a service is called.
+pub(crate) const NAME: &str = "name";
+/// Option: how calls of a service or of one method are run.
+pub(crate) const INVOKER: &str = "invoker";
+/// Option: enter the service into the registry.
+pub(crate) const ACTIVATE: &str = "activate";
+/// Option: the visibility of the generated items.
+pub(crate) const VIS: &str = "vis";
+/// Option: where the runtime crate is found.
+pub(crate) const CRATE: &str = "crate";
+/// Option: who may call a method.
+pub(crate) const POLICY: &str = "policy";
+/// Option: what an argument is when the caller leaves it out.
+pub(crate) const DEFAULT: &str = "default";
+/// Option: a function that an argument must satisfy.
+pub(crate) const CHECK: &str = "check";
+/// Option: how the router of `main` is built.
+pub(crate) const ROUTER: &str = "router";
+
+/// The options of `#[service]` on an impl block.
+pub(crate) const ON_IMPL: &[&str] = &[NAME, INVOKER, ACTIVATE, VIS, CRATE];
+/// The options of `#[service]` on a struct or enum.
+pub(crate) const ON_TYPE: &[&str] = &[NAME, INVOKER, ACTIVATE];
+/// The options of `#[expose]`.
+pub(crate) const OF_EXPOSE: &[&str] = &[POLICY, INVOKER];
+/// The options of `#[arg]`.
+pub(crate) const OF_ARG: &[&str] = &[DEFAULT];
+/// The options of an argument inside `#[arg_spec]`.
+pub(crate) const OF_ARG_SPEC: &[&str] = &[CHECK];
+/// The options of `#[main]`.
+pub(crate) const OF_MAIN: &[&str] = &[CRATE, ROUTER];
+
+/// The function that `#[service]` adds to the user's type.
+pub(crate) const STUB: &str = "stub";
+/// What a stub has of its own, so that no exposed method can have the name.
+pub(crate) const OF_STUB: &[&str] = &["clone", "faked", "no_wait", "on_behalf_of", "with_timeout"];

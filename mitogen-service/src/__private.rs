@@ -1,0 +1,128 @@
+//! What generated code uses. Not for users: it changes with every version.
+
+use std::cell::Cell;
+use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::process::{ExitCode, Termination};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+pub use linkme;
+
+pub use crate::router::{Router, RouterBuilder};
+pub use crate::service::{
+    Answer, ArgSpec, Args, CheckOutcome, Invocation, MAINS, Method, MethodDescriptor, Outcome, REGISTRY, Registration,
+    Remote, Resolved, ServiceDescriptor, StructOptions, StubRequest, Target, allows, apply_check, default_invoker,
+    failure, host, make_default, not_faked,
+};
+pub use crate::wire::value::{DecodeError, EncodeError};
+pub use crate::wire::{bytes, path, value};
+
+/// How long the contexts below may take to end in good order after `main` has returned.
+const END_OF_MAIN: Duration = Duration::from_secs(1);
+
+/// What `#[mitogen_service::main]` makes of a `main`.
+pub fn run_main(builder: RouterBuilder, body: impl FnOnce(&Router) -> ExitCode) -> ExitCode {
+    crate::connect::init();
+    let router = match builder.build() {
+        Ok(router) => router,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = body(&router);
+    router.shutdown(END_OF_MAIN);
+    code
+}
+
+/// Waits for a future on this thread: an `async fn main` without a runtime of its own.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Stands in for the body of a method that could not be generated. The build fails anyway.
+pub fn macro_failed() -> ! {
+    unreachable!("a service whose macro failed does not compile")
+}
+
+/// Tells a `Result` under another name: an inherent constant wins over one of a trait.
+#[derive(Debug)]
+pub struct ResultProbe<T: ?Sized>(PhantomData<T>);
+
+impl<T, E> ResultProbe<Result<T, E>> {
+    /// It is one.
+    pub const IS_RESULT: bool = true;
+}
+
+/// What the probe says of all other types.
+pub trait NotAResult {
+    /// It is none.
+    const IS_RESULT: bool = false;
+}
+
+impl<T: ?Sized> NotAResult for ResultProbe<T> {}
+
+/// What becomes of the value that `main` returns: an error is printed as a text, with its causes;
+/// everything else is up to `Termination`.
+pub mod report {
+    use super::{Cell, Debug, Display, ExitCode, Termination};
+
+    /// The value, on its way out.
+    #[expect(missing_debug_implementations, reason = "it lives for one statement")]
+    pub struct Report<T>(Cell<Option<T>>);
+
+    impl<T> Report<T> {
+        /// Takes what `main` returned.
+        pub fn new(value: T) -> Self {
+            Self(Cell::new(Some(value)))
+        }
+    }
+
+    /// A result whose error has a text.
+    pub trait AsError {
+        /// Prints the error and tells the status.
+        fn report(&self) -> ExitCode;
+    }
+
+    impl<T: Termination, E: Display + Debug> AsError for &Report<Result<T, E>> {
+        fn report(&self) -> ExitCode {
+            match self.0.take() {
+                Some(Ok(value)) => value.report(),
+                Some(Err(error)) => {
+                    eprintln!("Error: {error:#}");
+                    ExitCode::FAILURE
+                }
+                None => ExitCode::SUCCESS,
+            }
+        }
+    }
+
+    /// Anything that `main` may return.
+    pub trait AsTermination {
+        /// Tells the status.
+        fn report(&self) -> ExitCode;
+    }
+
+    impl<T: Termination> AsTermination for Report<T> {
+        fn report(&self) -> ExitCode {
+            self.0.take().map_or(ExitCode::SUCCESS, Termination::report)
+        }
+    }
+}

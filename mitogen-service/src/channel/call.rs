@@ -1,0 +1,285 @@
+//! A call that is under way, and its answer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use crate::error::{CallError, ContextPath, DeadlineBy};
+use crate::io::Patience;
+use crate::latch::Latch;
+use crate::router::{Context, Death, Delivery, Listener, decoding_for};
+use crate::wire::{DeadCode, DeadReason, Encoding, Handle, Message, Reply, control, payload, value};
+
+/// Turns the value of an answer into the call's result.
+pub(crate) type Decode<T> = fn(&[u8]) -> Result<T, value::DecodeError>;
+
+/// A call that has been sent, and whose answer is on its way.
+///
+/// Wait for it with [`wait`](Self::wait), or `.await` it on any executor. Starting many calls before
+/// waiting for the first one pipelines them.
+///
+/// Dropping a call cancels it: if it is still queued it will not run, and if it runs,
+/// [`Caller::is_cancelled`](crate::Caller::is_cancelled) tells the method so. Use
+/// [`detach`](Self::detach) to let it run without waiting.
+///
+/// ```
+/// use mitogen_service::{Call, CallError};
+///
+/// let call: Call<u32> = Call::ready(Ok(7));
+/// assert_eq!(call.wait()?, 7);
+/// # Ok::<(), CallError>(())
+/// ```
+#[must_use = "dropping a call cancels it; `wait` for it, `.await` it, or `detach` it"]
+pub struct Call<T> {
+    state: State<T>,
+}
+
+enum State<T> {
+    Ready(Result<T, CallError>),
+    Pending(Pending, Decode<T>),
+    Finished,
+}
+
+/// A message that asks for an answer.
+pub(crate) struct Request {
+    /// Whom to ask.
+    pub(crate) context: Context,
+    /// Which of its handles.
+    pub(crate) handle: Handle,
+    /// What to say.
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What the answer's side holds of a call.
+struct Waiting {
+    latch: Latch<Outcome>,
+}
+
+/// What comes of a call.
+enum Outcome {
+    Answer(Message),
+    Dead(Box<Death>),
+}
+
+/// What the caller's side holds of a call; dropping it cancels the call.
+struct Pending {
+    context: Context,
+    /// `None` once the answer has come or nobody wants it.
+    handle: Option<Handle>,
+    waiting: Arc<Waiting>,
+}
+
+impl Listener for Waiting {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        self.latch.put(Outcome::Answer(delivery.message));
+    }
+
+    fn end(&self, death: &Death) {
+        self.latch.put(Outcome::Dead(Box::new(death.clone())));
+    }
+}
+
+/// Sends a request. Blocks only while the router's bounds are full.
+pub(crate) fn start<T>(request: Request, decode: Decode<T>) -> Call<T> {
+    let state = match Pending::send(request) {
+        Ok(pending) => State::Pending(pending, decode),
+        Err(error) => State::Ready(Err(error)),
+    };
+    Call { state }
+}
+
+/// Sends a request that wants no answer.
+pub(crate) fn post(request: Request) -> Result<(), CallError> {
+    let Request { context, handle, payload } = request;
+    let length = payload.len();
+    let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
+    if !context.is_connected() {
+        return Err(Death::disconnected(context.name()).into_call_error());
+    }
+    let sent = context.core().send(message, Patience::Wait);
+    sent.map_err(|reason| refusal(&context, length, reason))
+}
+
+impl Pending {
+    fn send(request: Request) -> Result<Self, CallError> {
+        let Request { context, handle, payload } = request;
+        let core = context.core().clone();
+        let waiting = Arc::new(Waiting { latch: Latch::new() });
+        let closed = || Death::router_closed(&core.identity().name).into_call_error();
+        let reply_to = core.await_one(context.id(), waiting.clone()).ok_or_else(closed)?;
+        let length = payload.len();
+        let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
+        let sent = core.send(message, Patience::Wait);
+        let pending = Self { context, handle: Some(reply_to), waiting };
+        match sent {
+            Ok(()) => Ok(pending),
+            Err(reason) => Err(refusal(&pending.forget(), length, reason)),
+        }
+    }
+
+    /// Gives the handle back without a word to the callee, where the call may run on.
+    fn forget(mut self) -> Context {
+        if let Some(handle) = self.handle.take() {
+            self.context.core().give_up(handle);
+        }
+        self.context.clone()
+    }
+
+    /// Reads what has come, which has used the handle up.
+    fn finish<T>(mut self, outcome: Outcome, decode: Decode<T>) -> Result<T, CallError> {
+        self.handle = None;
+        match outcome {
+            Outcome::Answer(message) => read(&self.context, &message, decode),
+            Outcome::Dead(death) => Err(death.into_call_error()),
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Some(handle) = self.handle.take() else { return };
+        let core = self.context.core();
+        if core.give_up(handle) {
+            core.post(self.context.id(), Handle::CANCEL, control::encode_cancel(handle));
+        }
+    }
+}
+
+impl<T> Call<T> {
+    /// A call that has its result already, for doubles.
+    pub fn ready(result: Result<T, CallError>) -> Self {
+        Self { state: State::Ready(result) }
+    }
+
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// See [`CallError`]; a context that ends while the call waits gives [`CallError::Dead`].
+    pub fn wait(mut self) -> Result<T, CallError> {
+        self.wait_until(None).unwrap_or_else(|| Err(given_up()))
+    }
+
+    /// Waits for the result, for `timeout` at most, and cancels the call after that.
+    ///
+    /// # Errors
+    /// [`CallError::DeadlineExceeded`] when the time is over, and those of [`wait`](Self::wait).
+    pub fn wait_timeout(mut self, timeout: Duration) -> Result<T, CallError> {
+        self.try_wait(timeout).unwrap_or_else(|| Err(given_up()))
+    }
+
+    /// Waits for the result, for `timeout` at most, and spoils nothing: `None` means not yet, and
+    /// the call goes on. After the result has been taken it is `None` always.
+    pub fn try_wait(&mut self, timeout: Duration) -> Option<Result<T, CallError>> {
+        // A time too far away to be counted is no bound at all.
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    /// Lets the call run, and waits for nothing.
+    pub fn detach(mut self) {
+        if let State::Pending(pending, _) = self.take() {
+            pending.forget();
+        }
+    }
+
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<T, CallError>> {
+        if let State::Pending(pending, _) = &self.state {
+            let outcome = pending.waiting.latch.wait(deadline)?;
+            return self.finish(outcome);
+        }
+        match self.take() {
+            State::Ready(result) => Some(result),
+            State::Pending(..) | State::Finished => None,
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Option<Result<T, CallError>> {
+        match self.take() {
+            State::Pending(pending, decode) => Some(pending.finish(outcome, decode)),
+            State::Ready(_) | State::Finished => None,
+        }
+    }
+
+    fn take(&mut self) -> State<T> {
+        std::mem::replace(&mut self.state, State::Finished)
+    }
+}
+
+impl<T> Future for Call<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if let State::Pending(pending, _) = &self.state {
+            let Poll::Ready(outcome) = pending.waiting.latch.poll(task) else { return Poll::Pending };
+            let result = self.finish(outcome);
+            return Poll::Ready(result.unwrap_or_else(|| Err(taken())));
+        }
+        match self.take() {
+            State::Ready(result) => Poll::Ready(result),
+            State::Pending(..) | State::Finished => Poll::Ready(Err(taken())),
+        }
+    }
+}
+
+/// Nothing in a call is pinned.
+impl<T> Unpin for Call<T> {}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Ready(_) => f.write_str("Call(ready)"),
+            State::Pending(pending, _) => write!(f, "Call(pending in {:?})", pending.context),
+            State::Finished => f.write_str("Call(finished)"),
+        }
+    }
+}
+
+fn given_up() -> CallError {
+    CallError::DeadlineExceeded { by: DeadlineBy::Caller, path: ContextPath::default() }
+}
+
+/// Asking a call again after its result was taken is a mistake, and shall not hang.
+fn taken() -> CallError {
+    let reason = "its result was taken before".to_owned();
+    CallError::Cancelled { reason, executed: true, path: ContextPath::default() }
+}
+
+/// Reads an answer.
+fn read<T>(context: &Context, message: &Message, decode: Decode<T>) -> Result<T, CallError> {
+    if let Some(reason) = message.dead_reason() {
+        return Err(refusal(context, 0, reason));
+    }
+    let malformed =
+        |reason: String| CallError::Malformed { reason, path: ContextPath::default() }.through(context.name());
+    if message.header.encoding != Encoding::MessagePack {
+        return Err(malformed("the answer is not MessagePack".to_owned()));
+    }
+    let reply = Reply::decode(&message.payload).map_err(|error| malformed(error.to_string()))?;
+    match reply {
+        Reply::Ok(raw) => decoding_for(context.core(), || payload::with(message.payload.clone(), || decode(raw)))
+            .map_err(|error| malformed(format!("the result is a {}: {}", error.got, error.reason))),
+        Reply::Err(raw) => match value::decode::<CallError>(raw) {
+            Ok(error) => Err(error.through(context.name())),
+            Err(error) => Err(malformed(format!("the error is a {}: {}", error.got, error.reason))),
+        },
+    }
+}
+
+/// What a dead message means to the caller.
+fn refusal(context: &Context, sent: usize, reason: DeadReason) -> CallError {
+    let path = ContextPath::default();
+    let name = context.name().to_owned();
+    match reason.code {
+        DeadCode::NoRoute | DeadCode::Disconnected | DeadCode::RouterClosed => {
+            Death::because(&name, reason.text).into_call_error()
+        }
+        DeadCode::TooLarge => {
+            let max = context.core().identity().max_message_size as u64;
+            CallError::TooLarge { got: sent as u64, max, path }
+        }
+        DeadCode::Overloaded => CallError::Overloaded { what: reason.text, path },
+        _ => CallError::Refused { reason: reason.text, context: name, path },
+    }
+}

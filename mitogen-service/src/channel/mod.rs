@@ -1,0 +1,11 @@
+//! Waiting for messages: the call, which waits for one answer, and iteration over many calls.
+//!
+//! This layer must not name services or the ways to start processes: a call knows which bytes it
+//! sends and how to decode what comes back, and nothing of methods.
+
+mod call;
+mod completed;
+
+pub use call::Call;
+pub(crate) use call::{Request, post, start};
+pub use completed::{Completed, as_completed};

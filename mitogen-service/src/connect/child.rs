@@ -1,0 +1,170 @@
+//! The other side: a process that finds itself to be a child.
+
+use std::ffi::CString;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::process::{PidfdFlags, getppid, pidfd_open};
+
+use super::handshake::{self, FEATURES, Failure};
+use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
+use crate::process;
+use crate::router::{Core, Ending, Identity};
+use crate::service::listen_for_first_call;
+use crate::wire::Hello;
+
+/// The status of a child that could not join. "Internal software error" in `sysexits.h`.
+const CANNOT_JOIN: i32 = 70;
+
+/// Enters the child if this process was started as one, and does not return then.
+///
+/// First thing in a hand-written `main`; [`main`](macro@crate::main) does it by itself. In the first
+/// process of a tree it does nothing.
+///
+/// ```no_run
+/// fn main() -> mitogen_service::Result<()> {
+///     mitogen_service::init();
+///     let router = mitogen_service::Router::builder().build()?;
+///     let child = router.local().connect()?;
+///     println!("{child} is connected");
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    if process::is_child() {
+        enter();
+    }
+}
+
+/// Enters the child before `main`, unless the program's `main` is ours and does so itself.
+#[cfg(feature = "testing")]
+pub(crate) fn enter_before_main() {
+    if crate::service::MAINS.is_empty() {
+        init();
+    }
+}
+
+/// Serves until the parent is gone or ends this context. The I/O thread ends the process.
+fn enter() -> ! {
+    crate::sys::ignore_sigpipe();
+    match join() {
+        Ok(_socket) => loop {
+            std::thread::park();
+        },
+        Err(why) => {
+            eprintln!("mitogen-service: this process was started as a context, and cannot join its parent: {why}");
+            crate::sys::exit_now(CANNOT_JOIN)
+        }
+    }
+}
+
+/// Joins the parent; gives the socket back, which stays open as the link for bulk.
+fn join() -> Result<OwnedFd, String> {
+    let [read, write] = receive_pipes().map_err(|error| format!("no pipes came over stdin: {error}"))?;
+    let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
+    let (identity, parent_pid) = greet(&read, &write)?;
+    set_thread_name(&identity.name);
+    let core = Core::new(identity, Ending::Process);
+    listen_for_first_call(&core);
+    let broker = core.broker().map_err(|error| error.to_string())?;
+    watch_parent(&core, &broker, parent_pid);
+    let stream = core.new_stream((ReadEnd(read), WriteEnd(write))).map_err(|error| error.to_string())?;
+    // From here on routers may be made in this process for its own use.
+    process::entered();
+    core.join_parent(stream).map_err(|error| error.to_string())?;
+    Ok(socket)
+}
+
+/// Takes the two pipes that the parent has sent.
+fn receive_pipes() -> Result<[OwnedFd; 2], Errno> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    loop {
+        let stdin = rustix::stdio::stdin();
+        match rustix::net::recvmsg(stdin, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let fds: Vec<OwnedFd> = control
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    fds.try_into().map_err(|_| Errno::PROTO)
+}
+
+/// Moves the socket away from stdin, where programs that this one starts would inherit it.
+fn detach_stdin() -> Result<OwnedFd, Errno> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(socket)
+}
+
+/// Both say hello. This end speaks first, so that the parent learns our version if theirs differs.
+fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32), String> {
+    let hello = Hello::of_child(FEATURES, std::process::id());
+    let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));
+    let hello = greeted.map_err(|failure| match failure {
+        Failure::Eof => "the parent is gone".to_owned(),
+        Failure::Timeout => "the parent says nothing".to_owned(),
+        Failure::Protocol(what) => what,
+        Failure::Io(error) => error.to_string(),
+    })?;
+    let told = hello.body.identity.ok_or("the parent does not say who this context is")?;
+    let identity = Identity {
+        id: told.context_id,
+        name: told.name,
+        parents: told.parents,
+        max_message_size: usize::try_from(told.max_message_size).unwrap_or(usize::MAX),
+        unidirectional: told.unidirectional,
+    };
+    if identity.parents.is_empty() {
+        return Err("the parent does not say who it is".to_owned());
+    }
+    Ok((identity, hello.body.pid))
+}
+
+/// Shows the name of the context in `ps` and `top`, where `exe` would stand.
+fn set_thread_name(name: &str) {
+    // The kernel keeps 15 bytes. A name without NUL always fits; if not, the old one stays.
+    if let Ok(name) = CString::new(name.bytes().take(15).collect::<Vec<_>>()) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// Ends the process when its parent has, also if somebody else holds the parent's end of the pipes.
+fn watch_parent(core: &Arc<Core>, broker: &BrokerHandle, parent_pid: u32) {
+    // In a pid namespace of its own the child cannot see its parent; the pipes must do.
+    let parent = getppid().filter(|pid| u32::try_from(pid.as_raw_nonzero().get()) == Ok(parent_pid));
+    let Some(pidfd) = parent.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    if getppid() != parent {
+        // It has ended meanwhile, and the number may be somebody else's. The pipes tell.
+        return;
+    }
+    let watch = Arc::new(ParentWatch { core: core.clone(), pidfd });
+    // Without it the end of the pipes still tells.
+    let _ = broker.register(watch.pidfd.as_fd(), Interest::Read, watch.clone());
+}
+
+struct ParentWatch {
+    core: Arc<Core>,
+    pidfd: OwnedFd,
+}
+
+impl Source for ParentWatch {
+    fn ready(self: Arc<Self>, _broker: &BrokerHandle, _token: Token) {
+        self.core.end_process();
+    }
+}

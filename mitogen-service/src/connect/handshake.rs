@@ -1,0 +1,75 @@
+//! Both ends say hello before the first message. Blocks, on the thread that connects.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::wire::{Hello, HelloDecoder};
+
+/// The features of this version of the protocol that a peer may or may not have: none yet.
+pub(super) const FEATURES: u32 = 0;
+
+/// Why no hello came.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The other end closed.
+    Eof,
+    /// The time was over.
+    Timeout,
+    /// It was no hello, or one that we cannot follow.
+    Protocol(String),
+    /// The system said no.
+    Io(Errno),
+}
+
+/// Writes a hello; it is smaller than a pipe's buffer, so this does not wait for the other end.
+pub(super) fn send(fd: &OwnedFd, hello: &Hello) -> Result<(), Failure> {
+    let bytes = hello.encode();
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        match rustix::io::write(fd, rest) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(Errno::INTR) => {}
+            Err(Errno::PIPE) => return Err(Failure::Eof),
+            Err(error) => return Err(Failure::Io(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a hello and not a byte more, so that the first message is left to the stream.
+pub(super) fn receive(fd: &OwnedFd, deadline: Option<Instant>) -> Result<Hello, Failure> {
+    let mut decoder = HelloDecoder::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let wanted = decoder.needed().min(buffer.len());
+        wait_readable(fd, deadline)?;
+        let got = match rustix::io::read(fd, &mut buffer[..wanted]) {
+            Ok(0) => return Err(Failure::Eof),
+            Ok(got) => got,
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(error) => return Err(Failure::Io(error)),
+        };
+        match decoder.feed(&buffer[..got]) {
+            Ok(Some((hello, _))) => return Ok(hello),
+            Ok(None) => {}
+            Err(error) => return Err(Failure::Protocol(error.to_string())),
+        }
+    }
+}
+
+fn wait_readable(fd: &OwnedFd, deadline: Option<Instant>) -> Result<(), Failure> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
+        let mut fds = [PollFd::new(fd, PollFlags::IN)];
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(0) => return Err(Failure::Timeout),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Failure::Io(error)),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Two routers in one process, joined as parent and child, for tests.
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::error::{Error, Result};
+use crate::io::{ReadEnd, WriteEnd};
+use crate::router::{Core, Ending, Identity, Router};
+use crate::service::listen_for_first_call;
+use crate::wire::ContextId;
+
+/// Joins a new root and a new child over two pipes.
+pub(crate) fn pair() -> Result<(Router, Router)> {
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| Error::io("make a pipe", error));
+    let parent = Router::builder().build_core()?;
+    let child_id = parent.take_id().unwrap_or(ContextId::new(1));
+    let me = parent.identity();
+    let child = Core::new(
+        Identity {
+            id: child_id,
+            name: "child".to_owned(),
+            parents: vec![(me.id, me.name.clone())],
+            max_message_size: me.max_message_size,
+            unidirectional: me.unidirectional,
+        },
+        Ending::Router,
+    );
+    listen_for_first_call(&child);
+    let (up, down) = (pipe()?, pipe()?);
+    let to_child = parent.new_stream((ReadEnd(up.0), WriteEnd(down.1)))?;
+    let to_parent = child.new_stream((ReadEnd(down.0), WriteEnd(up.1)))?;
+    parent.join_child(to_child, child_id, "child".to_owned(), None)?;
+    child.join_parent(to_parent)?;
+    Ok((Router::owning(parent), Router::owning(child)))
+}

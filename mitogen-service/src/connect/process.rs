@@ -1,0 +1,253 @@
+//! The process of a local child: watched through its pidfd, reaped, and its last words kept.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tracing::Level;
+
+use super::last_words::LastWords;
+use crate::error::Exit;
+use crate::io::{BrokerHandle, Interest, LineReader, Source, Stream, StreamId, Token};
+use crate::ledger::Entry;
+use crate::router::{Core, Death, Process};
+use crate::sync::Mutex;
+use crate::wire::DeadReason;
+
+/// How long a process may live on after it has closed its stream. A context that ends in good order
+/// has 300 ms for what its services do at the end, and then exits.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A process that this one has started.
+pub(super) struct LocalProcess {
+    name: String,
+    core: Arc<Core>,
+    broker: BrokerHandle,
+    pidfd: OwnedFd,
+    child: Mutex<Child>,
+    state: Mutex<State>,
+    words: Arc<Mutex<LastWords>>,
+    output: [Arc<LineReader>; 2],
+    /// The socket that the child was given its pipes over. It stays open as the link for bulk.
+    _socket: OwnedFd,
+}
+
+struct State {
+    end: End,
+    token: Option<Token>,
+    stream: Option<Arc<Stream>>,
+    entries: Vec<Entry>,
+}
+
+/// How far a process has come to its end: the stream's end and the process's exit are two events,
+/// in any order, and only both together make the end that others learn of.
+#[derive(Debug, Default)]
+struct End {
+    stream: Option<StreamId>,
+    exit: Option<Option<Exit>>,
+    told: bool,
+}
+
+/// What is to be done after an event.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Wait for the process, and kill it if it outlives its stream for long.
+    AwaitExit,
+    /// Read what is left in the stream, and close it.
+    CloseStream,
+    /// Tell everybody.
+    Tell(StreamId),
+    /// Nothing: it has been told.
+    Nothing,
+}
+
+impl End {
+    fn stream_closed(&mut self, stream: StreamId) -> Step {
+        self.stream = Some(stream);
+        if self.exit.is_none() { Step::AwaitExit } else { self.tell(stream) }
+    }
+
+    fn exited(&mut self, exit: Option<Exit>) -> Step {
+        self.exit = Some(exit);
+        match self.stream {
+            Some(stream) => self.tell(stream),
+            None => Step::CloseStream,
+        }
+    }
+
+    fn tell(&mut self, stream: StreamId) -> Step {
+        if std::mem::replace(&mut self.told, true) { Step::Nothing } else { Step::Tell(stream) }
+    }
+}
+
+/// What is needed to watch a process.
+pub(super) struct Started {
+    pub(super) name: String,
+    pub(super) child: Child,
+    pub(super) socket: OwnedFd,
+}
+
+impl LocalProcess {
+    /// Begins to watch a process that was just started, and to read what it prints.
+    pub(super) fn watch(core: &Arc<Core>, broker: &BrokerHandle, mut started: Started) -> std::io::Result<Arc<Self>> {
+        let watched = Self::open(core, broker, &mut started);
+        let (pidfd, output, words) = match watched {
+            Ok(parts) => parts,
+            Err(error) => {
+                // It is ours and not reaped, so its number cannot be anybody else's.
+                let _ = started.child.kill();
+                let _ = started.child.wait();
+                return Err(error);
+            }
+        };
+        let Started { name, child, socket } = started;
+        let entries = vec![core.ledger().child(), core.ledger().fds(2)];
+        Ok(Arc::new(Self {
+            name,
+            core: core.clone(),
+            broker: broker.clone(),
+            pidfd,
+            child: Mutex::new(child),
+            state: Mutex::new(State { end: End::default(), token: None, stream: None, entries }),
+            words,
+            output,
+            _socket: socket,
+        }))
+    }
+
+    #[expect(clippy::type_complexity, reason = "the parts of one constructor")]
+    fn open(
+        core: &Arc<Core>,
+        broker: &BrokerHandle,
+        started: &mut Started,
+    ) -> std::io::Result<(OwnedFd, [Arc<LineReader>; 2], Arc<Mutex<LastWords>>)> {
+        let missing = || std::io::Error::other("the process has no pipe for its output");
+        let pid = i32::try_from(started.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| std::io::Error::other("the process has no number"))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let words = Arc::new(Mutex::new(LastWords::default()));
+        let read = |fd: OwnedFd, source: &'static str| {
+            // The reader is dropped when the process has ended, which every router waits for.
+            let (logs, name, words) = (core.clone(), started.name.clone(), words.clone());
+            LineReader::start(broker, core.ledger(), fd, move |line: &str| {
+                if source == "stderr" {
+                    words.lock().push(line);
+                }
+                logs.log_output(&name, source, line);
+            })
+        };
+        let stdout = started.child.stdout.take().ok_or_else(missing)?;
+        let stderr = started.child.stderr.take().ok_or_else(missing)?;
+        let output = [read(stdout.into(), "stdout")?, read(stderr.into(), "stderr")?];
+        Ok((pidfd, output, words))
+    }
+
+    /// The child has joined: from now on its exit and the end of its stream are watched.
+    pub(super) fn joined(self: &Arc<Self>, stream: &Arc<Stream>) -> std::io::Result<()> {
+        self.state.lock().stream = Some(stream.clone());
+        let token = self.broker.register(self.pidfd.as_fd(), Interest::Read, self.clone())?;
+        self.state.lock().token = Some(token);
+        Ok(())
+    }
+
+    /// The child will not join: ends it, and tells how it ended and its last words.
+    pub(super) fn abandon(&self, kill: bool) -> (Option<Exit>, String) {
+        if kill {
+            self.kill();
+        }
+        let exit = self.child.lock().wait().ok().map(Exit::from);
+        (exit, self.close_output())
+    }
+
+    /// Reads what it printed last, and closes the pipes.
+    fn close_output(&self) -> String {
+        for reader in &self.output {
+            reader.finish(&self.broker);
+        }
+        self.state.lock().entries.clear();
+        self.words.lock().text()
+    }
+
+    fn exited(self: &Arc<Self>) {
+        let status = self.child.lock().try_wait();
+        let exit = match status {
+            Ok(Some(status)) => Some(Exit::from(status)),
+            Ok(None) => return,
+            // Somebody else has reaped it: it is gone, and nobody knows how.
+            Err(_) => None,
+        };
+        let (step, stream, token) = {
+            let mut state = self.state.lock();
+            (state.end.exited(exit), state.stream.take(), state.token.take())
+        };
+        if let Some(token) = token {
+            self.broker.deregister(self.pidfd.as_fd(), token);
+        }
+        match step {
+            Step::Tell(stream) => self.tell(stream),
+            Step::CloseStream => {
+                if let Some(stream) = stream {
+                    stream.finish();
+                }
+            }
+            Step::AwaitExit | Step::Nothing => {}
+        }
+    }
+
+    fn tell(&self, stream: StreamId) {
+        let exit = self.state.lock().end.exit.flatten();
+        let stderr_tail = self.close_output();
+        let death = Death { context: self.name.clone(), reason: DeadReason::disconnected().text, exit, stderr_tail };
+        if let Some(exit @ Exit::Signal { .. }) = exit {
+            self.core.log(Level::WARN, format!("context `{}` {exit}", self.name));
+        }
+        self.core.lost(stream, &death);
+    }
+}
+
+impl Source for LocalProcess {
+    fn ready(self: Arc<Self>, _broker: &BrokerHandle, _token: Token) {
+        self.exited();
+    }
+}
+
+impl Process for LocalProcess {
+    fn stream_closed(self: Arc<Self>, _core: &Arc<Core>, stream: StreamId) {
+        let step = self.state.lock().end.stream_closed(stream);
+        match step {
+            Step::AwaitExit => {
+                let process = self.clone();
+                self.broker.call_after(GRACE, move |_| process.kill());
+            }
+            Step::Tell(stream) => self.tell(stream),
+            Step::CloseStream | Step::Nothing => {}
+        }
+    }
+
+    fn kill(&self) {
+        // Fails only for a process that has ended.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: StreamId = StreamId(1);
+
+    #[test]
+    fn the_end_is_told_once_when_stream_and_process_are_both_gone() {
+        let mut end = End::default();
+        assert_eq!(end.stream_closed(STREAM), Step::AwaitExit);
+        assert_eq!(end.exited(None), Step::Tell(STREAM));
+        assert_eq!(end.exited(None), Step::Nothing);
+
+        let mut end = End::default();
+        assert_eq!(end.exited(None), Step::CloseStream);
+        assert_eq!(end.stream_closed(STREAM), Step::Tell(STREAM));
+        assert_eq!(end.stream_closed(STREAM), Step::Nothing);
+    }
+}

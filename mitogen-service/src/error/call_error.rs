@@ -1,0 +1,489 @@
+//! What a call can come back with.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::runtime::tail;
+use super::{Error, Exit};
+use crate::wire::Blob;
+
+/// Why a call has no result.
+///
+/// Match on the kind that you can do something about, print the rest: the texts say what to do.
+/// [`executed`](Self::executed) tells whether the call may be repeated,
+/// [`path`](Self::path) which contexts the error came through.
+///
+/// ```
+/// use mitogen_service::{CallError, Executed};
+///
+/// fn may_repeat(error: &CallError) -> bool {
+///     match error {
+///         CallError::Overloaded { .. } => true,
+///         other => other.executed() == Executed::No,
+///     }
+/// }
+/// assert!(!may_repeat(&CallError::failed("disk full")));
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Nothing of this name runs in the context, and no service of this name can be activated.
+    #[error("No such service: '{service}'{}", because(reason))]
+    NoSuchService {
+        /// The canonical name of the service.
+        service: String,
+        /// What the activator said, empty if nothing.
+        reason: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The service is known but does not run yet, and the caller may not start it.
+    #[error(
+        "Service '{service}' is not yet activated in this context, and the caller is not privileged, \
+         therefore autoactivation is disabled."
+    )]
+    NotActivated {
+        /// The canonical name of the service.
+        service: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The service has no exposed method of this name.
+    #[error("No such method: '{method}' of service '{service}'")]
+    NoSuchMethod {
+        /// The canonical name of the service.
+        service: String,
+        /// The name of the method.
+        method: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// A policy of the method refused the caller.
+    #[error("Caller is not authorized to invoke '{method}' of service '{service}'")]
+    Unauthorized {
+        /// The name of the method.
+        method: String,
+        /// The canonical name of the service.
+        service: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// An argument was left out that has no default.
+    #[error("Required argument '{name}' missing.")]
+    ArgMissing {
+        /// The name of the argument.
+        name: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// An argument has another type.
+    #[error("Argument '{name}' type incorrect, got '{got}', expected '{expected}'{}", because(reason))]
+    ArgType {
+        /// The name of the argument.
+        name: String,
+        /// What came over the wire, such as `string` or `array`.
+        got: String,
+        /// The type in the method's signature.
+        expected: String,
+        /// What the decoder said, empty if the types tell it all.
+        reason: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The method has no argument of this name.
+    #[error("Argument '{name}' is unknown; the method takes {}", listed(known))]
+    ArgUnknown {
+        /// The name of the argument.
+        name: String,
+        /// The names that the method knows.
+        known: Vec<String>,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// A check of `#[arg_spec(..)]` refused the argument.
+    #[error("Argument '{name}' refused{}", because(reason))]
+    ArgInvalid {
+        /// The name of the argument.
+        name: String,
+        /// What the check said, empty if it only said no.
+        reason: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// An argument or a result cannot be encoded. For an argument, nothing was sent.
+    #[error("cannot encode {what}: {reason}")]
+    Encode {
+        /// Which value it was.
+        what: String,
+        /// What the encoder said.
+        reason: String,
+        /// Whether the method had run when its result could not be encoded.
+        executed: bool,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The other side sent bytes that are not what the protocol or the signature asks for.
+    #[error("Invalid message format: {reason}")]
+    Malformed {
+        /// What was wrong.
+        reason: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The method returned an error.
+    #[error("{message}{}", chained(chain))]
+    Failed {
+        /// The Rust type of the error in the context that raised it.
+        type_name: String,
+        /// Its text.
+        message: String,
+        /// The texts of its sources, outermost first.
+        chain: Vec<String>,
+        /// The error itself, when its type can be serialized; see [`CallError::decode`].
+        data: Option<Blob>,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The method panicked. Its service goes on.
+    #[error("the method panicked: {message}")]
+    Panicked {
+        /// The panic's text.
+        message: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// A bound was reached, and the call was not taken. It may be tried again later.
+    #[error("overloaded: {what}")]
+    Overloaded {
+        /// Which bound it was.
+        what: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The time given to the call was over.
+    #[error("the deadline was exceeded; {by}")]
+    DeadlineExceeded {
+        /// Who gave up.
+        by: DeadlineBy,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The call was given up: its `Reply` was dropped unanswered, or its caller cancelled it.
+    #[error("the call was cancelled: {reason}")]
+    Cancelled {
+        /// By what.
+        reason: String,
+        /// Whether the method had begun to run.
+        executed: bool,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The pool of the context was stopped before the call ran.
+    ///
+    /// Mitogen answers a call that comes after that with "invalid handle".
+    #[error("the pool of the context was stopped before the call ran (invalid handle)")]
+    Stopped {
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// Waiting for this call could never end.
+    #[error("the call would wait for itself: {}", chain.join(" -> "))]
+    Deadlock {
+        /// The calls that wait for one another, outermost first.
+        chain: Vec<String>,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The message is larger than the router's bound.
+    #[error("message too large (max {max} bytes): got {got}")]
+    TooLarge {
+        /// The size of the payload in bytes, 0 if only another context knows it.
+        got: u64,
+        /// The bound in bytes.
+        max: u64,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The context, or one on the way to it, refused the message before any service saw it.
+    #[error("context `{context}` did not take the message: {reason}")]
+    Refused {
+        /// Why, in Mitogen's words: "refused by policy", "invalid handle"...
+        reason: String,
+        /// The name of the context that was called.
+        context: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+    /// The context is gone, or one on the way to it.
+    #[error("context `{context}` is gone: {reason}{}{}", exited(exit.as_ref()), tail(stderr_tail))]
+    Dead {
+        /// What was noticed, in Mitogen's words: "the respondent Context has disconnected"...
+        reason: String,
+        /// The name of the context that ended.
+        context: String,
+        /// How its process ended, where that is known.
+        exit: Option<Exit>,
+        /// The last lines that the process wrote to its standard error output.
+        stderr_tail: String,
+        /// The contexts that the error came through.
+        path: ContextPath,
+    },
+}
+
+/// Whether the method of a failed call has run; tells whether the call may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Executed {
+    /// No part of the method ran.
+    No,
+    /// Nobody knows: the answer was lost.
+    Maybe,
+    /// The method began to run.
+    Yes,
+}
+
+/// Who gave a call up when its time was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DeadlineBy {
+    /// The caller stopped waiting; whether the method has run is not known.
+    Caller,
+    /// The call's time was over before the method was started.
+    Queue,
+    /// The method was running.
+    Method,
+}
+
+/// The contexts that an error came through, nearest first.
+///
+/// It is empty for what is noticed in the calling process itself.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+// Boxed twice since most errors never leave a context, and every `Result` of a call carries one.
+pub struct ContextPath(#[expect(clippy::box_collection)] Option<Box<Vec<String>>>);
+
+impl CallError {
+    /// An error as a method would have returned it, with this text.
+    ///
+    /// For doubles and for [`Reply`](crate::Reply), where there is no method to return one.
+    ///
+    /// ```
+    /// # use mitogen_service::CallError;
+    /// assert_eq!(CallError::failed("no such user").to_string(), "no such user");
+    /// ```
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self::Failed {
+            type_name: String::new(),
+            message: message.to_string(),
+            chain: Vec::new(),
+            data: None,
+            path: ContextPath::default(),
+        }
+    }
+
+    /// The method's own error, if it is an `E` and `E` can be serialized.
+    ///
+    /// The type must be the one that the method returned, by its full name.
+    ///
+    /// ```
+    /// # use mitogen_service::CallError;
+    /// assert_eq!(CallError::failed("no such user").decode::<String>(), None);
+    /// ```
+    pub fn decode<E: DeserializeOwned>(&self) -> Option<E> {
+        match self {
+            Self::Failed { type_name, data: Some(data), .. } if type_name == std::any::type_name::<E>() => {
+                crate::wire::value::decode(data).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the method has run. `No` means that the call can safely be made again.
+    pub fn executed(&self) -> Executed {
+        match self {
+            Self::Failed { .. } | Self::Panicked { .. } => Executed::Yes,
+            Self::Encode { executed, .. } | Self::Cancelled { executed, .. } => match executed {
+                true => Executed::Yes,
+                false => Executed::No,
+            },
+            Self::DeadlineExceeded { by, .. } => match by {
+                DeadlineBy::Queue => Executed::No,
+                DeadlineBy::Caller => Executed::Maybe,
+                DeadlineBy::Method => Executed::Yes,
+            },
+            // An answer may be what did not fit or what could not be read.
+            Self::TooLarge { got: 0, .. } | Self::Malformed { .. } | Self::Dead { .. } => Executed::Maybe,
+            _ => Executed::No,
+        }
+    }
+
+    /// The contexts that the error came through, nearest first: of an error raised in `db` and
+    /// passed on by `web` this is `["web", "db"]`.
+    pub fn path(&self) -> &[String] {
+        self.context_path().0.as_ref().map_or(&[], |path| path.as_slice())
+    }
+
+    /// The same error, seen by the caller of `context`.
+    pub(crate) fn through(mut self, context: &str) -> Self {
+        self.context_path_mut().0.get_or_insert_default().insert(0, context.to_owned());
+        self
+    }
+
+    fn context_path(&self) -> &ContextPath {
+        match self {
+            Self::NoSuchService { path, .. }
+            | Self::NotActivated { path, .. }
+            | Self::NoSuchMethod { path, .. }
+            | Self::Unauthorized { path, .. }
+            | Self::ArgMissing { path, .. }
+            | Self::ArgType { path, .. }
+            | Self::ArgUnknown { path, .. }
+            | Self::ArgInvalid { path, .. }
+            | Self::Encode { path, .. }
+            | Self::Malformed { path, .. }
+            | Self::Failed { path, .. }
+            | Self::Panicked { path, .. }
+            | Self::Overloaded { path, .. }
+            | Self::DeadlineExceeded { path, .. }
+            | Self::Cancelled { path, .. }
+            | Self::Stopped { path }
+            | Self::Deadlock { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Refused { path, .. }
+            | Self::Dead { path, .. } => path,
+        }
+    }
+
+    fn context_path_mut(&mut self) -> &mut ContextPath {
+        match self {
+            Self::NoSuchService { path, .. }
+            | Self::NotActivated { path, .. }
+            | Self::NoSuchMethod { path, .. }
+            | Self::Unauthorized { path, .. }
+            | Self::ArgMissing { path, .. }
+            | Self::ArgType { path, .. }
+            | Self::ArgUnknown { path, .. }
+            | Self::ArgInvalid { path, .. }
+            | Self::Encode { path, .. }
+            | Self::Malformed { path, .. }
+            | Self::Failed { path, .. }
+            | Self::Panicked { path, .. }
+            | Self::Overloaded { path, .. }
+            | Self::DeadlineExceeded { path, .. }
+            | Self::Cancelled { path, .. }
+            | Self::Stopped { path }
+            | Self::Deadlock { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Refused { path, .. }
+            | Self::Dead { path, .. } => path,
+        }
+    }
+}
+
+/// A runtime error met by a method stays a call error where it is one, and is the method's own
+/// failure otherwise.
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Call(error) => error,
+            other => Self::Failed {
+                type_name: std::any::type_name::<Error>().to_owned(),
+                message: other.to_string(),
+                chain: Vec::new(),
+                data: None,
+                path: ContextPath::default(),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for ContextPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().flat_map(|path| path.iter())).finish()
+    }
+}
+
+impl fmt::Display for DeadlineBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "the caller stopped waiting",
+            Self::Queue => "the call was still queued",
+            Self::Method => "the method was still running",
+        })
+    }
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "no arguments".to_owned() } else { names.join(", ") }
+}
+
+fn chained(chain: &[String]) -> String {
+    chain.iter().map(|text| format!(": {text}")).collect()
+}
+
+fn exited(exit: Option<&Exit>) -> String {
+    exit.map(|exit| format!("; its process was {exit}")).unwrap_or_default().replace("was exited", "exited")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead() -> CallError {
+        CallError::Dead {
+            reason: "the respondent Context has disconnected".into(),
+            context: "worker".into(),
+            exit: Some(Exit::Signal { signal: 11, core_dumped: false }),
+            stderr_tail: "last words\n".into(),
+            path: ContextPath::default(),
+        }
+    }
+
+    #[test]
+    fn a_dead_context_tells_signal_and_last_words() {
+        assert_eq!(
+            dead().to_string(),
+            "context `worker` is gone: the respondent Context has disconnected; its process was \
+             killed by SIGSEGV; the last lines of its stderr:\nlast words"
+        );
+    }
+
+    #[test]
+    fn a_result_of_a_call_stays_small() {
+        // clippy::result_large_err would complain in our users' crates from 128 bytes on.
+        assert!(size_of::<CallError>() < 128, "{}", size_of::<CallError>());
+    }
+
+    #[test]
+    fn every_kind_survives_the_wire() {
+        let mut bytes = Vec::new();
+        crate::wire::value::encode(&dead(), &mut bytes).unwrap();
+        assert_eq!(crate::wire::value::decode::<CallError>(&bytes).unwrap(), dead());
+    }
+
+    #[test]
+    fn the_path_grows_towards_the_caller() {
+        let error = CallError::failed("x").through("db").through("web");
+        assert_eq!(error.path(), ["web", "db"]);
+    }
+
+    #[test]
+    fn decode_wants_the_very_type() {
+        let mut data = Vec::new();
+        crate::wire::value::encode("text", &mut data).unwrap();
+        let error = CallError::Failed {
+            type_name: std::any::type_name::<String>().into(),
+            message: "text".into(),
+            chain: vec![],
+            data: Some(data.into()),
+            path: ContextPath::default(),
+        };
+        assert_eq!(error.decode::<String>().as_deref(), Some("text"));
+        assert_eq!(error.decode::<Box<str>>(), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! What can go wrong: [`Error`] for the runtime, [`CallError`] for what a call can come back with.
+//!
+//! Every layer uses these types; they know no layer.
+
+mod call_error;
+mod exit;
+mod runtime;
+
+pub use call_error::{CallError, ContextPath, DeadlineBy, Executed};
+pub use exit::Exit;
+pub use runtime::{ConnectKind, Error};
+
+/// The result of the runtime's own operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,242 @@
+//! The broker: a router's one I/O thread.
+//!
+//! It waits for what is ready, runs the sources' own short reactions, and holds the timers. It
+//! never runs a user's code and never waits for anything but its poller, so that whatever a method
+//! does, messages go on moving and a context whose parent is gone ends at once.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use super::poller::{Interest, Poller};
+use super::timers::{TimerId, Timers};
+use crate::ledger::Ledger;
+use crate::sync::Mutex;
+
+/// Something with a descriptor whose readiness matters.
+pub(crate) trait Source: Send + Sync {
+    /// Reacts to readiness, on the broker's thread, without blocking.
+    fn ready(self: Arc<Self>, broker: &BrokerHandle, token: Token);
+}
+
+/// Names a registration of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(u64);
+
+type Job = Box<dyn FnOnce(&BrokerHandle) + Send>;
+
+/// The broker as its owner holds it: dropping it does not stop it, [`Broker::stop`] does.
+pub(crate) struct Broker {
+    handle: BrokerHandle,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The broker as everybody else knows it.
+#[derive(Clone)]
+pub(crate) struct BrokerHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    poller: Poller,
+    state: Mutex<State>,
+    /// Set once; after that the thread runs what is queued and leaves.
+    stopping: AtomicBool,
+}
+
+struct State {
+    sources: HashMap<u64, Arc<dyn Source>>,
+    next_token: u64,
+    timers: Timers<Job>,
+    /// Jobs for the thread, in order.
+    jobs: Vec<Job>,
+    thread: Option<ThreadId>,
+    /// No job is taken any more.
+    exited: bool,
+}
+
+impl Broker {
+    /// Starts the thread.
+    pub(crate) fn start(ledger: &Ledger) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            poller: Poller::new()?,
+            state: Mutex::new(State {
+                sources: HashMap::new(),
+                next_token: 0,
+                timers: Timers::new(),
+                jobs: Vec::new(),
+                thread: None,
+                exited: false,
+            }),
+            stopping: AtomicBool::new(false),
+        });
+        let handle = BrokerHandle { shared };
+        let (on_thread, fds) = (handle.clone(), ledger.fds(Poller::FDS));
+        let thread = ledger.spawn("mitogen-io", move || {
+            let _fds = fds;
+            on_thread.run();
+        })?;
+        handle.shared.state.lock().thread = Some(thread.thread().id());
+        Ok(Self { handle, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The handle that others use.
+    pub(crate) fn handle(&self) -> &BrokerHandle {
+        &self.handle
+    }
+
+    /// Ends the thread after the jobs that are queued, and waits for that unless it is the caller.
+    pub(crate) fn stop(&self) {
+        self.handle.shared.stopping.store(true, Ordering::SeqCst);
+        self.handle.shared.poller.wake();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread.filter(|_| !self.handle.is_current()) {
+            // The broker runs no user code; a panic in it has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl BrokerHandle {
+    /// Whether the calling thread is the broker's.
+    pub(crate) fn is_current(&self) -> bool {
+        self.shared.state.lock().thread == Some(std::thread::current().id())
+    }
+
+    /// Starts to watch a descriptor for a source, which keeps it open until it is deregistered.
+    pub(crate) fn register(
+        &self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        source: Arc<dyn Source>,
+    ) -> std::io::Result<Token> {
+        let token = {
+            let mut state = self.shared.state.lock();
+            let token = state.next_token;
+            state.next_token += 1;
+            state.sources.insert(token, source);
+            token
+        };
+        if let Err(error) = self.shared.poller.add(fd, token, interest) {
+            self.shared.state.lock().sources.remove(&token);
+            return Err(error.into());
+        }
+        Ok(Token(token))
+    }
+
+    /// Asks anew after a [`Interest::WriteOnce`] was reported.
+    pub(crate) fn rearm(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest) {
+        // Fails only for a descriptor that was deregistered meanwhile.
+        let _ = self.shared.poller.modify(fd, token.0, interest);
+    }
+
+    /// Stops watching; a readiness that was seen before may still be reported.
+    pub(crate) fn deregister(&self, fd: BorrowedFd<'_>, token: Token) {
+        self.shared.poller.delete(fd);
+        self.shared.state.lock().sources.remove(&token.0);
+    }
+
+    /// Runs a job on the broker's thread, soon. A broker that has ended drops it.
+    pub(crate) fn defer(&self, job: impl FnOnce(&BrokerHandle) + Send + 'static) {
+        {
+            let mut state = self.shared.state.lock();
+            if state.exited {
+                return;
+            }
+            state.jobs.push(Box::new(job));
+        }
+        self.shared.poller.wake();
+    }
+
+    /// Runs a job on the broker's thread after some time.
+    pub(crate) fn call_after(
+        &self,
+        delay: Duration,
+        job: impl FnOnce(&BrokerHandle) + Send + 'static,
+    ) -> Option<TimerId> {
+        let at = Instant::now().checked_add(delay)?;
+        let id = {
+            let mut state = self.shared.state.lock();
+            if state.exited {
+                return None;
+            }
+            state.timers.schedule(at, Box::new(job))
+        };
+        self.shared.poller.wake();
+        Some(id)
+    }
+
+    /// Takes a timer back; if its job runs already, nothing happens.
+    pub(crate) fn cancel(&self, timer: TimerId) {
+        // Dropped after the lock is released: the job may own anything.
+        let _job = self.shared.state.lock().timers.cancel(timer);
+    }
+
+    fn run(&self) {
+        let mut ready = Vec::new();
+        loop {
+            let stopping = self.shared.stopping.load(Ordering::SeqCst);
+            let timeout = if stopping { Some(Duration::ZERO) } else { self.timeout() };
+            ready.clear();
+            if let Err(error) = self.shared.poller.wait(timeout, &mut ready) {
+                tracing::error!("broker crashed: {error}");
+                break;
+            }
+            for &token in &ready {
+                self.dispatch(token);
+            }
+            self.run_due_timers();
+            if !self.run_jobs() && stopping {
+                break;
+            }
+        }
+        self.exit();
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let state = self.shared.state.lock();
+        if state.jobs.is_empty() { state.timers.timeout(Instant::now()) } else { Some(Duration::ZERO) }
+    }
+
+    fn dispatch(&self, token: u64) {
+        let source = self.shared.state.lock().sources.get(&token).cloned();
+        if let Some(source) = source {
+            source.ready(self, Token(token));
+        }
+    }
+
+    fn run_due_timers(&self) {
+        let now = Instant::now();
+        loop {
+            let Some(job) = self.shared.state.lock().timers.expire(now) else { return };
+            job(self);
+        }
+    }
+
+    /// Runs the queued jobs; tells whether there were any.
+    fn run_jobs(&self) -> bool {
+        let jobs = std::mem::take(&mut self.shared.state.lock().jobs);
+        let any = !jobs.is_empty();
+        for job in jobs {
+            job(self);
+        }
+        any
+    }
+
+    /// Lets go of everything, outside the lock, since what is dropped may call us.
+    fn exit(&self) {
+        let (sources, timers, jobs) = {
+            let mut state = self.shared.state.lock();
+            state.exited = true;
+            (
+                std::mem::take(&mut state.sources),
+                std::mem::replace(&mut state.timers, Timers::new()),
+                std::mem::take(&mut state.jobs),
+            )
+        };
+        drop((sources, timers, jobs));
+    }
+}

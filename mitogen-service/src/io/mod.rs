@@ -1,0 +1,20 @@
+//! Bytes in and out: the broker's thread, its poller and timers, streams, and lines of text.
+//!
+//! This layer knows frames and nothing of what they say: it must not name routers, handles,
+//! contexts, calls or services. Above it nobody knows which thread reads: whoever does hands what
+//! it read to the stream's [`Sink`].
+
+mod broker;
+mod courier;
+mod lines;
+mod output;
+mod poller;
+mod stream;
+mod timers;
+
+pub(crate) use broker::{Broker, BrokerHandle, Source, Token};
+pub(crate) use courier::Courier;
+pub(crate) use lines::LineReader;
+pub(crate) use output::Patience;
+pub(crate) use poller::Interest;
+pub(crate) use stream::{Closed, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};

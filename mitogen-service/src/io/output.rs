@@ -1,0 +1,151 @@
+//! What waits to be written to a stream: a plain queue of frames with a bound.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::wire::{Header, Message};
+
+/// How many pieces one `writev` takes at most; the kernel takes 1024.
+const MAX_SLICES: usize = 64;
+
+/// What a sender does when the bound is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Waits until there is room: a call of this process. Never on the broker's thread.
+    Wait,
+    /// Is refused: a frame of somebody else that only passes through.
+    Refuse,
+    /// Goes beyond the bound: answers and control messages, which are small or were paid for by
+    /// the bound on calls.
+    Exceed,
+}
+
+/// Frames in the order in which they leave.
+pub(crate) struct Output {
+    frames: VecDeque<Frame>,
+    /// The bytes of all frames that have not left.
+    bytes: usize,
+    limit: usize,
+}
+
+/// A frame of which `sent` bytes have left.
+struct Frame {
+    header: [u8; Header::LEN],
+    message: Message,
+    sent: usize,
+}
+
+impl Frame {
+    fn new(message: Message, sent: usize) -> Self {
+        Self { header: message.header.encode(), message, sent }
+    }
+
+    fn left(&self) -> usize {
+        Header::LEN + self.message.payload.len() - self.sent
+    }
+}
+
+impl Output {
+    /// An empty queue that admits `limit` bytes, and always one frame.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, limit }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether a frame of this size is within the bound.
+    pub(crate) fn has_room(&self, size: usize) -> bool {
+        self.frames.is_empty() || self.bytes.saturating_add(size) <= self.limit
+    }
+
+    /// Appends a frame of which `sent` bytes have left already.
+    pub(crate) fn push(&mut self, message: Message, sent: usize) {
+        let frame = Frame::new(message, sent);
+        self.bytes += frame.left();
+        self.frames.push_back(frame);
+    }
+
+    /// The next bytes to leave.
+    pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(MAX_SLICES.min(2 * self.frames.len()));
+        for frame in self.frames.iter().take(MAX_SLICES / 2) {
+            if frame.sent < Header::LEN {
+                slices.push(IoSlice::new(&frame.header[frame.sent..]));
+            }
+            let payload = &frame.message.payload[frame.sent.saturating_sub(Header::LEN)..];
+            if !payload.is_empty() {
+                slices.push(IoSlice::new(payload));
+            }
+        }
+        slices
+    }
+
+    /// Takes note that this many bytes have left.
+    pub(crate) fn advance(&mut self, mut sent: usize) {
+        self.bytes -= sent;
+        while let Some(frame) = self.frames.front_mut() {
+            let now = sent.min(frame.left());
+            frame.sent += now;
+            sent -= now;
+            if frame.left() > 0 {
+                break;
+            }
+            self.frames.pop_front();
+        }
+        debug_assert_eq!(sent, 0, "more was sent than was queued");
+    }
+
+    /// Forgets everything: the stream has closed.
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ContextId, Encoding, Handle};
+
+    fn message(payload: &'static [u8]) -> Message {
+        Message::new(Encoding::Binary, ContextId::new(1), Handle::new(1000), Handle::NONE, payload.into())
+    }
+
+    fn bytes(output: &Output) -> Vec<u8> {
+        output.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn frames_leave_in_order_whatever_the_kernel_takes_at_once() {
+        for step in 1..70 {
+            let mut output = Output::new(1000);
+            output.push(message(b"first"), 0);
+            output.push(message(b""), 0);
+            output.push(message(b"third"), 0);
+            let whole = bytes(&output);
+            assert_eq!(whole.len(), 3 * Header::LEN + 10);
+            let mut got = Vec::new();
+            while !output.is_empty() {
+                let next = bytes(&output);
+                let taken = step.min(next.len());
+                got.extend_from_slice(&next[..taken]);
+                output.advance(taken);
+            }
+            assert_eq!(got, whole);
+        }
+    }
+
+    #[test]
+    fn the_bound_counts_bytes_and_an_empty_queue_admits_anything() {
+        let mut output = Output::new(100);
+        assert!(output.has_room(1_000_000));
+        output.push(message(b"0123456789"), 0);
+        assert!(output.has_room(64));
+        assert!(!output.has_room(65));
+        output.advance(36);
+        assert!(output.has_room(1_000_000));
+    }
+}

@@ -1,0 +1,371 @@
+//! A stream: the link to a neighbouring context, made of a read end and a write end.
+//!
+//! Whoever has a message writes it, directly and without blocking; what the kernel does not take
+//! at once waits in a bounded queue that the broker flushes. At present the broker reads.
+
+use std::fmt;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use super::broker::{BrokerHandle, Source, Token};
+use super::output::{Output, Patience};
+use super::poller::Interest;
+use crate::ledger::{Entry, Ledger};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wire::{Decoder, Message};
+
+/// How many reads one turn makes, so that one stream does not keep the others waiting.
+const MAX_READS: usize = 16;
+
+/// Names a stream within its router. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StreamId(pub(crate) u64);
+
+/// The descriptor that messages come from.
+pub(crate) struct ReadEnd(pub(crate) OwnedFd);
+
+/// The descriptor that messages go to.
+pub(crate) struct WriteEnd(pub(crate) OwnedFd);
+
+/// Where a stream's messages go, and the news of its end. Called on the thread that reads.
+pub(crate) trait Sink: Send + Sync {
+    /// Takes messages in the order of their arrival; must not block.
+    fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>);
+
+    /// The stream has ended. Called once, on the broker's thread, after all its messages.
+    fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed);
+}
+
+/// Why a stream has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The other end has closed it.
+    Eof,
+    /// This end has closed it.
+    Local,
+    /// The system or the other end's bytes made it unusable.
+    Broken(String),
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// The stream has ended.
+    Closed,
+    /// The bound is reached, and the sender would not wait.
+    Full,
+}
+
+/// The link to a neighbour.
+pub(crate) struct Stream {
+    id: StreamId,
+    broker: BrokerHandle,
+    sink: Arc<dyn Sink>,
+    reader: Mutex<Reader>,
+    writer: Mutex<Writer>,
+    /// Signalled when the output queue shrinks or the stream ends.
+    drained: Condvar,
+    /// Set by the first of those who notice the end.
+    ended: AtomicBool,
+}
+
+struct Reader {
+    end: Option<(ReadEnd, Entry)>,
+    token: Option<Token>,
+    decoder: Decoder,
+}
+
+struct Writer {
+    end: Option<(WriteEnd, Entry)>,
+    token: Option<Token>,
+    output: Output,
+}
+
+impl Stream {
+    /// A stream that does not read yet; see [`Stream::start`].
+    pub(crate) fn new(
+        id: StreamId,
+        (read, write): (ReadEnd, WriteEnd),
+        (broker, ledger): (&BrokerHandle, &Ledger),
+        decoder: Decoder,
+        output_limit: usize,
+        sink: Arc<dyn Sink>,
+    ) -> std::io::Result<Arc<Self>> {
+        rustix::io::ioctl_fionbio(&read.0, true)?;
+        rustix::io::ioctl_fionbio(&write.0, true)?;
+        Ok(Arc::new(Self {
+            id,
+            broker: broker.clone(),
+            sink,
+            reader: Mutex::new(Reader { end: Some((read, ledger.fds(1))), token: None, decoder }),
+            writer: Mutex::new(Writer {
+                end: Some((write, ledger.fds(1))),
+                token: None,
+                output: Output::new(output_limit),
+            }),
+            drained: Condvar::new(),
+            ended: AtomicBool::new(false),
+        }))
+    }
+
+    /// Starts to read; from now on the sink is called.
+    pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut reader = self.reader.lock();
+        if let Some((end, _)) = &reader.end {
+            let token = self.broker.register(end.0.as_fd(), Interest::Read, self.clone())?;
+            reader.token = Some(token);
+        }
+        Ok(())
+    }
+
+    /// The name of the stream.
+    pub(crate) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Sends a message: written at once if the kernel takes it, queued otherwise.
+    pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), SendError> {
+        let mut writer = self.writer.lock();
+        let size = message.size();
+        while !(patience == Patience::Exceed || writer.output.has_room(size)) && writer.end.is_some() {
+            if patience == Patience::Refuse {
+                return Err(SendError::Full);
+            }
+            self.drained.wait(&mut writer);
+        }
+        if !writer.output.is_empty() && writer.end.is_some() {
+            writer.output.push(message, 0);
+            return Ok(());
+        }
+        self.write_first(writer, message)
+    }
+
+    /// Writes a message that no other waits in front of.
+    fn write_first(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>, message: Message) -> Result<(), SendError> {
+        let Some((end, _)) = &writer.end else { return Err(SendError::Closed) };
+        let header = message.header.encode();
+        let slices = [IoSlice::new(&header), IoSlice::new(&message.payload)];
+        let sent = match write(end, &slices) {
+            Ok(sent) => sent,
+            Err(error) => {
+                drop(writer);
+                self.broken(error);
+                return Err(SendError::Closed);
+            }
+        };
+        if sent < message.size() {
+            writer.output.push(message, sent);
+            self.flush(writer);
+        }
+        Ok(())
+    }
+
+    /// Writes what the kernel takes; asks to be told when it takes more.
+    fn flush(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>) {
+        let Writer { end, output, .. } = &mut *writer;
+        let Some((end, _)) = end else { return };
+        let mut shrunk = false;
+        let error = loop {
+            if output.is_empty() {
+                break None;
+            }
+            match write(end, &output.slices()) {
+                Ok(0) => break self.arm(&mut writer).err(),
+                Ok(sent) => {
+                    output.advance(sent);
+                    shrunk = true;
+                }
+                Err(error) => break Some(error),
+            }
+        };
+        drop(writer);
+        if shrunk {
+            self.drained.notify_all();
+        }
+        if let Some(error) = error {
+            self.broken(error);
+        }
+    }
+
+    /// Asks the broker to say when the kernel takes more.
+    fn arm(self: &Arc<Self>, writer: &mut Writer) -> std::io::Result<()> {
+        let Some((end, _)) = &writer.end else { return Ok(()) };
+        match writer.token {
+            Some(token) => self.broker.rearm(end.0.as_fd(), token, Interest::WriteOnce),
+            None => {
+                let source = Arc::new(Flusher(self.clone()));
+                writer.token = Some(self.broker.register(end.0.as_fd(), Interest::WriteOnce, source)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything queued has left, until `deadline` at most. For a process that ends.
+    pub(crate) fn drain(self: &Arc<Self>, deadline: Instant) {
+        loop {
+            let writer = self.writer.lock();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if writer.output.is_empty() || writer.end.is_none() || left.is_zero() {
+                return;
+            }
+            self.flush(writer);
+            let Ok(fd) = self.write_end() else { return };
+            wait_writable(&fd, left);
+        }
+    }
+
+    fn write_end(&self) -> std::io::Result<OwnedFd> {
+        match &self.writer.lock().end {
+            Some((end, _)) => Ok(rustix::io::fcntl_dupfd_cloexec(&end.0, 0)?),
+            None => Err(Errno::PIPE.into()),
+        }
+    }
+
+    /// Reads what there is, within one turn's bound, and hands it to the sink.
+    fn pump(self: &Arc<Self>) {
+        let mut messages = Vec::new();
+        let end = self.read(&mut messages, MAX_READS);
+        self.hand_over(messages, end);
+    }
+
+    /// Reads everything that the other end had written before it ended, and closes.
+    pub(crate) fn finish(self: &Arc<Self>) {
+        loop {
+            let mut messages = Vec::new();
+            let end = self.read(&mut messages, MAX_READS);
+            let more = end.is_none() && !messages.is_empty();
+            self.hand_over(messages, end);
+            if !more {
+                break;
+            }
+        }
+        self.end(Closed::Eof);
+    }
+
+    fn hand_over(self: &Arc<Self>, messages: Vec<Message>, end: Option<Closed>) {
+        if !messages.is_empty() {
+            self.sink.clone().receive(self, messages);
+        }
+        if let Some(why) = end {
+            self.end(why);
+        }
+    }
+
+    /// Reads and decodes; tells the reason if no more can come.
+    fn read(&self, messages: &mut Vec<Message>, reads: usize) -> Option<Closed> {
+        let mut reader = self.reader.lock();
+        let Reader { end, decoder, .. } = &mut *reader;
+        let (end, _) = end.as_ref()?;
+        for _ in 0..reads {
+            let buffer = decoder.space();
+            let room = buffer.capacity() - buffer.len();
+            let got = match rustix::io::read(&end.0, rustix::buffer::spare_capacity(buffer)) {
+                Ok(0) => return Some(Closed::Eof),
+                Ok(got) => got,
+                Err(Errno::AGAIN) => return None,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Some(Closed::Broken(error.to_string())),
+            };
+            loop {
+                match decoder.next() {
+                    Ok(Some(message)) => messages.push(message),
+                    Ok(None) => break,
+                    Err(error) => return Some(Closed::Broken(error.to_string())),
+                }
+            }
+            if got < room {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Closes the stream from this end; what is queued is lost.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.end_soon(Closed::Local);
+    }
+
+    fn broken(self: &Arc<Self>, error: std::io::Error) {
+        self.end_soon(Closed::Broken(error.to_string()));
+    }
+
+    fn end_soon(self: &Arc<Self>, why: Closed) {
+        let stream = self.clone();
+        self.broker.defer(move |_| stream.end(why));
+    }
+
+    /// Ends the stream, on the broker's thread.
+    fn end(self: &Arc<Self>, why: Closed) {
+        if self.ended.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.release();
+        self.sink.clone().closed(self, why);
+    }
+
+    /// Gives the descriptors back and wakes whoever waits for room.
+    fn release(&self) {
+        let mut reader = self.reader.lock();
+        if let (Some((end, _)), Some(token)) = (&reader.end, reader.token) {
+            self.broker.deregister(end.0.as_fd(), token);
+        }
+        let read_end = reader.end.take();
+        drop(reader);
+        let mut writer = self.writer.lock();
+        if let (Some((end, _)), Some(token)) = (&writer.end, writer.token) {
+            self.broker.deregister(end.0.as_fd(), token);
+        }
+        let write_end = writer.end.take();
+        writer.output.clear();
+        drop(writer);
+        self.drained.notify_all();
+        drop((read_end, write_end));
+    }
+}
+
+/// What the kernel takes of the slices without blocking, 0 when it takes nothing now.
+fn write(end: &WriteEnd, slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
+    loop {
+        match rustix::io::writev(&end.0, slices) {
+            Ok(sent) => return Ok(sent),
+            Err(Errno::AGAIN) => return Ok(0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn wait_writable(fd: &OwnedFd, bound: Duration) {
+    let bound = Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() };
+    let mut fds = [PollFd::new(fd, PollFlags::OUT)];
+    // Whatever it says, the caller tries to write and looks at its own clock.
+    let _ = rustix::event::poll(&mut fds, Some(&bound));
+}
+
+impl Source for Stream {
+    fn ready(self: Arc<Self>, _broker: &BrokerHandle, _token: Token) {
+        self.pump();
+    }
+}
+
+/// The write end as a source of its own, since it is a descriptor of its own.
+struct Flusher(Arc<Stream>);
+
+impl Source for Flusher {
+    fn ready(self: Arc<Self>, _broker: &BrokerHandle, _token: Token) {
+        let writer = self.0.writer.lock();
+        self.0.flush(writer);
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({})", self.id.0)
+    }
+}

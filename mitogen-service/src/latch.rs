@@ -1,0 +1,130 @@
+//! One value handed from one thread to another, or to a task.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use crate::sync::{Condvar, Mutex};
+
+/// A place for one value that somebody waits for. The first value stays, later ones are refused.
+pub(crate) struct Latch<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+}
+
+struct State<T> {
+    slot: Slot<T>,
+    waker: Option<Waker>,
+}
+
+enum Slot<T> {
+    Empty,
+    Full(T),
+    Taken,
+}
+
+impl<T> Latch<T> {
+    /// A latch without a value.
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::new(State { slot: Slot::Empty, waker: None }), filled: Condvar::new() }
+    }
+
+    /// Puts the value and wakes who waits; tells whether this was the first one.
+    pub(crate) fn put(&self, value: T) -> bool {
+        let mut state = self.state.lock();
+        if !matches!(state.slot, Slot::Empty) {
+            return false;
+        }
+        state.slot = Slot::Full(value);
+        let waker = state.waker.take();
+        drop(state);
+        self.filled.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Takes the value, waiting for it until `deadline`, or for ever without one.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<T> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(value) = state.take() {
+                return Some(value);
+            }
+            match deadline {
+                None => self.filled.wait(&mut state),
+                Some(deadline) => {
+                    if self.filled.wait_until(&mut state, deadline).timed_out() {
+                        return state.take();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the value, or leaves word whom to wake. The last waker left is the one that is woken.
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.state.lock();
+        if let Some(value) = state.take() {
+            return Poll::Ready(value);
+        }
+        let current = context.waker();
+        let previous = match &state.waker {
+            Some(waker) if waker.will_wake(current) => None,
+            _ => state.waker.replace(current.clone()),
+        };
+        drop(state);
+        // A waker is a user's code, so it is dropped without the lock.
+        drop(previous);
+        Poll::Pending
+    }
+}
+
+impl<T> State<T> {
+    fn take(&mut self) -> Option<T> {
+        match self.slot {
+            Slot::Full(_) => match std::mem::replace(&mut self.slot, Slot::Taken) {
+                Slot::Full(value) => Some(value),
+                Slot::Empty | Slot::Taken => None,
+            },
+            Slot::Empty | Slot::Taken => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_first_value_is_handed_over_once() {
+        let latch = Latch::new();
+        assert!(latch.put(1));
+        assert!(!latch.put(2));
+        assert_eq!(latch.wait(None), Some(1));
+        assert!(!latch.put(3));
+        assert_eq!(latch.wait(Some(Instant::now())), None);
+    }
+
+    #[test]
+    fn a_waiting_thread_is_woken() {
+        let latch = Arc::new(Latch::new());
+        let waiting = std::thread::spawn({
+            let latch = latch.clone();
+            move || latch.wait(None)
+        });
+        latch.put("value");
+        assert_eq!(waiting.join().unwrap(), Some("value"));
+    }
+
+    #[test]
+    fn a_timeout_leaves_the_latch_as_it_was() {
+        let latch = Latch::new();
+        assert_eq!(latch.wait(Some(Instant::now() + Duration::from_millis(1))), None::<u8>);
+        latch.put(1);
+        assert_eq!(latch.wait(Some(Instant::now())), Some(1));
+    }
+}

@@ -1,0 +1,67 @@
+//! Typed services that can be called from any process of a tree that the program itself starts.
+//!
+//! Annotate an `impl` block with [`#[service]`](macro@service), start contexts (other processes of
+//! this same executable), and call:
+//!
+//! ```no_run
+//! use mitogen_service::{AllowParents, Router, service};
+//!
+//! #[derive(Default)]
+//! struct Adder;
+//!
+//! #[service(activate)]
+//! impl Adder {
+//!     #[expose(policy = AllowParents)]
+//!     fn add(&self, a: u32, b: u32) -> u32 {
+//!         a + b
+//!     }
+//! }
+//!
+//! #[mitogen_service::main]
+//! fn main(router: &Router) -> mitogen_service::Result<()> {
+//!     let child = router.local().name("worker").connect()?;
+//!     println!("{}", Adder::stub(&child).add(1, 2).wait()?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | what | where |
+//! | --- | --- |
+//! | a process of the tree | [`Context`], met through a [`Router`] |
+//! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
+//! | calling | the generated stub, [`Call`], [`as_completed`], [`Context::call_service`] |
+//! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
+//! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
+//! | tests | `testing`, behind the feature of that name |
+
+mod channel;
+mod connect;
+mod error;
+mod io;
+mod latch;
+mod ledger;
+mod log;
+mod process;
+mod router;
+mod service;
+mod sync;
+mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod wire;
+
+pub use channel::{Call, Completed, as_completed};
+pub use connect::{Local, init};
+pub use error::{CallError, ConnectKind, ContextPath, DeadlineBy, Error, Executed, Exit, Result};
+pub use mitogen_service_derive::{arg_spec, expose, main, no_reply, service};
+pub use router::{Context, Router, RouterBuilder, Subscription};
+pub use service::{
+    Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Caller, ConcurrentInvoker, Credentials,
+    Hosted, Invoker, MethodDescriptor, Policy, Pool, PoolBuilder, RegistryActivator, Reply, Running, Service,
+    ServiceDescriptor, ServiceScope,
+};
+pub use wire::{Blob, ContextId};
+
+/// What generated code uses. Not for users: it changes with every version.
+#[doc(hidden)]
+pub mod __private;

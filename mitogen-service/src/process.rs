@@ -1,0 +1,26 @@
+//! What this process is: the first of a tree, or one that was started as a child.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The first argument of a child. An environment variable would be inherited by whatever the
+/// child starts, and a test harness would run all tests again.
+pub(crate) const CHILD_MARK: &str = "--mitogen-service-child";
+
+/// Set once the child has been entered: from then on routers may be made in it for its own use.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the process was started as a child and has not been entered yet.
+pub(crate) fn is_child() -> bool {
+    !ENTERED.load(Ordering::SeqCst) && is_marked()
+}
+
+/// Takes note that the child runs as one.
+pub(crate) fn entered() {
+    ENTERED.store(true, Ordering::SeqCst);
+}
+
+/// Looks at the kernel's record of the command line: before `main` there is no other on musl.
+fn is_marked() -> bool {
+    let Ok(command_line) = std::fs::read("/proc/self/cmdline") else { return false };
+    command_line.split(|&byte| byte == 0).nth(1) == Some(CHILD_MARK.as_bytes())
+}

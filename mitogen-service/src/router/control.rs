@@ -1,0 +1,141 @@
+//! The router's own handles: routes, ids, the end. Runs on the thread that reads.
+
+use std::sync::Arc;
+
+use tracing::Level;
+
+use super::core::{Core, Delivery};
+use super::death::Death;
+use super::handles::Listener;
+use crate::io::{Patience, StreamId};
+use crate::wire::control::decode_shutdown;
+use crate::wire::{AddRoute, ContextId, DeadReason, DelRoute, Encoding, Handle, IdBlock, Message};
+
+/// Tells the contexts above of a new one below.
+pub(super) fn announce(core: &Arc<Core>, id: ContextId, name: &str) {
+    if let Some((parent, _)) = core.identity().parents.first() {
+        core.post(*parent, Handle::ADD_ROUTE, AddRoute { id, name }.encode());
+    }
+}
+
+/// Takes a message for one of the router's own handles; `false` if it is for another handle.
+pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> Result<bool, DeadReason> {
+    let header = &message.header;
+    let from_neighbour = core.remote(stream) == Some(header.src_id);
+    match header.handle {
+        Handle::ADD_ROUTE | Handle::DEL_ROUTE | Handle::ALLOCATE_ID if !from_neighbour => {
+            return Err(DeadReason::refused());
+        }
+        Handle::SHUTDOWN if !core.has_parent_authority(header.auth_id) => return Err(DeadReason::refused()),
+        Handle::ADD_ROUTE => add_route(core, message, stream),
+        Handle::DEL_ROUTE => del_route(core, message, stream),
+        Handle::ALLOCATE_ID => allocate(core, message, stream),
+        Handle::SHUTDOWN => shut_down(core, message),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn add_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
+    let Ok(AddRoute { id, name }) = AddRoute::decode(&message.payload) else {
+        return malformed(core, message);
+    };
+    match core.with_table(|table| table.add_route(stream, id)) {
+        Ok(()) => {
+            core.remember_name(id, name);
+            announce(core, id, name);
+        }
+        Err(why) => core.log(Level::ERROR, why),
+    }
+}
+
+fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
+    let Ok(DelRoute { id, death }) = DelRoute::decode(&message.payload) else {
+        return malformed(core, message);
+    };
+    match core.with_table(|table| table.del_route(stream, id)) {
+        Ok(gone) => {
+            let death = Death::decode(death, &core.name_of(id));
+            core.gone(&gone, &death);
+        }
+        Err(why) => core.log(Level::ERROR, why),
+    }
+}
+
+fn shut_down(core: &Arc<Core>, message: &Message) {
+    match decode_shutdown(&message.payload) {
+        Ok(grace) => core.shut_down(grace),
+        Err(_) => malformed(core, message),
+    }
+}
+
+/// Names the offender and the handle, never what was in the message.
+fn malformed(core: &Arc<Core>, message: &Message) {
+    let what = format!("malformed message from {} for handle {}", message.header.src_id, message.header.handle);
+    core.log(Level::ERROR, what);
+}
+
+/// A child wants ids: the root makes a block of them, any other context asks its own parent.
+///
+/// So every hop sees which ids are given to which of its subtrees.
+fn allocate(core: &Arc<Core>, message: &Message, stream: StreamId) {
+    let request = Request { stream, from: message.header.src_id, reply_to: message.header.reply_to };
+    let block = core.with_table(|table| table.ids().take_block());
+    match block {
+        Some(block) => request.grant(core, &IdBlock { start: block.start, end: block.end }),
+        None => ask_for_block(core, Arc::new(request)),
+    }
+}
+
+/// Asks the parent for a block of ids; the listener gets the answer.
+pub(super) fn ask_for_block(core: &Arc<Core>, listener: Arc<dyn Listener>) {
+    let answer = core.identity().parents.first().and_then(|(parent, _)| {
+        let handle = core.await_uncounted(*parent, listener.clone())?;
+        Some((*parent, handle))
+    });
+    let Some((parent, handle)) = answer else {
+        return listener.end(&Death::because(&core.identity().name, "no context ids are left"));
+    };
+    let empty = bytes::Bytes::new();
+    let message = Message::new(Encoding::MessagePack, parent, Handle::ALLOCATE_ID, handle, empty);
+    if core.send(message, Patience::Exceed).is_err() && core.give_up(handle) {
+        listener.end(&Death::disconnected(&core.name_of(parent)));
+    }
+}
+
+/// A child that waits for a block.
+struct Request {
+    stream: StreamId,
+    from: ContextId,
+    reply_to: Handle,
+}
+
+impl Request {
+    fn grant(&self, core: &Arc<Core>, block: &IdBlock) {
+        if !core.with_table(|table| table.allocate(self.stream, block.start..block.end)) {
+            return self.refuse(core, "this subtree has as many ids as one may have");
+        }
+        let payload = block.encode().into();
+        let message = Message::new(Encoding::MessagePack, self.from, self.reply_to, Handle::NONE, payload);
+        // If the child is gone, so is its need.
+        let _ = core.send(message, Patience::Exceed);
+    }
+
+    fn refuse(&self, core: &Arc<Core>, why: &str) {
+        let dead = Message::dead(self.from, self.reply_to, &DeadReason::overloaded(why));
+        let _ = core.send(dead, Patience::Exceed);
+    }
+}
+
+impl Listener for Request {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        match IdBlock::decode(&delivery.message.payload) {
+            Ok(block) if !delivery.message.is_dead() => self.grant(delivery.core, &block),
+            _ => self.refuse(delivery.core, "no context ids are left"),
+        }
+    }
+
+    fn end(&self, _death: &Death) {
+        // The parent is gone, and this context is about to follow.
+    }
+}

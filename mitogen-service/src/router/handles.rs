@@ -1,0 +1,209 @@
+//! The endpoints of this context: who gets a message for a handle, and who may send one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::core::Delivery;
+use super::death::Death;
+use crate::wire::{ContextId, DeadReason, Handle, Header};
+
+/// Gets the messages of a handle. Called on the thread that reads or sends; must not block.
+pub(crate) trait Listener: Send + Sync {
+    /// Takes a message that has passed all checks; it may be a dead one.
+    fn deliver(&self, delivery: Delivery<'_>);
+
+    /// Learns that no message will come any more.
+    fn end(&self, death: &Death);
+}
+
+/// Who may send to a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever can reach this context.
+    Any,
+    /// Only with the authority of a parent, or this context's own.
+    Parents,
+}
+
+/// The table of handles, over the type that stands for a listener.
+pub(crate) struct Handles<L> {
+    entries: HashMap<Handle, Entry<L>>,
+    next: u32,
+    closed: bool,
+}
+
+struct Entry<L> {
+    listener: L,
+    access: Access,
+    /// The only context whose messages are taken.
+    respondent: Option<ContextId>,
+    /// The first message is the last.
+    once: bool,
+    /// It has a place among the pending calls.
+    counted: bool,
+}
+
+/// A listener that has been found and may have a message.
+pub(crate) struct Admitted<L> {
+    pub(crate) listener: L,
+    /// A pending call has got its answer by it, and its place is free.
+    pub(crate) counted: bool,
+}
+
+/// The table as a router has it.
+pub(crate) type RouterHandles = Handles<Arc<dyn Listener>>;
+
+impl<L> Entry<L> {
+    fn into_admitted(self) -> Admitted<L> {
+        Admitted { listener: self.listener, counted: self.counted }
+    }
+}
+
+impl<L: Clone> Handles<L> {
+    /// An empty table whose handles begin at `start`.
+    ///
+    /// A random start keeps strangers from guessing the handles of pending calls.
+    pub(crate) fn new(start: u32) -> Self {
+        Self { entries: HashMap::new(), next: start, closed: false }
+    }
+
+    /// Listens on a reserved handle; gives the listener back if somebody else does so already.
+    pub(crate) fn listen(&mut self, handle: Handle, access: Access, listener: L) -> Result<(), L> {
+        if self.closed || self.entries.contains_key(&handle) {
+            return Err(listener);
+        }
+        self.entries.insert(handle, Entry { listener, access, respondent: None, once: false, counted: false });
+        Ok(())
+    }
+
+    /// Puts another listener in the place of one.
+    pub(crate) fn replace(&mut self, handle: Handle, access: Access, listener: L) {
+        if !self.closed {
+            self.entries.insert(handle, Entry { listener, access, respondent: None, once: false, counted: false });
+        }
+    }
+
+    /// A new handle for the one answer of `respondent`. `None` when the table was closed.
+    ///
+    /// Numbers are used again only after all 2^32 of them, so no late answer meets a new call.
+    pub(crate) fn await_one(&mut self, respondent: ContextId, counted: bool, listener: L) -> Option<Handle> {
+        if self.closed {
+            return None;
+        }
+        let handle = loop {
+            let handle = Handle::new(self.next);
+            self.next = self.next.checked_add(1).unwrap_or(Handle::FIRST_DYNAMIC.get());
+            if handle >= Handle::FIRST_DYNAMIC && !self.entries.contains_key(&handle) {
+                break handle;
+            }
+        };
+        let respondent = Some(respondent);
+        self.entries.insert(handle, Entry { listener, access: Access::Any, respondent, once: true, counted });
+        Some(handle)
+    }
+
+    /// Stops listening; gives the listener if there was one.
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Admitted<L>> {
+        self.entries.remove(&handle).map(Entry::into_admitted)
+    }
+
+    /// Finds the listener for a message: handle, then respondent, then access, as in Mitogen.
+    pub(crate) fn admit(&mut self, header: &Header, parent_authority: bool) -> Result<Admitted<L>, DeadReason> {
+        let entry = self.entries.get(&header.handle).ok_or_else(DeadReason::invalid_handle)?;
+        if entry.respondent.is_some_and(|respondent| respondent != header.src_id) {
+            return Err(DeadReason::unexpected_context());
+        }
+        if entry.access == Access::Parents && !parent_authority {
+            return Err(DeadReason::refused());
+        }
+        let (listener, once) = (entry.listener.clone(), entry.once);
+        let admitted = Admitted { listener, counted: entry.counted };
+        if once {
+            self.entries.remove(&header.handle);
+        }
+        Ok(admitted)
+    }
+
+    /// Removes and gives all that waited for a context that has ended.
+    pub(crate) fn forsake(&mut self, respondent: ContextId) -> Vec<Admitted<L>> {
+        let ended = |entry: &mut Entry<L>| entry.respondent == Some(respondent);
+        self.entries.extract_if(|_, entry| ended(entry)).map(|(_, entry)| entry.into_admitted()).collect()
+    }
+
+    /// Removes and gives all listeners, and takes no new ones.
+    pub(crate) fn close(&mut self) -> Vec<L> {
+        self.closed = true;
+        self.entries.drain().map(|(_, entry)| entry.listener).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Encoding;
+
+    fn header(src: u32, handle: Handle) -> Header {
+        Header {
+            encoding: Encoding::MessagePack,
+            dst_id: ContextId::ROOT,
+            src_id: ContextId::new(src),
+            auth_id: ContextId::new(src),
+            handle,
+            reply_to: Handle::NONE,
+            length: 0,
+        }
+    }
+
+    fn refusal(handles: &mut Handles<&'static str>, src: u32, handle: Handle) -> String {
+        handles.admit(&header(src, handle), false).err().map(|reason| reason.text).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_answer_is_taken_once_and_from_the_respondent_alone() {
+        let mut handles = Handles::new(5000);
+        let handle = handles.await_one(ContextId::new(7), true, "call").unwrap();
+        assert_eq!(handle, Handle::new(5000));
+        assert_eq!(refusal(&mut handles, 8, handle), "reply from unexpected context");
+        assert!(handles.admit(&header(7, handle), false).is_ok_and(|got| got.counted));
+        assert_eq!(refusal(&mut handles, 7, handle), "invalid handle");
+    }
+
+    #[test]
+    fn a_handle_for_parents_refuses_others() {
+        let mut handles = Handles::new(5000);
+        handles.listen(Handle::CALL_SERVICE, Access::Parents, "stub").unwrap();
+        assert_eq!(refusal(&mut handles, 3, Handle::CALL_SERVICE), "refused by policy");
+        assert!(handles.admit(&header(0, Handle::CALL_SERVICE), true).is_ok_and(|got| !got.counted));
+    }
+
+    #[test]
+    fn a_handle_is_listened_to_once_and_free_again_after_removal() {
+        let mut handles = Handles::new(5000);
+        handles.listen(Handle::CALL_SERVICE, Access::Any, "first").unwrap();
+        assert_eq!(handles.listen(Handle::CALL_SERVICE, Access::Any, "second"), Err("second"));
+        assert!(handles.remove(Handle::CALL_SERVICE).is_some_and(|got| got.listener == "first"));
+        handles.listen(Handle::CALL_SERVICE, Access::Any, "second").unwrap();
+    }
+
+    #[test]
+    fn numbers_go_round_without_touching_those_in_use_or_reserved() {
+        let mut handles = Handles::new(u32::MAX);
+        let me = ContextId::ROOT;
+        let got: Vec<_> = (0..3).map(|_| handles.await_one(me, false, "call").unwrap().get()).collect();
+        assert_eq!(got, [u32::MAX, 1000, 1001]);
+        handles.next = 1000;
+        assert_eq!(handles.await_one(me, false, "call").unwrap().get(), 1002);
+    }
+
+    #[test]
+    fn the_end_of_a_context_ends_just_what_waits_for_it() {
+        let mut handles = Handles::new(5000);
+        handles.await_one(ContextId::new(7), true, "seven").unwrap();
+        let other = handles.await_one(ContextId::new(8), true, "eight").unwrap();
+        let ended: Vec<_> = handles.forsake(ContextId::new(7)).into_iter().map(|got| got.listener).collect();
+        assert_eq!(ended, ["seven"]);
+        assert_eq!(handles.close(), ["eight"]);
+        assert!(handles.remove(other).is_none());
+        assert_eq!(handles.await_one(ContextId::new(7), true, "late"), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! Messages to where they belong: identity, routes, authority, handles, contexts.
+//!
+//! Decisions stand in plain state machines ([`table`], [`handles`], [`ids`]); [`core`] gives them
+//! locks and streams. This layer must not name channels, services, or ways to start processes; it
+//! knows those only as [`Listener`](handles::Listener)s and [`Process`](core::Process)es.
+
+mod context;
+mod control;
+mod core;
+mod death;
+mod gate;
+mod handles;
+mod ids;
+mod lifecycle;
+#[expect(clippy::module_inception, reason = "the file of the type that the layer is named after")]
+mod router;
+mod table;
+
+pub(crate) use self::core::{Core, Delivery, Identity, Process, Workers};
+pub(crate) use context::decoding_for;
+pub use context::{Context, Subscription};
+pub(crate) use death::{Death, cut};
+pub(crate) use handles::{Access, Listener};
+pub(crate) use lifecycle::Ending;
+pub use router::{Router, RouterBuilder};

@@ -1,0 +1,228 @@
+//! The router as a program holds it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::control;
+use super::core::{Close, Core, Delivery, Identity};
+use super::death::Death;
+use super::handles::Listener;
+use super::lifecycle::Ending;
+use crate::error::{Error, Result};
+use crate::latch::Latch;
+use crate::wire::{ContextId, IdBlock};
+
+/// The largest message that a router takes unless told otherwise, in bytes of payload.
+const MAX_MESSAGE_SIZE: usize = 128 * 1024 * 1024;
+
+/// The name of the context in which a tree begins.
+const ROOT_NAME: &str = "root";
+
+/// How long a router may take to give back what it holds, once it is closed.
+const SETTLE_BOUND: Duration = Duration::from_secs(1);
+
+/// Delivers messages between this process and the others of its tree, and starts those.
+///
+/// A program has one router, given to its `main` by [`main`](macro@crate::main) or made by
+/// [`Router::builder`]. A clone is another handle to the same router. When the last handle that the
+/// program holds is dropped, the router closes: everything below it ends.
+///
+/// ```
+/// # fn main() -> mitogen_service::Result<()> {
+/// let router = mitogen_service::Router::builder().build()?;
+/// assert_eq!(router.myself().id(), mitogen_service::ContextId::ROOT);
+/// assert!(router.parent().is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Router {
+    core: Arc<Core>,
+    /// Present in the handles of the program that made the router, absent in those that services
+    /// get, so that a service that keeps one does not keep its own router alive.
+    _owner: Option<Arc<Owner>>,
+}
+
+/// Closes the router when the last handle goes.
+struct Owner {
+    core: Arc<Core>,
+}
+
+/// Sets up a router; see [`Router::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "call `build` to get the router"]
+pub struct RouterBuilder {
+    max_message_size: usize,
+    unidirectional: bool,
+}
+
+impl Router {
+    /// Sets up a router at the root of a new tree.
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder { max_message_size: MAX_MESSAGE_SIZE, unidirectional: false }
+    }
+
+    /// This process, as others see it.
+    pub fn myself(&self) -> Context {
+        self.core.context(self.core.identity().id)
+    }
+
+    /// The process that has started this one, `None` at the root.
+    pub fn parent(&self) -> Option<Context> {
+        self.core.identity().parents.first().map(|(id, _)| self.core.context(*id))
+    }
+
+    /// The process in which the tree begins.
+    pub fn root(&self) -> Context {
+        self.core.context(ContextId::ROOT)
+    }
+
+    /// The contexts that this process has started and that are connected, oldest first.
+    pub fn children(&self) -> Vec<Context> {
+        self.core.children()
+    }
+
+    /// The context with this number, whether or not anything of that number exists.
+    pub fn context_by_id(&self, id: ContextId) -> Context {
+        self.core.context(id)
+    }
+
+    /// Closes the router: gracefully within `bound`, hard after that.
+    ///
+    /// Here and in every context below, queued calls are answered with `Stopped` and running
+    /// methods may come to their end; what is left after `bound` is killed. Returns when all of it
+    /// is over. Whatever is asked of the router later fails with [`Error::Closed`].
+    pub fn shutdown(&self, bound: Duration) {
+        self.core.close(Close::Within(bound));
+    }
+
+    /// Waits until the router is closed, by [`shutdown`](Self::shutdown) in another thread or, in a
+    /// child, by its parent.
+    pub fn wait(&self) {
+        self.core.lifecycle().wait_closed();
+    }
+
+    /// A router that closes when its last handle is dropped.
+    pub(crate) fn owning(core: Arc<Core>) -> Self {
+        let owner = Arc::new(Owner { core: core.clone() });
+        Self { core, _owner: Some(owner) }
+    }
+
+    /// A handle that does not keep the router open.
+    pub(crate) fn borrowed(core: &Arc<Core>) -> Self {
+        Self { core: core.clone(), _owner: None }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// An id for a new child, asked from the contexts above if this one has none left.
+    pub(crate) fn allocate_id(&self, deadline: Instant) -> Result<ContextId, String> {
+        loop {
+            if let Some(id) = self.core.with_table(|table| table.ids().take()) {
+                return Ok(id);
+            }
+            if self.core.with_table(|table| table.ids().is_root()) {
+                return Err("all 2^32 are used up".to_owned());
+            }
+            let answer = Arc::new(BlockAnswer(Latch::new()));
+            control::ask_for_block(&self.core, answer.clone());
+            let block = answer.0.wait(Some(deadline)).ok_or("the contexts above did not answer in time")??;
+            self.core.with_table(|table| table.ids().add_block(block.start..block.end));
+        }
+    }
+}
+
+/// Waits for a block of ids.
+struct BlockAnswer(Latch<std::result::Result<IdBlock, String>>);
+
+impl Listener for BlockAnswer {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        let answer = match delivery.message.dead_reason() {
+            Some(reason) => Err(reason.text),
+            None => IdBlock::decode(&delivery.message.payload).map_err(|error| error.to_string()),
+        };
+        self.0.put(answer);
+    }
+
+    fn end(&self, death: &Death) {
+        self.0.put(Err(death.reason.clone()));
+    }
+}
+
+impl RouterBuilder {
+    /// The largest payload of a message in bytes, 128 MiB by default; all contexts below inherit it.
+    ///
+    /// A call with larger arguments fails at once with
+    /// [`CallError::TooLarge`](crate::CallError::TooLarge), one with a larger result when it answers.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// Whether contexts may talk only to their parents and to the contexts below them, not to their
+    /// siblings. Off by default; all contexts below inherit it.
+    pub fn unidirectional(mut self, unidirectional: bool) -> Self {
+        self.unidirectional = unidirectional;
+        self
+    }
+
+    /// Makes the router. It has no thread and no descriptor until its first child starts.
+    ///
+    /// # Errors
+    /// [`Error::NotEntered`] in a process that was started as a child, but whose `main` did not
+    /// begin with [`init`](crate::init); [`Error::Invalid`] for settings that cannot work.
+    pub fn build(self) -> Result<Router> {
+        if crate::process::is_child() {
+            return Err(Error::NotEntered);
+        }
+        Ok(Router::owning(self.build_core()?))
+    }
+
+    /// The root's state, without a look at the process that it is in.
+    pub(crate) fn build_core(self) -> Result<Arc<Core>> {
+        let Self { max_message_size, unidirectional } = self;
+        if !(MIN_MESSAGE_SIZE..=u32::MAX as usize).contains(&max_message_size) {
+            let what = format!(
+                "max_message_size is {max_message_size}, and must be between {MIN_MESSAGE_SIZE} and {} bytes",
+                u32::MAX
+            );
+            return Err(Error::Invalid { what });
+        }
+        crate::sys::ignore_sigpipe();
+        let identity = Identity {
+            id: ContextId::ROOT,
+            name: ROOT_NAME.to_owned(),
+            parents: Vec::new(),
+            max_message_size,
+            unidirectional,
+        };
+        Ok(Core::new(identity, Ending::Router))
+    }
+}
+
+/// Below this, not even a refusal with its reason could travel.
+const MIN_MESSAGE_SIZE: usize = 1024;
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.core.close(Close::Promptly);
+        if cfg!(feature = "testing") && !std::thread::panicking() {
+            let left = self.core.ledger().settle(SETTLE_BOUND);
+            assert!(
+                left == crate::ledger::Left::default(),
+                "a router ended and left behind: {left}; is a method or a callback still running?"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = self.core.identity();
+        write!(f, "Router({}, {:?})", identity.id, identity.name)
+    }
+}

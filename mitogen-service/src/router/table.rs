@@ -1,0 +1,388 @@
+//! Who is where, and who may say what: the routing table and the checks of authority.
+//!
+//! Every hop judges every message by the stream that it arrived on (reverse-path filtering): ids
+//! below this context must come from the stream that leads to them, all others only from the
+//! parent. So a child can never act with an id or an authority that is not of its own subtree.
+//! Follows `Router._async_route` of Mitogen's `core.py`; routes are believed only for ids that
+//! were allocated to the announcing subtree.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use super::ids::Ids;
+use crate::io::StreamId;
+use crate::wire::{ContextId, DeadReason, Header};
+
+/// How many different destinations of one stream are remembered, to tell it of their end.
+const MAX_EGRESS: usize = 65_536;
+
+/// How many blocks of ids one subtree may have, so that no child uses up those of all others.
+const MAX_BLOCKS: usize = 1000;
+
+/// The routing table of one context.
+pub(crate) struct Table {
+    me: ContextId,
+    /// Nearest first; empty at the root.
+    parents: Vec<ContextId>,
+    parent: Option<StreamId>,
+    /// The contexts below this one, each with the stream that leads there.
+    routes: HashMap<ContextId, StreamId>,
+    links: HashMap<StreamId, Link>,
+    ids: Ids,
+    unidirectional: bool,
+}
+
+/// What is known of a neighbour.
+struct Link {
+    remote: ContextId,
+    /// The neighbour acts with a parent's authority, so `unidirectional` does not bind it.
+    privileged: bool,
+    /// Where messages from this stream went, so that it learns of the end of those.
+    egress: HashSet<ContextId>,
+    /// The ids that the subtree behind this stream may announce.
+    allocated: Vec<Range<u32>>,
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is for this context.
+    Local,
+    /// It goes on through this stream.
+    Forward(StreamId),
+    /// It cannot or must not go on, and the sender is told why.
+    Refuse(DeadReason),
+    /// It claims an id that cannot be behind the stream it came from: dropped, nobody is told.
+    Forged(String),
+}
+
+/// What follows from the end of a context.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// The context that has ended.
+    pub(crate) id: ContextId,
+    /// The streams whose contexts have sent something to it.
+    pub(crate) tell: Vec<StreamId>,
+    /// Whether the parent is to be told as well.
+    pub(crate) tell_parent: bool,
+}
+
+impl Table {
+    /// The table of a context that has no neighbours yet.
+    pub(crate) fn new(me: ContextId, parents: Vec<ContextId>, unidirectional: bool) -> Self {
+        let ids = if parents.is_empty() { Ids::root() } else { Ids::below() };
+        Self { me, parents, parent: None, routes: HashMap::new(), links: HashMap::new(), ids, unidirectional }
+    }
+
+    /// Where new ids come from.
+    pub(crate) fn ids(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    /// Whether a message with this `auth_id` acts with the authority of a parent, or my own.
+    pub(crate) fn has_parent_authority(&self, auth: ContextId) -> bool {
+        auth == self.me || self.parents.contains(&auth)
+    }
+
+    /// Adds the stream to the parent.
+    pub(crate) fn add_parent(&mut self, stream: StreamId) {
+        let Some(&remote) = self.parents.first() else { return };
+        self.parent = Some(stream);
+        self.links.insert(stream, Link::new(remote, true));
+    }
+
+    /// Adds the stream to a child that this context has started and given the id.
+    pub(crate) fn add_child(&mut self, stream: StreamId, id: ContextId) {
+        self.routes.insert(id, stream);
+        let mut link = Link::new(id, false);
+        link.allocated.push(id.get()..id.get() + 1);
+        self.links.insert(stream, link);
+    }
+
+    /// The stream to the parent.
+    pub(crate) fn parent(&self) -> Option<StreamId> {
+        self.parent
+    }
+
+    /// The neighbour behind a stream.
+    pub(crate) fn remote(&self, stream: StreamId) -> Option<ContextId> {
+        self.links.get(&stream).map(|link| link.remote)
+    }
+
+    /// The stream to a context below this one.
+    pub(crate) fn route_below(&self, id: ContextId) -> Option<StreamId> {
+        self.routes.get(&id).copied()
+    }
+
+    /// The contexts directly below this one.
+    pub(crate) fn children(&self) -> Vec<ContextId> {
+        let below = self.links.iter().filter(|(stream, _)| Some(**stream) != self.parent);
+        let mut children: Vec<_> = below.map(|(_, link)| link.remote).collect();
+        children.sort();
+        children
+    }
+
+    /// The stream on which a message of this context must arrive, and to which one for it goes.
+    fn toward(&self, id: ContextId) -> Option<StreamId> {
+        self.routes.get(&id).copied().or(self.parent)
+    }
+
+    /// Judges a message that arrived on a stream, or that this context itself sends.
+    pub(crate) fn judge(&mut self, header: &Header, ingress: Option<StreamId>) -> Verdict {
+        if let Some(stream) = ingress {
+            if let Some(forged) = self.forged(header, stream) {
+                return Verdict::Forged(forged);
+            }
+            if let Some(link) = self.links.get_mut(&stream)
+                && link.egress.len() < MAX_EGRESS
+            {
+                link.egress.insert(header.dst_id);
+            }
+        }
+        if header.dst_id == self.me {
+            return Verdict::Local;
+        }
+        let toward = self.toward(header.dst_id).filter(|&out| Some(out) != ingress);
+        match toward {
+            None => Verdict::Refuse(DeadReason::no_route(header.dst_id, self.me)),
+            Some(out) if self.may_pass(ingress, out) => Verdict::Forward(out),
+            Some(_) => Verdict::Refuse(DeadReason::unidirectional(header.src_id, header.dst_id, self.me)),
+        }
+    }
+
+    /// What is wrong with the ids of a message, if anything; `auth_id` first, as in Mitogen.
+    fn forged(&self, header: &Header, ingress: StreamId) -> Option<String> {
+        let wrong = |what: &str, id: ContextId| {
+            let expected = self.toward(id);
+            (expected != Some(ingress)).then(|| {
+                let via = self.remote(ingress).map_or_else(String::new, |via| via.to_string());
+                let not = expected.and_then(|stream| self.remote(stream));
+                let not = not.map_or_else(|| "anybody".to_owned(), |not| not.to_string());
+                format!("bad {what}: got {id} via {via}, not {not}")
+            })
+        };
+        wrong("auth_id", header.auth_id).or_else(|| wrong("src_id", header.src_id))
+    }
+
+    /// Siblings do not talk to each other where routing is unidirectional.
+    fn may_pass(&self, ingress: Option<StreamId>, out: StreamId) -> bool {
+        let privileged = |stream| self.links.get(&stream).is_some_and(|link| link.privileged);
+        match ingress {
+            Some(ingress) if self.unidirectional => privileged(ingress) || privileged(out),
+            _ => true,
+        }
+    }
+
+    /// Takes note that these ids are given to the subtree behind a stream; `false` if it has too
+    /// many, or is gone.
+    pub(crate) fn allocate(&mut self, stream: StreamId, block: Range<u32>) -> bool {
+        let link = self.links.get_mut(&stream).filter(|link| link.allocated.len() < MAX_BLOCKS);
+        let granted = link.is_some();
+        if let Some(link) = link {
+            link.allocated.push(block);
+        }
+        granted
+    }
+
+    /// A child announces a context below it. Says why it is not believed, if it is not.
+    pub(crate) fn add_route(&mut self, stream: StreamId, id: ContextId) -> Result<(), String> {
+        let Some(link) = self.links.get(&stream).filter(|_| Some(stream) != self.parent) else {
+            return Err("only children announce routes".to_owned());
+        };
+        if !link.allocated.iter().any(|block| block.contains(&id.get())) {
+            return Err(format!("{id} was not allocated to the subtree of {}", link.remote));
+        }
+        if let Some(existing) = self.routes.get(&id) {
+            let existing = self.remote(*existing).unwrap_or(id);
+            return Err(format!(
+                "Cannot add duplicate route to {id} via {}, already have existing route via {existing}",
+                link.remote
+            ));
+        }
+        self.routes.insert(id, stream);
+        Ok(())
+    }
+
+    /// A neighbour says that a context has ended. Says why it is not believed, if it is not.
+    pub(crate) fn del_route(&mut self, stream: StreamId, id: ContextId) -> Result<Gone, String> {
+        let known = self.routes.get(&id).copied();
+        if Some(stream) == self.parent && known.is_none() && id != self.me && !self.parents.contains(&id) {
+            return Ok(self.gone(id, false));
+        }
+        // The child itself says nothing of its own end: its stream ends.
+        if known != Some(stream) || self.remote(stream) == Some(id) {
+            return Err(format!("received DEL_ROUTE for {id} from {:?}, expected another", self.remote(stream)));
+        }
+        self.routes.remove(&id);
+        Ok(self.gone(id, true))
+    }
+
+    /// A stream has ended, and with it all contexts behind it; nearest first.
+    pub(crate) fn lose(&mut self, stream: StreamId) -> Vec<Gone> {
+        let link = self.links.remove(&stream);
+        if Some(stream) == self.parent {
+            self.parent = None;
+            return Vec::new();
+        }
+        let mut ids: Vec<_> = self.routes.iter().filter(|(_, out)| **out == stream).map(|(id, _)| *id).collect();
+        ids.sort_by_key(|id| (link.as_ref().map(|link| link.remote) != Some(*id), *id));
+        self.routes.retain(|_, out| *out != stream);
+        ids.into_iter().map(|id| self.gone(id, true)).collect()
+    }
+
+    fn gone(&mut self, id: ContextId, tell_parent: bool) -> Gone {
+        let mut tell = Vec::new();
+        for (stream, link) in &mut self.links {
+            if link.egress.remove(&id) && Some(*stream) != self.parent {
+                tell.push(*stream);
+            }
+        }
+        tell.sort();
+        Gone { id, tell, tell_parent: tell_parent && self.parent.is_some() }
+    }
+}
+
+impl Link {
+    fn new(remote: ContextId, privileged: bool) -> Self {
+        Self { remote, privileged, egress: HashSet::new(), allocated: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Encoding, Handle};
+
+    const PARENT: StreamId = StreamId(10);
+    const ONE: StreamId = StreamId(1);
+    const TWO: StreamId = StreamId(2);
+
+    fn id(id: u32) -> ContextId {
+        ContextId::new(id)
+    }
+
+    fn header(dst: u32, src: u32, auth: u32) -> Header {
+        Header {
+            encoding: Encoding::MessagePack,
+            dst_id: id(dst),
+            src_id: id(src),
+            auth_id: id(auth),
+            handle: Handle::new(1000),
+            reply_to: Handle::NONE,
+            length: 0,
+        }
+    }
+
+    /// The root with two children, 1 and 1002; 2 is below 1.
+    fn root() -> Table {
+        let mut table = Table::new(id(0), vec![], false);
+        table.add_child(ONE, id(1));
+        table.add_child(TWO, id(1002));
+        table.allocate(ONE, 2..1002);
+        table.add_route(ONE, id(2)).unwrap();
+        table
+    }
+
+    /// Context 1 below the root, with a child 2.
+    fn below(unidirectional: bool) -> Table {
+        let mut table = Table::new(id(1), vec![id(0)], unidirectional);
+        table.add_parent(PARENT);
+        table.add_child(ONE, id(2));
+        table.add_child(TWO, id(3));
+        table
+    }
+
+    #[test]
+    fn messages_go_where_their_destination_is() {
+        let mut table = root();
+        assert_eq!(table.judge(&header(0, 0, 0), None), Verdict::Local);
+        assert_eq!(table.judge(&header(2, 0, 0), None), Verdict::Forward(ONE));
+        assert_eq!(table.judge(&header(1002, 2, 2), Some(ONE)), Verdict::Forward(TWO));
+        let mut table = below(false);
+        assert_eq!(table.judge(&header(99, 2, 2), Some(ONE)), Verdict::Forward(PARENT));
+    }
+
+    #[test]
+    fn no_message_carries_an_id_from_outside_its_stream() {
+        let mut table = root();
+        for forged in [header(0, 1, 0), header(0, 0, 1), header(0, 1002, 1), header(0, 1, 1002), header(0, 7, 7)] {
+            assert!(matches!(table.judge(&forged, Some(ONE)), Verdict::Forged(_)), "{forged:?}");
+        }
+        let text = table.judge(&header(0, 1002, 1), Some(ONE));
+        assert_eq!(text, Verdict::Forged("bad src_id: got 1002 via 1, not 1002".into()));
+    }
+
+    #[test]
+    fn a_child_below_cannot_speak_for_the_parent_of_its_parent() {
+        let mut table = below(false);
+        for auth in [0, 1, 3] {
+            assert!(matches!(table.judge(&header(3, 2, auth), Some(ONE)), Verdict::Forged(_)));
+        }
+    }
+
+    #[test]
+    fn what_the_parent_sends_to_nobody_is_refused_and_does_not_bounce() {
+        let mut table = below(false);
+        assert_eq!(
+            table.judge(&header(1234, 0, 0), Some(PARENT)),
+            Verdict::Refuse(DeadReason::no_route(id(1234), id(1)))
+        );
+    }
+
+    #[test]
+    fn siblings_cannot_talk_where_routing_is_unidirectional() {
+        let mut table = below(true);
+        assert_eq!(
+            table.judge(&header(3, 2, 2), Some(ONE)),
+            Verdict::Refuse(DeadReason::unidirectional(id(2), id(3), id(1)))
+        );
+        assert_eq!(table.judge(&header(0, 2, 2), Some(ONE)), Verdict::Forward(PARENT));
+        assert_eq!(table.judge(&header(2, 0, 0), Some(PARENT)), Verdict::Forward(ONE));
+        assert_eq!(table.judge(&header(1, 2, 2), Some(ONE)), Verdict::Local);
+    }
+
+    #[test]
+    fn routes_are_believed_only_for_ids_of_the_announcing_subtree() {
+        let mut table = root();
+        for stolen in [0, 1, 1002, 5000] {
+            assert!(table.add_route(ONE, id(stolen)).is_err(), "{stolen}");
+        }
+        assert!(table.add_route(ONE, id(2)).unwrap_err().contains("Cannot add duplicate route to 2"));
+        table.add_route(ONE, id(3)).unwrap();
+    }
+
+    #[test]
+    fn a_route_is_taken_back_only_by_the_stream_it_leads_through() {
+        let mut table = root();
+        table.del_route(TWO, id(2)).unwrap_err();
+        table.del_route(ONE, id(1)).unwrap_err();
+        table.del_route(ONE, id(2)).unwrap();
+        assert_eq!(table.route_below(id(2)), None);
+    }
+
+    #[test]
+    fn the_end_of_a_context_is_told_to_those_who_sent_to_it_once() {
+        let mut table = root();
+        table.judge(&header(2, 1002, 1002), Some(TWO));
+        let gone = table.lose(ONE);
+        assert_eq!(
+            gone,
+            [
+                Gone { id: id(1), tell: vec![], tell_parent: false },
+                Gone { id: id(2), tell: vec![TWO], tell_parent: false },
+            ]
+        );
+        assert_eq!(table.lose(ONE), []);
+        assert!(matches!(table.judge(&header(2, 1002, 1002), Some(TWO)), Verdict::Refuse(_)));
+    }
+
+    #[test]
+    fn the_parent_tells_of_contexts_elsewhere() {
+        let mut table = below(false);
+        table.judge(&header(99, 2, 2), Some(ONE));
+        let gone = table.del_route(PARENT, id(99)).unwrap();
+        assert_eq!(gone, Gone { id: id(99), tell: vec![ONE], tell_parent: false });
+        table.del_route(PARENT, id(0)).unwrap_err();
+        table.del_route(PARENT, id(2)).unwrap_err();
+    }
+}

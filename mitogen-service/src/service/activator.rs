@@ -1,0 +1,115 @@
+//! Services that are made when they are first asked for.
+
+use super::caller::Caller;
+use super::descriptor::{Service, ServiceDescriptor};
+use super::hosted::Hosted;
+use super::scope::ServiceScope;
+use crate::error::{CallError, ContextPath};
+
+/// Makes a service that is asked for and does not run yet.
+///
+/// The default, [`RegistryActivator`], finds the services that were marked `activate`. A pool can be
+/// given another one, with a naming scheme of its own:
+///
+/// ```
+/// use mitogen_service::{Activator, AllowAny, CallError, Hosted, Pool, Router, ServiceScope, service};
+///
+/// struct Disk {
+///     device: String,
+/// }
+///
+/// #[service]
+/// impl Disk {
+///     #[expose(policy = AllowAny)]
+///     fn device(&self) -> String {
+///         self.device.clone()
+///     }
+/// }
+///
+/// /// Makes a service for each of `disk:sda`, `disk:sdb`...
+/// struct Disks;
+///
+/// impl Activator for Disks {
+///     fn activate(&self, name: &str, _scope: &ServiceScope) -> Option<Result<Hosted, CallError>> {
+///         let device = name.strip_prefix("disk:")?.to_owned();
+///         Some(Ok(Hosted::new(Disk { device })))
+///     }
+/// }
+///
+/// # fn main() -> mitogen_service::Result<()> {
+/// let router = Router::builder().build()?;
+/// let pool = Pool::builder(&router).activator(Disks).start()?;
+/// let device: String = router.myself().call_service("disk:sda", "device", &()).wait()?;
+/// assert_eq!(device, "sda");
+/// # pool.close(std::time::Duration::from_secs(1));
+/// # Ok(())
+/// # }
+/// ```
+pub trait Activator: Send + Sync + 'static {
+    /// Whether this caller may cause the service to be made. By default only the parents may, and
+    /// the context itself, as in Mitogen.
+    fn is_authorized(&self, name: &str, caller: &Caller) -> bool {
+        let _ = name;
+        caller.has_parent_authority()
+    }
+
+    /// Makes the service; `None` if there is none of this name.
+    ///
+    /// Runs on a thread of the pool, once for all calls that ask for the name meanwhile. After an
+    /// error or a panic, which all of them get, the next call tries again.
+    fn activate(&self, name: &str, scope: &ServiceScope) -> Option<Result<Hosted, CallError>>;
+}
+
+/// Makes the services that were marked `activate`, and lets only parents cause it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RegistryActivator;
+
+impl Activator for RegistryActivator {
+    fn activate(&self, name: &str, scope: &ServiceScope) -> Option<Result<Hosted, CallError>> {
+        let registration = REGISTRY.iter().find(|registration| registration.descriptor.name == name)?;
+        Some((registration.make)(scope))
+    }
+}
+
+/// All services of the executable that were marked `activate`, put together by the linker.
+#[doc(hidden)]
+#[linkme::distributed_slice]
+pub static REGISTRY: [Registration];
+
+/// Has an entry if the program's `main` is ours, so that children are entered there.
+#[doc(hidden)]
+#[linkme::distributed_slice]
+pub static MAINS: [bool];
+
+/// One entry of the registry.
+#[doc(hidden)]
+pub struct Registration {
+    descriptor: &'static ServiceDescriptor,
+    make: fn(&ServiceScope) -> Result<Hosted, CallError>,
+}
+
+impl Registration {
+    /// The entry of the service `S`.
+    pub const fn new<S: Service>(make: fn(&ServiceScope) -> Result<Hosted, CallError>) -> Self {
+        Self { descriptor: S::DESCRIPTOR, make }
+    }
+}
+
+/// Makes a service that is marked `activate` without a function.
+#[doc(hidden)]
+pub fn make_default<S: Service + Default>(_scope: &ServiceScope) -> Result<S, CallError> {
+    Ok(S::default())
+}
+
+/// No activator knows the name.
+pub(super) fn unknown(name: &str) -> CallError {
+    let mut service = name.to_owned();
+    crate::router::cut(&mut service, 200);
+    CallError::NoSuchService {
+        service,
+        reason: "it was not added to the pool, and no service of this name is marked `#[service(activate)]` in \
+                 this executable"
+            .to_owned(),
+        path: ContextPath::default(),
+    }
+}

@@ -1,0 +1,109 @@
+//! Who calls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::credentials::Credentials;
+use super::in_flight::CallFlag;
+use super::policy::Policy;
+use crate::error::{CallError, ContextPath};
+use crate::router::{Context, Core};
+use crate::wire::ContextId;
+
+/// Who calls a method, verified hop by hop; every policy judges it, and a method may ask for it.
+///
+/// A parameter of the type `&Caller` is not an argument of the call: the dispatcher fills it in.
+///
+/// ```
+/// use mitogen_service::{AllowAny, AllowParents, CallError, Caller, service};
+///
+/// struct Greeter;
+///
+/// #[service]
+/// impl Greeter {
+///     #[expose(policy = AllowAny)]
+///     fn hello(&self, loudly: bool, caller: &Caller) -> Result<String, CallError> {
+///         if loudly {
+///             caller.require(&AllowParents)?;
+///         }
+///         Ok(format!("hello, {}", caller.context()))
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Caller {
+    parts: CallerParts,
+    flag: Arc<CallFlag>,
+}
+
+/// What is known of a caller.
+#[derive(Clone)]
+pub(crate) struct CallerParts {
+    pub(crate) core: Arc<Core>,
+    pub(crate) src_id: ContextId,
+    pub(crate) auth_id: ContextId,
+    /// The call came over no stream.
+    pub(crate) is_local: bool,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+impl Caller {
+    pub(crate) fn new(parts: CallerParts, flag: Arc<CallFlag>) -> Self {
+        Self { parts, flag }
+    }
+
+    /// The context that calls, where the answer goes.
+    pub fn context(&self) -> Context {
+        self.parts.core.context(self.parts.src_id)
+    }
+
+    /// The context under whose authority the call is made, verified by every hop on its way.
+    pub fn auth_id(&self) -> ContextId {
+        self.parts.auth_id
+    }
+
+    /// Whether the call is made with the authority of a parent of this context, near or far, or with
+    /// this context's own.
+    pub fn has_parent_authority(&self) -> bool {
+        self.parts.core.has_parent_authority(self.parts.auth_id)
+    }
+
+    /// Whether the call comes from this process itself, and over no stream.
+    pub fn is_local(&self) -> bool {
+        self.parts.is_local
+    }
+
+    /// Whether nobody waits for the answer any more: the call was dropped, or its caller is gone.
+    pub fn is_cancelled(&self) -> bool {
+        self.flag.is_cancelled()
+    }
+
+    /// The peer's credentials, if it is a process of this machine that has joined this one directly.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.parts.credentials
+    }
+
+    /// Asks a policy in the middle of a method.
+    ///
+    /// # Errors
+    /// [`CallError::Unauthorized`] if it does not agree, to be passed on by `?`.
+    pub fn require(&self, policy: &impl Policy<()>) -> Result<(), CallError> {
+        if policy.is_authorized(&(), self) {
+            return Ok(());
+        }
+        let (method, service) = self.flag.running();
+        Err(CallError::Unauthorized { method, service, path: ContextPath::default() })
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CallerParts { src_id, auth_id, is_local, credentials, .. } = &self.parts;
+        f.debug_struct("Caller")
+            .field("src_id", src_id)
+            .field("auth_id", auth_id)
+            .field("is_local", is_local)
+            .field("credentials", credentials)
+            .finish_non_exhaustive()
+    }
+}

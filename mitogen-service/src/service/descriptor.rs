@@ -1,0 +1,103 @@
+//! What a service says of itself: names, arguments, policies, docs. Written by `#[service]`.
+
+use super::dispatch::Method;
+use super::invoker::Invoker;
+
+/// A type whose methods can be called from other contexts.
+///
+/// Implemented by [`#[service]`](macro@crate::service), never by hand.
+///
+/// ```
+/// use mitogen_service::{AllowAny, Service, service};
+///
+/// struct Clock;
+///
+/// #[service(name = "clock")]
+/// impl Clock {
+///     #[expose(policy = AllowAny)]
+///     fn now(&self) -> u64 {
+///         7
+///     }
+/// }
+///
+/// assert_eq!(Clock::DESCRIPTOR.name, "clock");
+/// assert_eq!(Clock::DESCRIPTOR.methods[0].policies, ["AllowAny"]);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    label = "not a service",
+    note = "mark an `impl {Self}` block with `#[mitogen_service::service]`"
+)]
+pub trait Service: Send + Sync + Sized + 'static {
+    /// What the service says of itself.
+    const DESCRIPTOR: &'static ServiceDescriptor;
+
+    /// How its methods are called, in the order of the descriptor.
+    #[doc(hidden)]
+    const METHODS: &'static [Method<Self>];
+
+    /// A new invoker for one instance of the service.
+    #[doc(hidden)]
+    fn invoker() -> Box<dyn Invoker>;
+}
+
+/// What a service says of itself.
+#[derive(Debug)]
+pub struct ServiceDescriptor {
+    /// The canonical name, by which callers ask for the service: `my_crate::files::Files`.
+    pub name: &'static str,
+    /// The name of the Rust type.
+    pub type_name: &'static str,
+    /// The doc comment of the impl block.
+    pub docs: &'static str,
+    /// The exposed methods, in the order of the source.
+    pub methods: &'static [MethodDescriptor],
+}
+
+/// What a service says of a method.
+#[derive(Debug)]
+pub struct MethodDescriptor {
+    /// The name that callers use.
+    pub name: &'static str,
+    /// The doc comment.
+    pub docs: &'static str,
+    /// The arguments, in the order of the signature, without the injected ones.
+    pub args: &'static [ArgSpec],
+    /// The policies as they are written in the source; every one must agree.
+    pub policies: &'static [&'static str],
+    /// The type that the caller gets, as it is written in the source.
+    pub result: &'static str,
+    /// Whether the stub waits for no answer.
+    pub no_reply: bool,
+}
+
+/// What a service says of an argument.
+#[derive(Debug)]
+pub struct ArgSpec {
+    /// The name by which it travels.
+    pub name: &'static str,
+    /// The type as it is written in the source.
+    pub type_name: &'static str,
+    /// Whether a call without it is refused.
+    pub required: bool,
+}
+
+impl ServiceDescriptor {
+    /// The position of a method.
+    pub(crate) fn method(&self, name: &str) -> Option<usize> {
+        self.methods.iter().position(|method| method.name == name)
+    }
+}
+
+/// The options of `#[service(..)]` on a struct; inherent constants of the same names win over these.
+#[doc(hidden)]
+pub trait StructOptions {
+    /// The option `name`.
+    const __MITOGEN_SERVICE_NAME: Option<&'static str> = None;
+    /// The option `activate`.
+    const __MITOGEN_SERVICE_ACTIVATE: bool = false;
+    /// The option `invoker`.
+    const __MITOGEN_SERVICE_INVOKER: Option<fn() -> Box<dyn Invoker>> = None;
+}
+
+impl<T: ?Sized> StructOptions for T {}

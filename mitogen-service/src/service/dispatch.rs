@@ -1,0 +1,119 @@
+//! One method called: what generated code gets, and what it gives back.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::args::Args;
+use super::caller::Caller;
+use super::descriptor::{MethodDescriptor, ServiceDescriptor};
+use super::invoker::Invoker;
+use super::reply::Reply;
+use super::responder::Responder;
+use crate::error::{CallError, ContextPath};
+use crate::router::Router;
+use crate::wire::envelope::reply_ok_prefix;
+use crate::wire::value::EncodeError;
+
+/// How a method of `S` is called. One entry of the table that `#[service]` writes.
+#[doc(hidden)]
+pub struct Method<S: ?Sized> {
+    /// Whether every policy agrees.
+    pub authorize: fn(&S, &Caller) -> bool,
+    /// Decodes the arguments, calls, and encodes the result.
+    pub invoke: fn(&S, &Invocation<'_>) -> Outcome,
+    /// The invoker of this method alone, if it has one.
+    pub invoker: Option<fn() -> Box<dyn Invoker>>,
+}
+
+/// What comes of a call: an answer, or the error that the caller gets.
+#[doc(hidden)]
+pub type Outcome = Result<Answer, CallError>;
+
+/// What a method that came to its end has to say.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Answer(pub(crate) AnswerKind);
+
+#[derive(Debug)]
+pub(crate) enum AnswerKind {
+    /// The payload of the reply.
+    Value(Vec<u8>),
+    /// The method has no result.
+    Nothing,
+    /// A `Reply` answers later.
+    Deferred,
+}
+
+/// A call that is authorized and about to run.
+#[doc(hidden)]
+pub struct Invocation<'a> {
+    pub(crate) service: &'static ServiceDescriptor,
+    pub(crate) method: &'static MethodDescriptor,
+    /// The map of arguments as it is written.
+    pub(crate) args: &'a [u8],
+    pub(crate) caller: &'a Caller,
+    pub(crate) router: &'a Router,
+    pub(crate) responder: &'a Arc<Responder>,
+    /// A `Reply` was handed out.
+    pub(crate) deferred: Cell<bool>,
+}
+
+impl<'a> Invocation<'a> {
+    /// The arguments; refuses unknown and missing ones.
+    pub fn args(&self) -> Result<Args<'a>, CallError> {
+        Args::new(self.method.args, self.args)
+    }
+
+    /// The value of a `&Caller` parameter.
+    pub fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    /// The value of a `&Router` parameter.
+    pub fn router(&self) -> &'a Router {
+        self.router
+    }
+
+    /// The value of a `Reply<T>` parameter.
+    pub fn deferred<T>(&self, encode: fn(&T, &mut Vec<u8>) -> Result<(), EncodeError>) -> Reply<T> {
+        self.deferred.set(true);
+        Reply::new(self.responder.clone(), self.service, self.method, encode)
+    }
+
+    /// The outcome of a method that has answered or will answer by its `Reply`.
+    pub fn deferred_answer(&self) -> Outcome {
+        Ok(Answer(AnswerKind::Deferred))
+    }
+
+    /// The outcome of a method without a result.
+    pub fn nothing(&self) -> Outcome {
+        Ok(Answer(AnswerKind::Nothing))
+    }
+
+    /// The outcome of a method with this result.
+    pub fn reply<T: ?Sized>(
+        &self,
+        value: &T,
+        encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Outcome {
+        encode_reply(self.service, self.method, |out| encode(value, out))
+            .map(|payload| Answer(AnswerKind::Value(payload)))
+    }
+}
+
+/// The payload of a reply.
+pub(crate) fn encode_reply(
+    service: &ServiceDescriptor,
+    method: &MethodDescriptor,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<Vec<u8>, CallError> {
+    let mut payload = Vec::with_capacity(64);
+    reply_ok_prefix(&mut payload);
+    encode(&mut payload).map_err(|EncodeError(reason)| CallError::Encode {
+        what: format!("the result of '{}' of service '{}'", method.name, service.name),
+        reason,
+        executed: true,
+        path: ContextPath::default(),
+    })?;
+    Ok(payload)
+}

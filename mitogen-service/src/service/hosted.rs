@@ -1,0 +1,97 @@
+//! A service in a pool: the type behind it is known only to generated code.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::descriptor::{Service, ServiceDescriptor};
+use super::dispatch::{Invocation, Outcome};
+use super::invoker::Invoker;
+use crate::error::CallError;
+
+/// A service that is ready to be called, with its invokers.
+///
+/// An [`Activator`](crate::Activator) makes one with [`Hosted::new`].
+#[derive(Clone)]
+pub struct Hosted {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    target: Arc<dyn Dispatch>,
+    invoker: Box<dyn Invoker>,
+    /// The invokers of single methods, in the order of the descriptor.
+    of_methods: Vec<Option<Box<dyn Invoker>>>,
+}
+
+/// A service without its type.
+pub(crate) trait Dispatch: Send + Sync {
+    /// What the service says of itself.
+    fn descriptor(&self) -> &'static ServiceDescriptor;
+
+    /// Whether every policy of a method agrees.
+    fn authorize(&self, method: usize, caller: &Caller) -> bool;
+
+    /// Runs a method.
+    fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome;
+
+    /// The service itself, for those who know its type.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl Hosted {
+    /// Makes a service ready to be called.
+    pub fn new<S: Service>(service: S) -> Self {
+        let of_methods = S::METHODS.iter().map(|method| method.invoker.map(|make| make())).collect();
+        let target = Arc::new(Typed(service));
+        Self { inner: Arc::new(Inner { target, invoker: S::invoker(), of_methods }) }
+    }
+
+    /// What the service says of itself.
+    pub fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.inner.target.descriptor()
+    }
+
+    pub(crate) fn target(&self) -> &Arc<dyn Dispatch> {
+        &self.inner.target
+    }
+
+    /// The invoker that runs a method.
+    pub(crate) fn invoker(&self, method: usize) -> &dyn Invoker {
+        let of_method = self.inner.of_methods.get(method).and_then(Option::as_ref);
+        of_method.unwrap_or(&self.inner.invoker).as_ref()
+    }
+}
+
+impl fmt::Debug for Hosted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hosted({})", self.descriptor().name)
+    }
+}
+
+struct Typed<S>(S);
+
+impl<S: Service> Dispatch for Typed<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        S::DESCRIPTOR
+    }
+
+    fn authorize(&self, method: usize, caller: &Caller) -> bool {
+        S::METHODS.get(method).is_some_and(|method| (method.authorize)(&self.0, caller))
+    }
+
+    fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome {
+        (S::METHODS[method].invoke)(&self.0, invocation)
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// What a registration makes.
+#[doc(hidden)]
+pub fn host<S: Service>(made: Result<S, CallError>) -> Result<Hosted, CallError> {
+    made.map(Hosted::new)
+}

@@ -1,0 +1,116 @@
+//! The calls that have arrived and are not answered, so that they can be cancelled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::descriptor::{MethodDescriptor, ServiceDescriptor};
+use crate::sync::Mutex;
+use crate::wire::{ContextId, Handle};
+
+/// What caller and callee agree on about one call.
+#[derive(Debug, Default)]
+pub(crate) struct CallFlag {
+    cancelled: AtomicBool,
+    running: OnceLock<(&'static ServiceDescriptor, &'static MethodDescriptor)>,
+}
+
+/// A call, as its caller names it: where the answer goes.
+pub(crate) type CallId = (ContextId, Handle);
+
+/// The calls that are not answered.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    calls: Mutex<HashMap<CallId, Arc<CallFlag>>>,
+}
+
+impl CallFlag {
+    /// Nobody waits for the answer any more.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody still waits.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The method begins to run.
+    pub(crate) fn run(&self, service: &'static ServiceDescriptor, method: &'static MethodDescriptor) {
+        // A call runs once; a second time could only say the same.
+        let _ = self.running.set((service, method));
+    }
+
+    /// The names of the method that runs and of its service, empty before that.
+    pub(crate) fn running(&self) -> (String, String) {
+        self.running
+            .get()
+            .map_or_else(Default::default, |(service, method)| (method.name.to_owned(), service.name.to_owned()))
+    }
+}
+
+impl InFlight {
+    /// A call has arrived.
+    pub(crate) fn enter(&self, id: CallId, flag: &Arc<CallFlag>) {
+        self.calls.lock().insert(id, flag.clone());
+    }
+
+    /// The call is answered. A caller that uses a handle twice loses only its own means to cancel.
+    pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>) {
+        let mut calls = self.calls.lock();
+        if calls.get(&id).is_some_and(|entered| Arc::ptr_eq(entered, flag)) {
+            calls.remove(&id);
+        }
+    }
+
+    /// The caller does not wait for this call any more.
+    pub(crate) fn cancel(&self, id: CallId) {
+        if let Some(flag) = self.calls.lock().get(&id) {
+            flag.cancel();
+        }
+    }
+
+    /// The caller is gone, and does not wait for any of its calls.
+    pub(crate) fn cancel_all_of(&self, caller: ContextId) {
+        for ((context, _), flag) in &*self.calls.lock() {
+            if *context == caller {
+                flag.cancel();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn just_the_named_calls_are_cancelled() {
+        let calls = InFlight::default();
+        let flags: [Arc<CallFlag>; 3] = std::array::from_fn(|_| Arc::default());
+        let id = |context, handle| (ContextId::new(context), Handle::new(handle));
+        calls.enter(id(1, 1000), &flags[0]);
+        calls.enter(id(1, 1001), &flags[1]);
+        calls.enter(id(2, 1000), &flags[2]);
+        calls.cancel(id(2, 1001));
+        calls.cancel(id(1, 1001));
+        assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [false, true, false]);
+        calls.leave(id(2, 1000), &flags[2]);
+        calls.cancel_all_of(ContextId::new(2));
+        calls.cancel_all_of(ContextId::new(1));
+        assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [true, true, false]);
+    }
+
+    #[test]
+    fn a_handle_used_twice_does_not_remove_the_other_call() {
+        let calls = InFlight::default();
+        let (first, second): (Arc<CallFlag>, Arc<CallFlag>) = Default::default();
+        let id = (ContextId::new(1), Handle::new(1000));
+        calls.enter(id, &first);
+        calls.enter(id, &second);
+        calls.leave(id, &first);
+        calls.cancel(id);
+        assert!(second.is_cancelled());
+    }
+}

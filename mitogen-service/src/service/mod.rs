@@ -1,0 +1,41 @@
+//! Services: what may be called, by whom, and on which threads it runs.
+//!
+//! A call travels through this layer as a value that says more at every step: bytes in the pool's
+//! queue ([`pool`]), an envelope for a service that exists ([`activator`]), a method that every
+//! policy has agreed to ([`Authorized`](invoker::Authorized)), decoded arguments ([`args`]), an
+//! answer ([`responder`]). This layer must not name the ways to start processes.
+
+mod activator;
+mod args;
+mod caller;
+mod credentials;
+mod descriptor;
+mod dispatch;
+pub mod failure;
+mod hosted;
+mod in_flight;
+mod invoker;
+mod policy;
+mod pool;
+mod remote;
+mod reply;
+mod responder;
+mod scope;
+mod stub;
+
+pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, make_default};
+pub use args::{Args, CheckOutcome, apply_check};
+pub use caller::Caller;
+#[cfg(feature = "testing")]
+pub(crate) use caller::CallerParts;
+pub use credentials::Credentials;
+pub use descriptor::{ArgSpec, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
+pub use dispatch::{Answer, Invocation, Method, Outcome};
+pub use hosted::{Hosted, host};
+pub use invoker::{Authorized, ConcurrentInvoker, Invoker, default_invoker};
+pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Policy, allows};
+pub(crate) use pool::listen_for_first_call;
+pub use pool::{Pool, PoolBuilder, Running};
+pub use reply::Reply;
+pub use scope::ServiceScope;
+pub use stub::{Remote, Resolved, StubRequest, Target, not_faked};

@@ -1,0 +1,160 @@
+//! What a stub is made of. The typed methods around it are written by `#[service]`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::descriptor::ServiceDescriptor;
+use crate::channel::{Call, Request, post, start};
+use crate::error::{CallError, ContextPath};
+use crate::router::Context;
+use crate::wire::value::{DecodeError, EncodeError};
+use crate::wire::{EnvelopeWriter, Handle};
+
+/// Where a stub's calls go: a context, or a double of the service in this process.
+#[doc(hidden)]
+pub struct Target<A: ?Sized> {
+    kind: Kind<A>,
+}
+
+enum Kind<A: ?Sized> {
+    Context(Context),
+    Double(Arc<A>),
+}
+
+/// A target as a stub's method sees it.
+#[doc(hidden)]
+pub enum Resolved<'a, A: ?Sized> {
+    /// Send the call there.
+    Context(Remote<'a>),
+    /// Call this instead.
+    Double(&'a A),
+}
+
+impl<A: ?Sized> Target<A> {
+    /// A stub that calls a context.
+    pub fn context(context: &Context) -> Self {
+        Self { kind: Kind::Context(context.clone()) }
+    }
+
+    /// A stub over a double.
+    pub fn double(double: Arc<A>) -> Self {
+        Self { kind: Kind::Double(double) }
+    }
+
+    /// Where a call goes.
+    pub fn resolve(&self) -> Resolved<'_, A> {
+        match &self.kind {
+            Kind::Context(context) => Resolved::Context(Remote { context }),
+            Kind::Double(double) => Resolved::Double(double),
+        }
+    }
+}
+
+impl<A: ?Sized> Clone for Target<A> {
+    fn clone(&self) -> Self {
+        let kind = match &self.kind {
+            Kind::Context(context) => Kind::Context(context.clone()),
+            Kind::Double(double) => Kind::Double(double.clone()),
+        };
+        Self { kind }
+    }
+}
+
+impl<A: ?Sized> fmt::Debug for Target<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Context(context) => fmt::Debug::fmt(context, f),
+            Kind::Double(_) => f.write_str("a double"),
+        }
+    }
+}
+
+/// A context that is about to be called.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Remote<'a> {
+    context: &'a Context,
+}
+
+impl Remote<'_> {
+    /// Begins a call of a method.
+    pub fn request(&self, service: &'static ServiceDescriptor, method: usize) -> StubRequest {
+        let described = &service.methods[method];
+        StubRequest {
+            context: self.context.clone(),
+            service,
+            method,
+            writer: EnvelopeWriter::new(service.name, described.name, described.args.len()),
+            error: None,
+        }
+    }
+}
+
+/// A call whose arguments are being written.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct StubRequest {
+    context: Context,
+    service: &'static ServiceDescriptor,
+    method: usize,
+    writer: EnvelopeWriter,
+    /// The first argument that has no encoding.
+    error: Option<CallError>,
+}
+
+impl StubRequest {
+    /// Writes an argument.
+    pub fn arg<T: ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+        encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) {
+        self.writer.arg_name(name);
+        if let Err(EncodeError(reason)) = encode(value, self.writer.buffer()) {
+            let error = self.refused(name, reason);
+            self.error.get_or_insert(error);
+        }
+    }
+
+    /// Sends the call.
+    pub fn call<T>(self, decode: fn(&[u8]) -> Result<T, DecodeError>) -> Call<T> {
+        match self.into_request() {
+            Ok(request) => start(request, decode),
+            Err(error) => Call::ready(Err(error)),
+        }
+    }
+
+    /// Sends the call and wants no answer.
+    pub fn post(self) -> Result<(), CallError> {
+        post(self.into_request()?)
+    }
+
+    fn into_request(self) -> Result<Request, CallError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(Request { context: self.context, handle: Handle::CALL_SERVICE, payload: self.writer.finish() }),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, name: &str, reason: String) -> CallError {
+        let method = self.service.methods[self.method].name;
+        CallError::Encode {
+            what: format!("the argument '{name}' of '{method}' of service '{}'", self.service.name),
+            reason,
+            executed: false,
+            path: ContextPath::default(),
+        }
+    }
+}
+
+/// What a double answers to a method that it does not implement.
+#[doc(hidden)]
+pub fn not_faked(service: &'static ServiceDescriptor, method: usize) -> CallError {
+    CallError::NoSuchMethod {
+        service: service.name.to_owned(),
+        method: service.methods[method].name.to_owned(),
+        path: ContextPath::default(),
+    }
+}

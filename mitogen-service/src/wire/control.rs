@@ -1,0 +1,208 @@
+//! Payloads of the router's own handles: routes, context ids, cancelling and shutting down.
+//!
+//! | handle | payload |
+//! | --- | --- |
+//! | `ADD_ROUTE` | `[id, name]` |
+//! | `DEL_ROUTE` | `[id, death]`, where `death` is nil or a map |
+//! | `ALLOCATE_ID` | nothing; the reply is `[start, end]`, the end not included |
+//! | `CANCEL` | the handle that the caller no longer listens on |
+//! | `SHUTDOWN` | `[milliseconds of grace]` |
+//!
+//! This file must not know who may send these, nor what they do.
+
+use std::time::Duration;
+
+use super::msgpack::{self, Cursor, MAX_DEPTH, Malformed, validate};
+use super::{ContextId, Handle};
+
+/// A context appeared below the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AddRoute<'a> {
+    /// Its id.
+    pub(crate) id: ContextId,
+    /// Its name.
+    pub(crate) name: &'a str,
+}
+
+impl<'a> AddRoute<'a> {
+    /// The payload that says so.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(self.name.len() + 11);
+        msgpack::write_array_len(&mut payload, 2);
+        msgpack::write_uint(&mut payload, self.id.get().into());
+        msgpack::write_str(&mut payload, self.name);
+        payload
+    }
+
+    /// Reads it back.
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(2)?;
+        let route = Self { id: ContextId::new(cursor.u32()?), name: cursor.str()? };
+        cursor.end()?;
+        Ok(route)
+    }
+}
+
+/// A context is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DelRoute<'a> {
+    /// Its id.
+    pub(crate) id: ContextId,
+    /// How it ended, if anybody saw: a MessagePack map as it is written.
+    pub(crate) death: Option<&'a [u8]>,
+}
+
+impl<'a> DelRoute<'a> {
+    /// The payload that says so.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(self.death.map_or(1, <[u8]>::len) + 6);
+        msgpack::write_array_len(&mut payload, 2);
+        msgpack::write_uint(&mut payload, self.id.get().into());
+        match self.death {
+            Some(death) => payload.extend_from_slice(death),
+            None => msgpack::write_nil(&mut payload),
+        }
+        payload
+    }
+
+    /// Reads it back. `death` may be handed to serde: it has been validated.
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
+        validate(payload, MAX_DEPTH)?;
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(2)?;
+        let id = ContextId::new(cursor.u32()?);
+        let death = cursor.nil_or(Cursor::raw_map)?;
+        Ok(Self { id, death })
+    }
+}
+
+/// A block of context ids that the root gave away: `start` and all below `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IdBlock {
+    /// The first.
+    pub(crate) start: u32,
+    /// One behind the last. Invariant of a decoded block: `0 < start < end`.
+    pub(crate) end: u32,
+}
+
+impl IdBlock {
+    /// The payload of the reply.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(11);
+        msgpack::write_array_len(&mut payload, 2);
+        msgpack::write_uint(&mut payload, self.start.into());
+        msgpack::write_uint(&mut payload, self.end.into());
+        payload
+    }
+
+    /// Reads it back.
+    pub(crate) fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(2)?;
+        let (start, end) = (cursor.u32()?, cursor.u32()?);
+        cursor.end()?;
+        if start == ContextId::ROOT.get() || start >= end {
+            return Err(Malformed { what: "a block of ids is empty or holds the root's", at: 0 });
+        }
+        Ok(Self { start, end })
+    }
+}
+
+/// The payload of `CANCEL`: the caller no longer listens on `reply_to`.
+pub(crate) fn encode_cancel(reply_to: Handle) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(5);
+    msgpack::write_uint(&mut payload, reply_to.get().into());
+    payload
+}
+
+/// The handle that the caller no longer listens on.
+pub(crate) fn decode_cancel(payload: &[u8]) -> Result<Handle, Malformed> {
+    let mut cursor = Cursor::new(payload);
+    let reply_to = Handle::new(cursor.u32()?);
+    cursor.end()?;
+    Ok(reply_to)
+}
+
+/// The payload of `SHUTDOWN`: end within `grace`, which is rounded down to milliseconds.
+pub(crate) fn encode_shutdown(grace: Duration) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(10);
+    msgpack::write_array_len(&mut payload, 1);
+    msgpack::write_uint(&mut payload, u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+    payload
+}
+
+/// How long ending may take.
+pub(crate) fn decode_shutdown(payload: &[u8]) -> Result<Duration, Malformed> {
+    let mut cursor = Cursor::new(payload);
+    cursor.array_of(1)?;
+    let grace = Duration::from_millis(cursor.uint()?);
+    cursor.end()?;
+    Ok(grace)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn routes_stand_on_the_wire_byte_for_byte() {
+        let add = AddRoute { id: ContextId::new(300), name: "a" };
+        assert_eq!(add.encode(), b"\x92\xcd\x01\x2c\xa1a");
+        assert_eq!(AddRoute::decode(&add.encode()), Ok(add));
+        let del = DelRoute { id: ContextId::new(300), death: None };
+        assert_eq!(del.encode(), b"\x92\xcd\x01\x2c\xc0");
+        assert_eq!(DelRoute::decode(&del.encode()), Ok(del));
+    }
+
+    #[test]
+    fn how_a_context_died_is_passed_on_as_it_is_written() {
+        let death = Some(&b"\x81\xa6signal\x0b"[..]);
+        let del = DelRoute { id: ContextId::new(1), death };
+        assert_eq!(del.encode(), b"\x92\x01\x81\xa6signal\x0b");
+        assert_eq!(DelRoute::decode(&del.encode()), Ok(del));
+    }
+
+    #[test]
+    fn a_death_is_a_map_or_nothing() {
+        assert!(DelRoute::decode(b"\x92\x01\xa1x").is_err());
+        assert!(DelRoute::decode(b"\x92\x01\x81\xc1\x00").is_err());
+    }
+
+    #[test]
+    fn a_block_of_ids_has_ids_and_not_the_roots() {
+        let block = IdBlock { start: 2, end: 1002 };
+        assert_eq!(block.encode(), b"\x92\x02\xcd\x03\xea");
+        assert_eq!(IdBlock::decode(&block.encode()), Ok(block));
+        for bad in [[0, 5], [5, 5], [6, 5]] {
+            assert!(IdBlock::decode(&[0x92, bad[0], bad[1]]).is_err());
+        }
+        assert!(IdBlock::decode(b"\x92\x01\xcf\x00\x00\x00\x01\x00\x00\x00\x00").is_err());
+    }
+
+    #[test]
+    fn cancel_and_shutdown_stand_on_the_wire_byte_for_byte() {
+        assert_eq!(encode_cancel(Handle::new(1000)), b"\xcd\x03\xe8");
+        assert_eq!(decode_cancel(b"\xcd\x03\xe8"), Ok(Handle::new(1000)));
+        assert_eq!(encode_shutdown(Duration::from_secs(3)), b"\x91\xcd\x0b\xb8");
+        assert_eq!(decode_shutdown(b"\x91\xcd\x0b\xb8"), Ok(Duration::from_secs(3)));
+        assert_eq!(decode_shutdown(&encode_shutdown(Duration::MAX)), Ok(Duration::from_millis(u64::MAX)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_read_or_refused(payload in prop::collection::vec(any::<u8>(), 0..32)) {
+            if let Ok(route) = AddRoute::decode(&payload) {
+                let again = route.encode();
+                prop_assert_eq!(AddRoute::decode(&again), Ok(route));
+            }
+            if let Ok(route) = DelRoute::decode(&payload) {
+                let again = route.encode();
+                prop_assert_eq!(DelRoute::decode(&again), Ok(route));
+            }
+            let _ = (IdBlock::decode(&payload), decode_cancel(&payload), decode_shutdown(&payload));
+        }
+    }
+}

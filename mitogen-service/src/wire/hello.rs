@@ -1,0 +1,507 @@
+//! What both ends of a stream say before the first message, so that a mismatch is an error with a
+//! name and not a corrupt stream.
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 4 | magic, `MGSV` |
+//! | 4 | 2 | protocol version |
+//! | 6 | 2 | 0, for later use; not looked at |
+//! | 8 | 4 | feature bits |
+//! | 12 | 4 | length of the body, at most 64 KiB |
+//! | 16 | | body: a MessagePack map; unknown keys are passed over |
+//!
+//! All numbers are big endian. Both ends say `encodings` and `pid`; the parent also tells the child
+//! who it is: `context_id`, `name`, `parents` (`[[id, name], ..]`, nearest first),
+//! `max_message_size`, `unidirectional`.
+//!
+//! This file must not know how a child is started, nor what a feature does.
+
+use thiserror::Error;
+
+use super::msgpack::{self, Cursor, MAX_DEPTH, Malformed, validate};
+use super::{ContextId, Encoding};
+
+/// Version of the protocol, which goes apart from that of the crate.
+pub(crate) const PROTOCOL_VERSION: u16 = 1;
+
+const MAGIC: &[u8; 4] = b"MGSV";
+
+/// Bytes in front of the body.
+const HEAD: usize = 16;
+
+/// Longest body; even a tree a hundred levels deep with long names stays far below.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The hello of one end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// Its protocol version.
+    pub(crate) version: u16,
+    /// What it understands beyond the first version, a bit each.
+    pub(crate) features: u32,
+    /// The encodings that it reads, by their numbers on the wire: some may be unknown here.
+    pub(crate) encodings: Vec<u16>,
+    /// The rest.
+    pub(crate) body: HelloBody,
+}
+
+/// The part of a hello that depends on which end says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HelloBody {
+    /// Process id, as it sees itself.
+    pub(crate) pid: u32,
+    /// From parent to child: who the child is.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// What a parent tells a child about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Its id.
+    pub(crate) context_id: ContextId,
+    /// Its name.
+    pub(crate) name: String,
+    /// The contexts above it, nearest first; the last one is the root.
+    pub(crate) parents: Vec<(ContextId, String)>,
+    /// Largest payload in this tree, in bytes.
+    pub(crate) max_message_size: u64,
+    /// Whether siblings are kept apart.
+    pub(crate) unidirectional: bool,
+}
+
+/// The two ends cannot talk.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum HelloError {
+    /// Something else than this SDK is writing.
+    #[error(
+        "the other end does not speak the protocol of mitogen-service, it begins with \"{got}\"; \
+         check that the same program runs there and that nothing (a login script, a banner) writes \
+         to the connection before it"
+    )]
+    BadMagic {
+        /// Its first bytes, sixteen at most, escaped.
+        got: String,
+    },
+    /// The other end is older or newer.
+    #[error(
+        "protocol versions differ: this end speaks version {ours}, the other end version {theirs}; \
+         run programs built with the same version of mitogen-service at both ends"
+    )]
+    Version {
+        /// Version of this end.
+        ours: u16,
+        /// Version of the other end.
+        theirs: u16,
+    },
+    /// The hello is longer than any can be.
+    #[error(
+        "the other end announces a hello of {got} bytes, more than the {max} allowed; check what \
+         runs there"
+    )]
+    TooLarge {
+        /// The announced length of the body.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The body cannot be read.
+    #[error(
+        "the hello of the other end cannot be read, though both ends speak protocol version \
+         {PROTOCOL_VERSION}; run the same program at both ends"
+    )]
+    Malformed(#[from] Malformed),
+    /// There is no encoding that both ends read.
+    #[error(
+        "no common encoding: this end needs MessagePack (4d50), the other end reads \
+         {theirs:04x?}; run a program there that reads it"
+    )]
+    NoCommonEncoding {
+        /// What the other end reads.
+        theirs: Vec<u16>,
+    },
+}
+
+impl Hello {
+    /// What a child says.
+    pub(crate) fn of_child(features: u32, pid: u32) -> Self {
+        Self::ours(features, HelloBody { pid, identity: None })
+    }
+
+    /// What a parent says.
+    pub(crate) fn of_parent(features: u32, pid: u32, identity: Identity) -> Self {
+        Self::ours(features, HelloBody { pid, identity: Some(identity) })
+    }
+
+    /// The hello as it stands on the wire.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let body = self.encode_body();
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let mut hello = Vec::with_capacity(HEAD + body.len());
+        hello.extend_from_slice(MAGIC);
+        hello.extend_from_slice(&self.version.to_be_bytes());
+        hello.extend_from_slice(&[0, 0]);
+        hello.extend_from_slice(&self.features.to_be_bytes());
+        hello.extend_from_slice(&length.to_be_bytes());
+        hello.extend_from_slice(&body);
+        hello
+    }
+
+    fn ours(features: u32, body: HelloBody) -> Self {
+        let encodings = [Encoding::MessagePack, Encoding::Binary, Encoding::Legacy];
+        Self { version: PROTOCOL_VERSION, features, encodings: encodings.map(Encoding::magic).to_vec(), body }
+    }
+
+    fn encode_body(&self) -> Vec<u8> {
+        let identity = self.body.identity.as_ref();
+        let mut body = Vec::new();
+        msgpack::write_map_len(&mut body, if identity.is_some() { 7 } else { 2 });
+        msgpack::write_str(&mut body, "encodings");
+        msgpack::write_array_len(&mut body, self.encodings.len() as u32);
+        for &encoding in &self.encodings {
+            msgpack::write_uint(&mut body, encoding.into());
+        }
+        msgpack::write_str(&mut body, "pid");
+        msgpack::write_uint(&mut body, self.body.pid.into());
+        if let Some(identity) = identity {
+            identity.encode(&mut body);
+        }
+        body
+    }
+
+    /// The hello whose `features` are known and whose body is this.
+    fn decode(features: u32, body: &[u8]) -> Result<Self, HelloError> {
+        let fields = Fields::read(body)?;
+        let (encodings, body) = fields.finish()?;
+        // Every context of a tree reads MessagePack: a hop cannot know what the destination of a
+        // message reads.
+        if !encodings.contains(&Encoding::MessagePack.magic()) {
+            return Err(HelloError::NoCommonEncoding { theirs: encodings });
+        }
+        Ok(Self { version: PROTOCOL_VERSION, features, encodings, body })
+    }
+}
+
+impl Identity {
+    fn encode(&self, body: &mut Vec<u8>) {
+        msgpack::write_str(body, "context_id");
+        msgpack::write_uint(body, self.context_id.get().into());
+        msgpack::write_str(body, "name");
+        msgpack::write_str(body, &self.name);
+        msgpack::write_str(body, "parents");
+        msgpack::write_array_len(body, self.parents.len() as u32);
+        for (id, name) in &self.parents {
+            msgpack::write_array_len(body, 2);
+            msgpack::write_uint(body, id.get().into());
+            msgpack::write_str(body, name);
+        }
+        msgpack::write_str(body, "max_message_size");
+        msgpack::write_uint(body, self.max_message_size);
+        msgpack::write_str(body, "unidirectional");
+        msgpack::write_bool(body, self.unidirectional);
+    }
+}
+
+/// The keys of a body that were found.
+#[derive(Default)]
+struct Fields {
+    encodings: Option<Vec<u16>>,
+    pid: Option<u32>,
+    context_id: Option<u32>,
+    name: Option<String>,
+    parents: Option<Vec<(ContextId, String)>>,
+    max_message_size: Option<u64>,
+    unidirectional: Option<bool>,
+}
+
+impl Fields {
+    fn read(body: &[u8]) -> Result<Self, Malformed> {
+        validate(body, MAX_DEPTH)?;
+        let mut cursor = Cursor::new(body);
+        let mut fields = Self::default();
+        for _ in 0..cursor.map_len()? {
+            fields.read_pair(&mut cursor)?;
+        }
+        Ok(fields)
+    }
+
+    fn read_pair(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+        match cursor.str()? {
+            "encodings" => self.encodings = Some(read_encodings(cursor)?),
+            "pid" => self.pid = Some(cursor.u32()?),
+            "context_id" => self.context_id = Some(cursor.u32()?),
+            "name" => self.name = Some(cursor.str()?.to_owned()),
+            "parents" => self.parents = Some(read_parents(cursor)?),
+            "max_message_size" => self.max_message_size = Some(cursor.uint()?),
+            "unidirectional" => self.unidirectional = Some(cursor.bool()?),
+            _ => drop(cursor.skip()?),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Vec<u16>, HelloBody), Malformed> {
+        let encodings = found(self.encodings.take(), "the key \"encodings\" is missing")?;
+        let pid = found(self.pid, "the key \"pid\" is missing")?;
+        let identity = self.context_id.map(|id| self.identity(ContextId::new(id))).transpose()?;
+        Ok((encodings, HelloBody { pid, identity }))
+    }
+
+    fn identity(self, context_id: ContextId) -> Result<Identity, Malformed> {
+        Ok(Identity {
+            context_id,
+            name: found(self.name, "the key \"name\" is missing")?,
+            parents: found(self.parents, "the key \"parents\" is missing")?,
+            max_message_size: found(self.max_message_size, "the key \"max_message_size\" is missing")?,
+            unidirectional: found(self.unidirectional, "the key \"unidirectional\" is missing")?,
+        })
+    }
+}
+
+fn found<T>(value: Option<T>, missing: &'static str) -> Result<T, Malformed> {
+    value.ok_or(Malformed { what: missing, at: 0 })
+}
+
+/// Numbers that no encoding can have are passed over: a later version may list something else
+/// there.
+fn read_encodings(cursor: &mut Cursor<'_>) -> Result<Vec<u16>, Malformed> {
+    let mut encodings = Vec::new();
+    for _ in 0..cursor.array_len()? {
+        encodings.extend(u16::try_from(cursor.uint()?).ok());
+    }
+    Ok(encodings)
+}
+
+fn read_parents(cursor: &mut Cursor<'_>) -> Result<Vec<(ContextId, String)>, Malformed> {
+    let mut parents = Vec::new();
+    for _ in 0..cursor.array_len()? {
+        cursor.array_of(2)?;
+        parents.push((ContextId::new(cursor.u32()?), cursor.str()?.to_owned()));
+    }
+    Ok(parents)
+}
+
+/// Takes the hello of the other end from the pieces in which it arrives.
+#[derive(Debug, Default)]
+pub(crate) struct HelloDecoder {
+    /// The hello so far, and nothing that follows it.
+    seen: Vec<u8>,
+}
+
+impl HelloDecoder {
+    /// A decoder that has seen nothing.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the stream: the hello and how many of *these* bytes belonged to it,
+    /// or `None` when all of them did and more are needed.
+    ///
+    /// # Errors
+    ///
+    /// As soon as the bytes show it: a wrong magic with the first byte that differs, whether or not
+    /// more come.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Hello, usize)>, HelloError> {
+        let in_head = self.take(bytes, HEAD);
+        self.check_magic()?;
+        self.check_version()?;
+        let Some((features, length)) = self.announced()? else {
+            return Ok(None);
+        };
+        let in_body = self.take(&bytes[in_head..], HEAD + length);
+        match self.seen.get(HEAD..HEAD + length) {
+            Some(body) => Ok(Some((Hello::decode(features, body)?, in_head + in_body))),
+            None => Ok(None),
+        }
+    }
+
+    /// How many more bytes certainly belong to the hello: reading just these leaves the first
+    /// message to its stream.
+    pub(crate) fn needed(&self) -> usize {
+        let whole = match self.announced() {
+            Ok(Some((_, length))) => HEAD + length,
+            Ok(None) | Err(_) => HEAD,
+        };
+        whole.saturating_sub(self.seen.len()).max(1)
+    }
+
+    /// Keeps bytes until `upto` are there and tells how many it took.
+    fn take(&mut self, bytes: &[u8], upto: usize) -> usize {
+        let taken = upto.saturating_sub(self.seen.len()).min(bytes.len());
+        self.seen.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+
+    fn check_magic(&self) -> Result<(), HelloError> {
+        if self.seen.iter().zip(MAGIC).all(|(seen, magic)| seen == magic) {
+            return Ok(());
+        }
+        let first = self.seen.get(..HEAD).unwrap_or(&self.seen);
+        Err(HelloError::BadMagic { got: first.escape_ascii().to_string() })
+    }
+
+    /// Looked at before anything behind it, since another version may have another layout.
+    fn check_version(&self) -> Result<(), HelloError> {
+        match self.seen.get(4..6) {
+            Some(&[high, low]) if u16::from_be_bytes([high, low]) != PROTOCOL_VERSION => {
+                Err(HelloError::Version { ours: PROTOCOL_VERSION, theirs: u16::from_be_bytes([high, low]) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Feature bits and length of the body, once they are there.
+    fn announced(&self) -> Result<Option<(u32, usize)>, HelloError> {
+        let Some(&[f0, f1, f2, f3, l0, l1, l2, l3]) = self.seen.get(8..HEAD) else {
+            return Ok(None);
+        };
+        let got = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        if got > MAX_BODY {
+            return Err(HelloError::TooLarge { got, max: MAX_BODY });
+        }
+        Ok(Some((u32::from_be_bytes([f0, f1, f2, f3]), got)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a child with pid 300 and the features 1 and 3 says.
+    const CHILD: &[u8] = b"MGSV\x00\x01\x00\x00\x00\x00\x00\x05\x00\x00\x00\x1c\
+        \x82\xa9encodings\x93\xcd\x4d\x50\xcd\x4d\x4b\xcd\x4d\x49\xa3pid\xcd\x01\x2c";
+
+    fn parent() -> Hello {
+        let identity = Identity {
+            context_id: ContextId::new(2),
+            name: "b".into(),
+            parents: vec![(ContextId::new(1), "a".into()), (ContextId::ROOT, "r".into())],
+            max_message_size: 1 << 27,
+            unidirectional: true,
+        };
+        Hello::of_parent(0, 1, identity)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Option<(Hello, usize)>, HelloError> {
+        HelloDecoder::new().feed(bytes)
+    }
+
+    /// A hello of version 1 with this body.
+    fn with_body(body: &[u8]) -> Vec<u8> {
+        let mut hello = b"MGSV\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
+        hello.extend_from_slice(&(body.len() as u32).to_be_bytes());
+        hello.extend_from_slice(body);
+        hello
+    }
+
+    #[test]
+    fn a_childs_hello_stands_on_the_wire_byte_for_byte() {
+        let hello = Hello::of_child(5, 300);
+        assert_eq!(hello.encode().escape_ascii().to_string(), CHILD.escape_ascii().to_string());
+        assert_eq!(decode(CHILD), Ok(Some((hello, CHILD.len()))));
+    }
+
+    #[test]
+    fn a_parents_hello_stands_on_the_wire_byte_for_byte() {
+        let body = b"\x87\xa9encodings\x93\xcd\x4d\x50\xcd\x4d\x4b\xcd\x4d\x49\xa3pid\x01\
+            \xaacontext_id\x02\xa4name\xa1b\xa7parents\x92\x92\x01\xa1a\x92\x00\xa1r\
+            \xb0max_message_size\xce\x08\x00\x00\x00\xaeunidirectional\xc3";
+        let hello = parent().encode();
+        assert_eq!(hello.escape_ascii().to_string(), with_body(body).escape_ascii().to_string());
+        assert_eq!(decode(&hello), Ok(Some((parent(), hello.len()))));
+    }
+
+    #[test]
+    fn what_follows_the_hello_is_left_alone() {
+        let mut stream = CHILD.to_vec();
+        stream.extend_from_slice(b"MP and so on");
+        assert_eq!(decode(&stream), Ok(Some((Hello::of_child(5, 300), CHILD.len()))));
+    }
+
+    #[test]
+    fn unknown_keys_are_passed_over() {
+        let body = b"\x83\xa6colour\x92\x01\x81\x02\x03\xa9encodings\x91\xcd\x4d\x50\xa3pid\x01";
+        let (hello, _) = decode(&with_body(body)).unwrap().unwrap();
+        assert_eq!((hello.encodings, hello.body.pid), (vec![0x4d50], 1));
+    }
+
+    #[test]
+    fn the_first_wrong_byte_is_enough_and_control_bytes_are_escaped() {
+        assert!(matches!(decode(b"MGX"), Err(HelloError::BadMagic { .. })));
+        let error = decode(b"Last \x1b[1mlogin: Sun Nov 22").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the other end does not speak the protocol of mitogen-service, it begins with \
+             \"Last \\x1b[1mlogin: \"; check that the same program runs there and that nothing \
+             (a login script, a banner) writes to the connection before it"
+        );
+    }
+
+    #[test]
+    fn another_version_is_told_before_anything_behind_it_is_read() {
+        let error = decode(b"MGSV\x00\x02").unwrap_err();
+        assert_eq!(error, HelloError::Version { ours: 1, theirs: 2 });
+        assert_eq!(
+            error.to_string(),
+            "protocol versions differ: this end speaks version 1, the other end version 2; \
+             run programs built with the same version of mitogen-service at both ends"
+        );
+    }
+
+    #[test]
+    fn an_endless_hello_is_refused_when_it_is_announced() {
+        let error = decode(b"MGSV\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01").unwrap_err();
+        assert_eq!(error, HelloError::TooLarge { got: 65537, max: 65536 });
+    }
+
+    #[test]
+    fn an_end_that_does_not_read_messagepack_is_refused() {
+        let error = decode(&with_body(b"\x82\xa9encodings\x91\xcd\x4d\x4a\xa3pid\x01")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no common encoding: this end needs MessagePack (4d50), the other end reads [4d4a]; \
+             run a program there that reads it"
+        );
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let error = decode(&with_body(b"\x81\xa3pid\x01")).unwrap_err();
+        let HelloError::Malformed(malformed) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(malformed.what, "the key \"encodings\" is missing");
+        let body = b"\x83\xa9encodings\x91\xcd\x4d\x50\xa3pid\x01\xaacontext_id\x02";
+        assert!(matches!(decode(&with_body(body)), Err(HelloError::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn a_hello_may_arrive_in_any_pieces(pieces in prop::collection::vec(1..40_usize, 1..200)) {
+            let hello = parent().encode();
+            let stream = [&hello[..], b"MP...and then the first message"].concat();
+            let mut decoder = HelloDecoder::new();
+            let (mut at, mut end) = (0, 0);
+            for piece in pieces.into_iter().cycle() {
+                end = (end + piece).min(stream.len());
+                let found = decoder.feed(&stream[at..end]).unwrap();
+                if let Some((decoded, consumed)) = found {
+                    prop_assert_eq!(decoded, parent());
+                    prop_assert_eq!(at + consumed, hello.len());
+                    break;
+                }
+                at = end;
+                prop_assert!(at < hello.len());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_hello_or_an_error(at in 0..CHILD.len(), bytes: [u8; 4]) {
+            let mut hello = CHILD.to_vec();
+            for (byte, new) in hello[at..].iter_mut().zip(bytes) {
+                *byte = new;
+            }
+            let _ = decode(&hello);
+        }
+    }
+}

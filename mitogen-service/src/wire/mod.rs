@@ -1,0 +1,49 @@
+//! What travels between contexts, byte for byte: ids, the frame header, messages, the hello, and
+//! the payloads of the SDK's own handles.
+//!
+//! This is the lowest layer. It must not know any other: no router, no stream, no file descriptor,
+//! no clock, no lock and no thread. Everything here is a value or a plain state machine that takes
+//! bytes and returns what they mean, and everything that is read may come from a hostile peer: it
+//! can be refused, but it can neither panic this process nor make it allocate more than a small
+//! multiple of what really arrived.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `id` | [`ContextId`], `Handle` and the reserved handles |
+//! | `header` | the 26 bytes in front of every payload |
+//! | `message` | header and payload together |
+//! | `dead` | dead messages and why they were sent |
+//! | `decoder` | from pieces of a byte stream to messages |
+//! | `msgpack` | check and read MessagePack without serde |
+//! | `hello` | what both ends say before the first message |
+//! | `envelope` | payloads of service calls and their replies |
+//! | `control` | payloads of the router's own handles |
+//! | `value`, `path` | any serde value, and paths, as MessagePack |
+//! | `blob`, `payload` | byte strings that share the memory of the message they came in |
+
+pub(crate) mod blob;
+pub mod bytes;
+pub(crate) mod control;
+pub(crate) mod dead;
+pub(crate) mod decoder;
+pub(crate) mod envelope;
+pub(crate) mod header;
+pub(crate) mod hello;
+pub(crate) mod id;
+pub(crate) mod message;
+pub(crate) mod msgpack;
+pub mod path;
+pub(crate) mod payload;
+pub mod value;
+
+pub use blob::Blob;
+pub(crate) use control::{AddRoute, DelRoute, IdBlock};
+pub(crate) use dead::{DeadCode, DeadReason};
+pub(crate) use decoder::Decoder;
+pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
+pub(crate) use header::{BadMagic, Encoding, Header};
+pub(crate) use hello::{Hello, HelloDecoder, Identity};
+pub use id::ContextId;
+pub(crate) use id::Handle;
+pub(crate) use message::Message;
+pub(crate) use msgpack::{Cursor, Malformed};

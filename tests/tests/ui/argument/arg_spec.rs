@@ -1,0 +1,30 @@
+#![allow(unused_variables)]
+
+use mitogen_service::{AllowAny, service};
+
+struct Files;
+
+#[service]
+impl Files {
+    #[expose(policy = AllowAny)]
+    #[arg_spec(sise(check = is_sane))]
+    fn near_miss(&self, path: String, size: usize) {}
+
+    #[expose(policy = AllowAny)]
+    #[arg_spec(length(check = is_sane))]
+    fn stranger(&self, path: String, size: usize) {}
+
+    #[expose(policy = AllowAny)]
+    #[arg_spec(length(check = is_sane))]
+    fn nothing(&self) {}
+
+    #[expose(policy = AllowAny)]
+    #[arg_spec(size)]
+    fn no_check(&self, size: usize) {}
+
+    #[expose(policy = AllowAny)]
+    #[arg_spec(size(max = 3))]
+    fn unknown(&self, size: usize) {}
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+#![allow(unused_variables)]
+
+use mitogen_service::{AllowAny, Caller, Reply, Router, service};
+
+struct Files;
+
+#[service]
+impl Files {
+    #[expose(policy = AllowAny)]
+    fn twice(&self, one: &Caller, other: &Caller) {}
+
+    #[expose(policy = AllowAny)]
+    fn owned(&self, caller: Caller, router: Router) {}
+
+    #[expose(policy = AllowAny)]
+    fn borrowed(&self, reply: &Reply<u8>) {}
+
+    #[expose(policy = AllowAny)]
+    fn default(&self, #[arg(default)] caller: &Caller) {}
+}
+
+fn main() {}

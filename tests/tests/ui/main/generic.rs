@@ -1,0 +1,4 @@
+#![allow(unused_variables)]
+
+#[mitogen_service::main]
+fn main<T>() {}

@@ -1,0 +1,6 @@
+#![allow(unused_variables)]
+
+#[mitogen_service::main]
+struct Main;
+
+fn main() {}

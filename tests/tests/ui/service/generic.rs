@@ -1,0 +1,13 @@
+#![allow(unused_variables)]
+
+use mitogen_service::{AllowAny, service};
+
+struct Cache<T>(T);
+
+#[service]
+impl<T> Cache<T> {
+    #[expose(policy = AllowAny)]
+    fn read(&self) {}
+}
+
+fn main() {}

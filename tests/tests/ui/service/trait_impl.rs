@@ -1,0 +1,19 @@
+#![allow(unused_variables)]
+
+use mitogen_service::{AllowAny, service};
+
+struct Files;
+
+trait Read {
+    fn read(&self) -> u8;
+}
+
+#[service]
+impl Read for Files {
+    #[expose(policy = AllowAny)]
+    fn read(&self) -> u8 {
+        0
+    }
+}
+
+fn main() {}
