@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::{ImplItemFn, Item, ItemFn, ItemImpl};
+use syn::{ImplItemFn, Item, ItemEnum, ItemFn, ItemImpl, ItemStruct};
 
 use crate::errors::{Errors, text};
 use crate::{expand, parse};
@@ -11,15 +11,13 @@ use crate::{expand, parse};
 pub(crate) fn service(options: TokenStream, item: TokenStream) -> TokenStream {
     match syn::parse2(item.clone()) {
         Ok(Item::Impl(block)) => service_block(options, block),
-        Ok(Item::Struct(it)) => {
+        Ok(Item::Struct(ItemStruct { attrs, ident, generics, .. }))
+        | Ok(Item::Enum(ItemEnum { attrs, ident, generics, .. })) => {
             let errors = Errors::default();
-            let read = parse::service_type::read(options, &it.attrs, &it.ident, &it.generics, &errors);
-            service_type(item, &read, errors)
-        }
-        Ok(Item::Enum(it)) => {
-            let errors = Errors::default();
-            let read = parse::service_type::read(options, &it.attrs, &it.ident, &it.generics, &errors);
-            service_type(item, &read, errors)
+            let read = parse::service_type::read(options, &attrs, &ident, &generics, &errors);
+            let constants = expand::service_type::constants(&read);
+            let errors = errors.into_tokens();
+            quote!(#item #constants #errors)
         }
         Ok(_) => with_error(item, syn::Error::new(Span::call_site(), text::WRONG_ITEM)),
         Err(error) => with_error(item, error),
@@ -36,12 +34,6 @@ fn service_block(options: TokenStream, block: ItemImpl) -> TokenStream {
     };
     let (item, errors) = (&block.item, errors.into_tokens());
     quote!(#item #made #errors)
-}
-
-fn service_type(item: TokenStream, service: &crate::model::ServiceType, errors: Errors) -> TokenStream {
-    let constants = expand::service_type::constants(service);
-    let errors = errors.into_tokens();
-    quote!(#item #constants #errors)
 }
 
 /// `#[main]`

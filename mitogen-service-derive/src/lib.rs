@@ -1,8 +1,8 @@
 //! The attribute macros of `mitogen-service`, which re-exports them. Their documentation stands
 //! there, where its examples run.
 //!
-//! Each macro goes through three stages: [`parse`] reads tokens and notes every mistake, what it
-//! returns is a [`model`] of plain fields, and [`expand`] turns a model without mistakes into code.
+//! Each macro goes through three stages: `parse` reads tokens and notes every mistake, what it
+//! returns is a `model` of plain fields, and `expand` turns a model without mistakes into code.
 
 #![forbid(unsafe_code)]
 

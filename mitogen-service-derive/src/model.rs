@@ -131,6 +131,8 @@ pub(crate) struct Argument {
     /// Its type, without `Self`.
     pub(crate) ty: Type,
     pub(crate) form: Form,
+    /// It is an `Option`; checks see what is inside, if anything is.
+    pub(crate) is_option: bool,
     pub(crate) presence: Presence,
     pub(crate) checks: Vec<Expr>,
 }

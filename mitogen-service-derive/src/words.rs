@@ -32,6 +32,8 @@ pub(crate) const ROUTER: &str = "router";
 pub(crate) const ON_IMPL: &[&str] = &[NAME, INVOKER, ACTIVATE, VIS, CRATE];
 /// The options of `#[service]` on a struct or enum.
 pub(crate) const ON_TYPE: &[&str] = &[NAME, INVOKER, ACTIVATE];
+/// The options of `#[service]` that a type cannot have.
+pub(crate) const ONLY_ON_IMPL: &[&str] = &[VIS, CRATE];
 /// The options of `#[expose]`.
 pub(crate) const OF_EXPOSE: &[&str] = &[POLICY, INVOKER];
 /// The options of `#[arg]`.

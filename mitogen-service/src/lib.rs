@@ -62,6 +62,10 @@ pub use service::{
 };
 pub use wire::{Blob, ContextId};
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeDoctests;
+
 /// What generated code uses. Not for users: it changes with every version.
 #[doc(hidden)]
 pub mod __private;

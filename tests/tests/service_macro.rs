@@ -6,13 +6,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 use std::{fmt, io, thread};
 
-use mitogen_service::testing::{self, Pair};
 use mitogen_service::{
     AllowAny, AllowParents, Authorized, Blob, CallError, Caller, ConcurrentInvoker, Context, Invoker, Pool, Reply,
-    Router, Service, ServiceScope, service,
+    Router, Service, ServiceScope, service, testing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 struct Served {
     context: Context,
     pool: Pool,
-    _pair: Pair,
+    _routers: (Router, Router),
 }
 
 impl Served {
     fn new(service: impl Service) -> Self {
-        let pair = testing::pair();
-        let pool = Pool::builder(&pair.child).size(2).service(service).start().unwrap();
-        Self { context: pair.child_context(), pool, _pair: pair }
+        let (parent, child) = testing::pair();
+        let pool = Pool::builder(&child).size(2).service(service).start().unwrap();
+        Self { context: parent.children().remove(0), pool, _routers: (parent, child) }
     }
 
     /// Calls a method with arguments that no stub would send.
@@ -359,9 +359,8 @@ fn the_kind_of_a_call_error_survives() {
 }
 
 /// Gets what the dispatcher provides.
-#[derive(Default)]
 struct Injected {
-    noted: AtomicUsize,
+    noted: mpsc::Sender<usize>,
 }
 
 impl Injected {
@@ -395,12 +394,7 @@ impl Injected {
     #[expose(policy = AllowAny)]
     #[no_reply]
     fn note(&self, by: usize, _caller: &Caller) {
-        self.noted.fetch_add(by, Ordering::SeqCst);
-    }
-
-    #[expose(policy = AllowAny)]
-    fn noted(&self) -> usize {
-        self.noted.load(Ordering::SeqCst)
+        self.noted.send(by).unwrap();
     }
 
     #[expose(policy = AllowAny)]
@@ -417,7 +411,7 @@ impl Injected {
 
 #[test]
 fn injected_parameters_are_no_arguments() {
-    let served = Served::new(Injected::default());
+    let served = Served::new(Injected { noted: mpsc::channel().0 });
     let stub = Injected::stub(&served.context);
     let (_, caller) = stub.router().wait().unwrap();
     assert!(!caller.is_empty());
@@ -431,18 +425,17 @@ fn injected_parameters_are_no_arguments() {
 
 #[test]
 fn a_call_without_reply_is_executed_all_the_same() {
-    let served = Served::new(Injected::default());
+    let (noted, received) = mpsc::channel();
+    let served = Served::new(Injected { noted });
     let stub = Injected::stub(&served.context);
     let posted: Result<(), CallError> = stub.note(5);
     posted.unwrap();
-    // Two threads of the pool may run both calls at a time, so the second one may come first.
-    while stub.noted().wait().unwrap() == 0 {}
-    assert_eq!(stub.noted().wait(), Ok(5));
+    assert_eq!(received.recv_timeout(Duration::from_secs(10)), Ok(5));
 }
 
 #[test]
 fn every_policy_must_agree() {
-    let served = Served::new(Injected::default());
+    let served = Served::new(Injected { noted: mpsc::channel().0 });
     let stub = Injected::stub(&served.context);
     let refused = stub.secret().wait().unwrap_err();
     assert!(matches!(&refused, CallError::Unauthorized { method, .. } if method == "secret"));
@@ -538,8 +531,8 @@ impl Unmade {
 
 #[test]
 fn services_are_activated_by_the_first_call() {
-    let pair = testing::pair();
-    let context = pair.child_context();
+    let (parent, _child) = testing::pair();
+    let context = parent.children().remove(0);
     let counted = Counted::stub(&context);
     counted.by_one().wait().unwrap();
     counted.by_hundred().wait().unwrap();
@@ -641,23 +634,23 @@ struct Configured;
 
 #[service]
 impl Configured {
-    #[cfg(any())]
+    #[cfg(windows)]
     #[expose(policy = AllowAny)]
     fn never(&self) -> NoSuchType {}
 
-    #[cfg(all())]
+    #[cfg(unix)]
     #[expose(policy = AllowAny)]
     fn always(&self) -> u8 {
         1
     }
 
-    #[cfg(any())]
+    #[cfg(windows)]
     #[expose(policy = AllowAny)]
     fn last(&self) -> u8 {
         2
     }
 
-    #[cfg(all())]
+    #[cfg(unix)]
     #[expose(policy = AllowAny)]
     #[deprecated]
     fn last(&self) -> u8 {
@@ -676,7 +669,7 @@ fn methods_follow_their_cfg() {
     assert_eq!(last.wait(), Ok(3));
 }
 
-/// A service that is made by a macro of the user.
+/// Makes a service, as a macro of the user might.
 macro_rules! counter {
     ($name:ident, $ty:ty, $default:expr) => {
         struct $name;

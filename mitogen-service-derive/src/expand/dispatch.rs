@@ -72,19 +72,17 @@ fn local(argument: &Argument, place: Span) -> Ident {
 
 fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
     let ty = &argument.ty;
-    // As if the user had written it, so that a type that cannot be decoded is reported once.
-    let place = ty.span();
-    let args = Ident::new("args", site());
+    let place = at(ty.span());
     let local = local(argument, argument.ident.span());
     let decode = decoder(argument.form, ty, private);
     let value = match &argument.presence {
-        Presence::Required => quote_spanned!(place=> #args.required(#index, #decode)?),
-        Presence::Optional => quote_spanned!(place=> #args.optional(#index, #decode)?),
+        Presence::Required => quote_spanned!(place=> args.required(#index, #decode)?),
+        Presence::Optional => quote_spanned!(place=> args.optional(#index, #decode)?),
         Presence::Default => quote_spanned! {place=>
-            #args.or_else(#index, #decode, ::core::default::Default::default)?
+            args.or_else(#index, #decode, ::core::default::Default::default)?
         },
         Presence::DefaultExpr(expr) => quote_spanned! {place=>
-            #args.or_else(#index, #decode, || #expr)?
+            args.or_else(#index, #decode, || #expr)?
         },
     };
     quote_spanned!(site()=> let #local: #ty = #value;)
@@ -123,11 +121,10 @@ pub(super) fn encoder(form: Form, ty: &Type, private: &TokenStream) -> TokenStre
 }
 
 fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
-    let optional = matches!(argument.presence, Presence::Optional);
     let checks = argument.checks.iter().map(|check| {
         let place = at(check.span());
         let local = local(argument, place);
-        let value = match (optional, argument.form.is_borrowed()) {
+        let value = match (argument.is_option, argument.form.is_borrowed()) {
             (true, _) => quote_spanned!(place=> value),
             (false, true) => quote!(#local),
             (false, false) => quote_spanned!(place=> &#local),
@@ -135,7 +132,7 @@ fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStrea
         let verdict = verdict(check, &value, private);
         quote_spanned!(place=> args.check(#index, #verdict)?;)
     });
-    if optional && !argument.checks.is_empty() {
+    if argument.is_option && !argument.checks.is_empty() {
         // There is nothing to check in an argument that was left out.
         let local = local(argument, site());
         return quote_spanned! {site()=>

@@ -30,7 +30,9 @@ pub(super) fn entry(
     quote_spanned! {site()=>
         #[#private::linkme::distributed_slice(#private::REGISTRY)]
         #[linkme(crate = #private::linkme)]
-        static ENTRY: #private::Registration = #private::Registration::new::<#self_type>(|scope| #private::host((#make)(scope)));
+        static ENTRY: #private::Registration = #private::Registration::new::<#self_type>(
+            |scope| #private::host((#make)(scope)),
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprPath, Ident, Meta, Token};
 
-use super::keyed::{Known, each_option};
+use super::keyed::{Known, each_option, expect_comma, skip_option};
 use super::options;
 use crate::errors::{Errors, text};
 use crate::model::Invoker;
@@ -105,7 +105,7 @@ fn list(attribute: &Attribute, errors: &Errors) -> TokenStream {
 }
 
 fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
-    let known = Known { attribute: words::EXPOSE, options: words::OF_EXPOSE, repeatable: &[words::POLICY] };
+    let known = Known { repeatable: &[words::POLICY], ..Known::new(words::EXPOSE, words::OF_EXPOSE) };
     let before = errors.len();
     each_option(list(attribute, errors), &known, errors, |keyword, input| {
         if keyword.word == words::POLICY {
@@ -125,17 +125,15 @@ fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
 fn arg_spec(attribute: &Attribute, specs: &mut Vec<ArgSpec>, errors: &Errors) {
     let parser = |input: ParseStream<'_>| {
         while !input.is_empty() {
-            let argument = input.call(Ident::parse_any)?;
-            if !input.peek(syn::token::Paren) {
-                let name = argument.to_string();
-                return Err(syn::Error::new(argument.span(), text::no_check(&name)));
-            }
-            let inner;
-            syn::parenthesized!(inner in input);
-            let checks = checks(&argument, inner.parse()?, errors);
-            specs.push(ArgSpec { argument, checks });
-            if !input.is_empty() {
-                input.parse::<Token![,]>().map_err(|_| input.error(text::NO_COMMA))?;
+            match one_spec(input, errors) {
+                Ok(spec) => {
+                    specs.push(spec);
+                    expect_comma(input, errors);
+                }
+                Err(error) => {
+                    errors.push(error);
+                    skip_option(input);
+                }
             }
         }
         Ok(())
@@ -143,8 +141,20 @@ fn arg_spec(attribute: &Attribute, specs: &mut Vec<ArgSpec>, errors: &Errors) {
     errors.ok(parser.parse2(list(attribute, errors)));
 }
 
+fn one_spec(input: ParseStream<'_>, errors: &Errors) -> syn::Result<ArgSpec> {
+    let argument = input.call(Ident::parse_any)?;
+    if !input.peek(syn::token::Paren) {
+        let name = argument.to_string();
+        return Err(syn::Error::new(argument.span(), text::no_check(&name)));
+    }
+    let inner;
+    syn::parenthesized!(inner in input);
+    let checks = checks(&argument, inner.parse()?, errors);
+    Ok(ArgSpec { argument, checks })
+}
+
 fn checks(argument: &Ident, tokens: TokenStream, errors: &Errors) -> Vec<Expr> {
-    let known = Known { attribute: words::ARG_SPEC, options: words::OF_ARG_SPEC, repeatable: &[words::CHECK] };
+    let known = Known { repeatable: &[words::CHECK], ..Known::new(words::ARG_SPEC, words::OF_ARG_SPEC) };
     let mut checks = Vec::new();
     if tokens.is_empty() {
         errors.at(argument, text::no_check(&argument.to_string()));
@@ -171,7 +181,7 @@ pub(super) fn of_parameter(attributes: &mut Vec<Attribute>, errors: &Errors) -> 
 }
 
 fn default(attribute: &Attribute, errors: &Errors) -> Option<Default> {
-    let known = Known { attribute: words::ARG, options: words::OF_ARG, repeatable: &[] };
+    let known = Known::new(words::ARG, words::OF_ARG);
     let tokens = list(attribute, errors);
     if tokens.is_empty() {
         errors.at(attribute.path(), text::EMPTY_ARG);

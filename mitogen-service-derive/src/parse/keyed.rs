@@ -16,6 +16,15 @@ pub(crate) struct Known {
     pub(crate) options: &'static [&'static str],
     /// Options that may stand there more than once.
     pub(crate) repeatable: &'static [&'static str],
+    /// Options that stand on the impl block instead.
+    pub(crate) of_impl: &'static [&'static str],
+}
+
+impl Known {
+    /// An attribute whose options stand once each.
+    pub(crate) fn new(attribute: &'static str, options: &'static [&'static str]) -> Self {
+        Self { attribute, options, repeatable: &[], of_impl: &[] }
+    }
 }
 
 /// A keyword that was found.
@@ -81,6 +90,9 @@ fn one_option(
     }
     let ident = input.call(Ident::parse_any)?;
     let word = ident.to_string();
+    if known.of_impl.contains(&word.as_str()) {
+        return Err(syn::Error::new(ident.span(), text::option_of_impl(&word)));
+    }
     if !known.options.contains(&word.as_str()) {
         let text = text::unknown_option(&word, known.attribute, known.options);
         return Err(syn::Error::new(ident.span(), text));
@@ -116,7 +128,8 @@ fn bare_policy(input: ParseStream<'_>, known: &Known) -> Option<syn::Error> {
     })
 }
 
-fn expect_comma(input: ParseStream<'_>, errors: &Errors) {
+/// Reads the comma between two options, or reports that it is missing.
+pub(super) fn expect_comma(input: ParseStream<'_>, errors: &Errors) {
     if input.is_empty() {
         return;
     }
@@ -128,7 +141,7 @@ fn expect_comma(input: ParseStream<'_>, errors: &Errors) {
 }
 
 /// Leaves the rest of an option behind, with the comma after it.
-fn skip_option(input: ParseStream<'_>) {
+pub(super) fn skip_option(input: ParseStream<'_>) {
     while !input.is_empty() {
         let comma = input.peek(Token![,]);
         // Anything that is left is a token tree, so this cannot fail.

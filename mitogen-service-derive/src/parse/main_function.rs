@@ -11,7 +11,7 @@ use crate::words;
 
 /// Reads the function and its options.
 pub(crate) fn read(tokens: TokenStream, mut function: ItemFn, errors: &Errors) -> Main {
-    let known = Known { attribute: "main", options: words::OF_MAIN, repeatable: &[] };
+    let known = Known::new("main", words::OF_MAIN);
     let mut krate = options::usual_crate();
     let mut router = None;
     each_option(tokens, &known, errors, |keyword, input| {

@@ -20,7 +20,7 @@ const SERVICE: &str = "service";
 
 /// Reads the options of an impl block.
 pub(super) fn of_impl(tokens: TokenStream, errors: &Errors) -> ImplOptions {
-    let known = Known { attribute: SERVICE, options: words::ON_IMPL, repeatable: &[] };
+    let known = Known::new(SERVICE, words::ON_IMPL);
     let mut read = ImplOptions { options: Options::default(), vis: syn::parse_quote!(pub), krate: usual_crate() };
     each_option(tokens, &known, errors, |keyword, input| {
         match keyword.word.as_str() {
@@ -35,15 +35,9 @@ pub(super) fn of_impl(tokens: TokenStream, errors: &Errors) -> ImplOptions {
 
 /// Reads the options of a struct or enum.
 pub(super) fn of_type(tokens: TokenStream, errors: &Errors) -> Options {
-    // The words of the impl block are known here too: they only stand in the wrong place.
-    let known = Known { attribute: SERVICE, options: words::ON_IMPL, repeatable: &[] };
+    let known = Known { of_impl: words::ONLY_ON_IMPL, ..Known::new(SERVICE, words::ON_TYPE) };
     let mut read = Options::default();
-    each_option(tokens, &known, errors, |keyword, input| {
-        if words::ON_TYPE.contains(&keyword.word.as_str()) {
-            return shared(keyword, input, &mut read);
-        }
-        Err(syn::Error::new(keyword.span, text::option_of_impl(&keyword.word)))
-    });
+    each_option(tokens, &known, errors, |keyword, input| shared(keyword, input, &mut read));
     read
 }
 

@@ -167,12 +167,14 @@ impl Reader<'_> {
         let (Some(ident), Some(form)) = (ident, form) else {
             return;
         };
-        let presence = self.presence(&ty, attribute);
+        let is_option = types::is_option(&ty);
+        let presence = self.presence(is_option, attribute);
         self.read.all.push(Parameter::Argument(Box::new(Argument {
             wire_name: ident.unraw().to_string(),
             ident,
             ty,
             form,
+            is_option,
             presence,
             checks: Vec::new(),
         })));
@@ -223,18 +225,17 @@ impl Reader<'_> {
         form
     }
 
-    fn presence(&self, ty: &Type, attribute: Option<ArgAttribute>) -> Presence {
-        let optional = types::is_option(ty);
+    fn presence(&self, is_option: bool, attribute: Option<ArgAttribute>) -> Presence {
         match attribute.and_then(|attribute| Some((attribute.span, attribute.default?))) {
-            Some((span, Default::OfType)) => self.default_of_type(optional, span),
+            Some((span, Default::OfType)) => self.default_of_type(is_option, span),
             Some((_, Default::Expr(expr))) => Presence::DefaultExpr(expr),
-            None if optional => Presence::Optional,
+            None if is_option => Presence::Optional,
             None => Presence::Required,
         }
     }
 
-    fn default_of_type(&self, optional: bool, span: Span) -> Presence {
-        if optional {
+    fn default_of_type(&self, is_option: bool, span: Span) -> Presence {
+        if is_option {
             self.errors.at_span(span, text::OPTION_DEFAULT);
         }
         Presence::Default

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use super::last_words::LastWords;
 use crate::error::Exit;
-use crate::io::{BrokerHandle, Interest, LineReader, Source, Stream, StreamId, Token};
+use crate::io::{BrokerHandle, Interest, LineReader, Source, Stream, StreamId, TimerId, Token};
 use crate::ledger::Entry;
 use crate::router::{Core, Death, Process};
 use crate::sync::Mutex;
@@ -38,6 +38,8 @@ struct State {
     end: End,
     token: Option<Token>,
     stream: Option<Arc<Stream>>,
+    /// Kills a process that has closed its stream and lives on.
+    timer: Option<TimerId>,
     entries: Vec<Entry>,
 }
 
@@ -110,7 +112,7 @@ impl LocalProcess {
             broker: broker.clone(),
             pidfd,
             child: Mutex::new(child),
-            state: Mutex::new(State { end: End::default(), token: None, stream: None, entries }),
+            state: Mutex::new(State { end: End::default(), token: None, stream: None, timer: None, entries }),
             words,
             output,
             _socket: socket,
@@ -197,6 +199,10 @@ impl LocalProcess {
     }
 
     fn tell(&self, stream: StreamId) {
+        let timer = self.state.lock().timer.take();
+        if let Some(timer) = timer {
+            self.broker.cancel(timer);
+        }
         let exit = self.state.lock().end.exit.flatten();
         let stderr_tail = self.close_output();
         let death = Death { context: self.name.clone(), reason: DeadReason::disconnected().text, exit, stderr_tail };
@@ -219,7 +225,8 @@ impl Process for LocalProcess {
         match step {
             Step::AwaitExit => {
                 let process = self.clone();
-                self.broker.call_after(GRACE, move |_| process.kill());
+                let timer = self.broker.call_after(GRACE, move |_| process.kill());
+                self.state.lock().timer = timer;
             }
             Step::Tell(stream) => self.tell(stream),
             Step::CloseStream | Step::Nothing => {}

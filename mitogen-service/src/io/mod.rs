@@ -18,3 +18,4 @@ pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;
 pub(crate) use poller::Interest;
 pub(crate) use stream::{Closed, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
+pub(crate) use timers::TimerId;

@@ -79,11 +79,6 @@ impl Table {
         &mut self.ids
     }
 
-    /// Whether a message with this `auth_id` acts with the authority of a parent, or my own.
-    pub(crate) fn has_parent_authority(&self, auth: ContextId) -> bool {
-        auth == self.me || self.parents.contains(&auth)
-    }
-
     /// Adds the stream to the parent.
     pub(crate) fn add_parent(&mut self, stream: StreamId) {
         let Some(&remote) = self.parents.first() else { return };

@@ -1,6 +1,5 @@
 //! A service in a pool: the type behind it is known only to generated code.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,9 +34,6 @@ pub(crate) trait Dispatch: Send + Sync {
 
     /// Runs a method.
     fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome;
-
-    /// The service itself, for those who know its type.
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 impl Hosted {
@@ -83,10 +79,6 @@ impl<S: Service> Dispatch for Typed<S> {
 
     fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome {
         (S::METHODS[method].invoke)(&self.0, invocation)
-    }
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 }
 

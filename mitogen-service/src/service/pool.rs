@@ -247,6 +247,9 @@ impl Router {
 }
 
 /// What the queue did not take.
+///
+/// The job is in it so that it is dropped without the lock: it may own a user's values.
+#[expect(dead_code, reason = "the jobs are only there to be dropped")]
 enum Rejected {
     Full(Job),
     Stopped(Job),

@@ -126,6 +126,7 @@ impl DeadReason {
     }
 
     /// The sender said that this was all.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for senders"))]
     pub(crate) fn sender_closed() -> Self {
         Self::new(DeadCode::SenderClosed, "Sender was explicitly closed")
     }

@@ -67,6 +67,7 @@ impl EnvelopeWriter {
     }
 
     /// The same with `meta`, one whole map in MessagePack.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for deadlines"))]
     pub(crate) fn with_meta(service: &str, method: &str, meta: &[u8], arg_count: usize) -> Self {
         Self::begin(service, method, |payload| payload.extend_from_slice(meta), arg_count)
     }

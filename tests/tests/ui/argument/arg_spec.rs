@@ -19,8 +19,8 @@ impl Files {
     fn nothing(&self) {}
 
     #[expose(policy = AllowAny)]
-    #[arg_spec(size)]
-    fn no_check(&self, size: usize) {}
+    #[arg_spec(size, path())]
+    fn no_check(&self, size: usize, path: String) {}
 
     #[expose(policy = AllowAny)]
     #[arg_spec(size(max = 3))]
