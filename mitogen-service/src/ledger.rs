@@ -3,12 +3,18 @@
 //! Each is counted by an entry that gives it back when dropped, so that a router's end can assert
 //! that nothing is left.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::sync::{Condvar, Mutex};
+
+thread_local! {
+    /// Set in threads that a router has started.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The counters of one router.
 #[derive(Clone, Default)]
@@ -52,8 +58,14 @@ impl Ledger {
         let entry = self.enter(Left { threads: 1, ..Left::default() });
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _entry = entry;
+            COUNTED.set(true);
             body();
         })
+    }
+
+    /// Whether the calling thread is itself one that is counted, and so cannot wait for all to end.
+    pub(crate) fn counts_this_thread() -> bool {
+        COUNTED.get()
     }
 
     /// Waits until everything has been given back, and tells what has not been after `bound`.

@@ -61,7 +61,7 @@ struct Waiting {
 /// What comes of a call.
 enum Outcome {
     Answer(Message),
-    Dead(Box<Death>),
+    Dead(Arc<Death>),
 }
 
 /// What the caller's side holds of a call; dropping it cancels the call.
@@ -77,8 +77,8 @@ impl Listener for Waiting {
         self.latch.put(Outcome::Answer(delivery.message));
     }
 
-    fn end(&self, death: &Death) {
-        self.latch.put(Outcome::Dead(Box::new(death.clone())));
+    fn end(&self, death: &Arc<Death>) {
+        self.latch.put(Outcome::Dead(death.clone()));
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn post(request: Request) -> Result<(), CallError> {
     let length = payload.len();
     let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
     if !context.is_connected() {
-        return Err(Death::disconnected(context.name()).into_call_error());
+        return Err(refusal(&context, length, DeadReason::disconnected()));
     }
     let sent = context.core().send(message, Patience::Wait);
     sent.map_err(|reason| refusal(&context, length, reason))
@@ -133,7 +133,7 @@ impl Pending {
         self.handle = None;
         match outcome {
             Outcome::Answer(message) => read(&self.context, &message, decode),
-            Outcome::Dead(death) => Err(death.into_call_error()),
+            Outcome::Dead(death) => Err(Death::clone(&death).into_call_error()),
         }
     }
 }
@@ -273,7 +273,9 @@ fn refusal(context: &Context, sent: usize, reason: DeadReason) -> CallError {
     let name = context.name().to_owned();
     match reason.code {
         DeadCode::NoRoute | DeadCode::Disconnected | DeadCode::RouterClosed => {
-            Death::because(&name, reason.text).into_call_error()
+            let known = context.death().map(|death| Death::clone(&death));
+            let death = known.unwrap_or_else(|| Death::disconnected(&name));
+            Death { reason: reason.text, ..death }.into_call_error()
         }
         DeadCode::TooLarge => {
             let max = context.core().identity().max_message_size as u64;

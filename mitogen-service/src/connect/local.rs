@@ -23,7 +23,7 @@ use super::process::{LocalProcess, Started};
 use crate::error::{ConnectKind, Error, Result};
 use crate::io::{ReadEnd, WriteEnd};
 use crate::process::CHILD_MARK;
-use crate::router::{Context, Core, Router};
+use crate::router::{Context, Core, Process, Router};
 use crate::wire::{ContextId, Hello, Identity};
 
 /// This executable, also if its file has been replaced or removed since it was started.
@@ -115,16 +115,33 @@ impl Local {
         let wire = send_pipes(&started.socket, [pipes.child_read, pipes.child_write]);
         let process = LocalProcess::watch(core, &broker, started)
             .map_err(|error| fail(ConnectKind::io("watch a child", error)))?;
+        let connecting: Arc<dyn Process> = process.clone();
+        core.begin_connecting(connecting.clone());
+        let result = self.join_or_abandon(core, (id, name), (pipes.read, pipes.write), wire, &process, deadline);
+        core.end_connecting(&connecting);
+        result
+    }
+
+    fn join_or_abandon(
+        &self,
+        core: &Arc<Core>,
+        (id, name): (ContextId, &str),
+        (read, write): (OwnedFd, OwnedFd),
+        wire: rustix::io::Result<()>,
+        process: &Arc<LocalProcess>,
+        deadline: Instant,
+    ) -> Result<Context> {
         let joined = wire
             .map_err(|error| Joining::Failed(ConnectKind::io("send a child its pipes", error)))
-            .and_then(|()| greet(core, (id, name), (&pipes.read, &pipes.write), deadline, self.connect_timeout));
+            .and_then(|()| greet(core, (id, name), (&read, &write), deadline, self.connect_timeout));
         match joined {
-            Ok(()) => join(core, (id, name), (pipes.read, pipes.write), &process).inspect_err(|_| {
+            Ok(()) => join(core, (id, name), (read, write), process).inspect_err(|_| {
                 process.abandon(true);
             }),
             Err(joining) => {
                 let (exit, stderr_tail) = process.abandon(!matches!(joining, Joining::Ended));
                 let kind = match joining {
+                    Joining::Ended if !core.lifecycle().is_open() => ConnectKind::Cancelled,
                     Joining::Ended => ConnectKind::Exited { exit },
                     Joining::Failed(kind) => kind,
                 };

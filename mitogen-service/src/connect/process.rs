@@ -5,6 +5,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tracing::Level;
 
@@ -156,11 +157,18 @@ impl LocalProcess {
 
     /// The child will not join: ends it, and tells how it ended and its last words.
     pub(super) fn abandon(&self, kill: bool) -> (Option<Exit>, String) {
-        if kill {
+        if kill || !self.exits_soon() {
             self.kill();
         }
         let exit = self.child.lock().wait().ok().map(Exit::from);
         (exit, self.close_output())
+    }
+
+    /// Waits for the exit of a process that has given up its end; some close it and live on.
+    fn exits_soon(&self) -> bool {
+        let grace = Timespec { tv_sec: 0, tv_nsec: GRACE.subsec_nanos().into() };
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&grace)).is_ok_and(|ready| ready > 0)
     }
 
     /// Reads what it printed last, and closes the pipes.
@@ -209,7 +217,7 @@ impl LocalProcess {
         if let Some(exit @ Exit::Signal { .. }) = exit {
             self.core.log(Level::WARN, format!("context `{}` {exit}", self.name));
         }
-        self.core.lost(stream, &death);
+        self.core.lost(stream, death);
     }
 }
 

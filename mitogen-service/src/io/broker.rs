@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, ThreadId};
@@ -60,7 +61,9 @@ struct State {
 
 impl Broker {
     /// Starts the thread.
-    pub(crate) fn start(ledger: &Ledger) -> std::io::Result<Self> {
+    ///
+    /// `on_crash` is called on it if it ends in any other way than by [`stop`](Self::stop).
+    pub(crate) fn start(ledger: &Ledger, on_crash: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             poller: Poller::new()?,
             state: Mutex::new(State {
@@ -77,7 +80,13 @@ impl Broker {
         let (on_thread, fds) = (handle.clone(), ledger.fds(Poller::FDS));
         let thread = ledger.spawn("mitogen-io", move || {
             let _fds = fds;
-            on_thread.run();
+            // The state machines above keep no half-made decisions across calls of ours, and after
+            // a crash they are only taken apart.
+            let ended = catch_unwind(AssertUnwindSafe(|| on_thread.run()));
+            on_thread.exit();
+            if !matches!(ended, Ok(true)) {
+                on_crash();
+            }
         })?;
         handle.shared.state.lock().thread = Some(thread.thread().id());
         Ok(Self { handle, thread: Mutex::new(Some(thread)) })
@@ -175,25 +184,25 @@ impl BrokerHandle {
         let _job = self.shared.state.lock().timers.cancel(timer);
     }
 
-    fn run(&self) {
+    /// Tells whether it was asked to end.
+    fn run(&self) -> bool {
         let mut ready = Vec::new();
         loop {
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
             let timeout = if stopping { Some(Duration::ZERO) } else { self.timeout() };
             ready.clear();
             if let Err(error) = self.shared.poller.wait(timeout, &mut ready) {
-                tracing::error!("broker crashed: {error}");
-                break;
+                tracing::error!("the poller failed: {error}");
+                return false;
             }
             for &token in &ready {
                 self.dispatch(token);
             }
             self.run_due_timers();
             if !self.run_jobs() && stopping {
-                break;
+                return true;
             }
         }
-        self.exit();
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::core::Core;
-use super::death::cut;
+use super::death::{Death, cut};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle, control};
@@ -52,13 +52,15 @@ type Callback = Box<dyn FnOnce() + Send>;
 
 struct State {
     connected: bool,
+    /// How it ended, if it did so while somebody here knew it.
+    death: Option<Arc<Death>>,
     listeners: Vec<(u64, Callback)>,
     next: u64,
 }
 
 impl Context {
     pub(super) fn new(core: &Arc<Core>, id: ContextId, name: String, connected: bool) -> Self {
-        let state = Mutex::new(State { connected, listeners: Vec::new(), next: 0 });
+        let state = Mutex::new(State { connected, death: None, listeners: Vec::new(), next: 0 });
         Self { inner: Arc::new(Inner { core: core.clone(), id, name, state }) }
     }
 
@@ -149,6 +151,11 @@ impl Context {
         self.inner.core.lifecycle().wait_until(deadline, || !self.is_connected())
     }
 
+    /// How the context ended, as far as it is known here.
+    pub(crate) fn death(&self) -> Option<Arc<Death>> {
+        self.inner.state.lock().death.clone()
+    }
+
     /// The router that the context was met through.
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
@@ -163,10 +170,11 @@ impl Context {
     }
 
     /// The context is gone: tells those who asked, once.
-    pub(super) fn disconnected(&self) {
+    pub(super) fn disconnected(&self, death: &Arc<Death>) {
         let listeners = {
             let mut state = self.inner.state.lock();
             state.connected = false;
+            state.death = Some(death.clone());
             std::mem::take(&mut state.listeners)
         };
         for (_, listener) in listeners {

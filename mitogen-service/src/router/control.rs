@@ -55,7 +55,7 @@ fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     };
     match core.with_table(|table| table.del_route(stream, id)) {
         Ok(gone) => {
-            let death = Death::decode(death, &core.name_of(id));
+            let death = Arc::new(Death::decode(death, &core.name_of(id)));
             core.gone(&gone, &death);
         }
         Err(why) => core.log(Level::ERROR, why),
@@ -94,12 +94,12 @@ pub(super) fn ask_for_block(core: &Arc<Core>, listener: Arc<dyn Listener>) {
         Some((*parent, handle))
     });
     let Some((parent, handle)) = answer else {
-        return listener.end(&Death::because(&core.identity().name, "no context ids are left"));
+        return listener.end(&Arc::new(Death::because(&core.identity().name, "no context ids are left")));
     };
     let empty = bytes::Bytes::new();
     let message = Message::new(Encoding::MessagePack, parent, Handle::ALLOCATE_ID, handle, empty);
     if core.send(message, Patience::Exceed).is_err() && core.give_up(handle) {
-        listener.end(&Death::disconnected(&core.name_of(parent)));
+        listener.end(&Arc::new(Death::disconnected(&core.name_of(parent))));
     }
 }
 
@@ -135,7 +135,7 @@ impl Listener for Request {
         }
     }
 
-    fn end(&self, _death: &Death) {
+    fn end(&self, _death: &Arc<Death>) {
         // The parent is gone, and this context is about to follow.
     }
 }

@@ -49,6 +49,9 @@ const COURIER_BOUND: Duration = Duration::from_secs(1);
 /// How long what is still queued for the parent may take to leave.
 const DRAIN_BOUND: Duration = Duration::from_millis(300);
 
+/// The status of a context whose I/O thread has crashed. "Internal software error" in `sysexits.h`.
+const CRASHED: i32 = 70;
+
 /// Who a context is, as it was told by its parent.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
@@ -115,6 +118,8 @@ pub(crate) struct Core {
     workers: Mutex<Option<Arc<dyn Workers>>>,
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
+    /// The processes that were started and have not joined yet.
+    connecting: Mutex<Vec<Arc<dyn Process>>>,
     lifecycle: Lifecycle,
     ledger: Ledger,
     logs: Courier,
@@ -154,6 +159,7 @@ impl Core {
             workers: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
+            connecting: Mutex::default(),
             lifecycle: Lifecycle::new(),
             logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),
             lost_logs: AtomicUsize::new(0),
@@ -204,12 +210,13 @@ impl Core {
 
     /// The one object for a context; `name` is asked only if nobody here knows a name.
     pub(crate) fn context_named(self: &Arc<Self>, id: ContextId, name: impl FnOnce() -> String) -> Context {
-        let connected = self.is_reachable(id);
         let mut contexts = self.contexts.lock();
         if let Some(inner) = contexts.known.get(&id).and_then(Weak::upgrade) {
             return Context::from_inner(inner);
         }
         let name = contexts.names.get(&id).cloned().unwrap_or_else(name);
+        // Asked under the lock: an end of the context comes before this, or finds the object.
+        let connected = self.is_reachable(id);
         let context = Context::new(self, id, name, connected);
         contexts.remember(id, context.downgrade());
         context
@@ -228,7 +235,7 @@ impl Core {
     // ---- streams ----
 
     /// The broker, started now if this is the first stream.
-    pub(crate) fn broker(&self) -> Result<BrokerHandle> {
+    pub(crate) fn broker(self: &Arc<Self>) -> Result<BrokerHandle> {
         let mut broker = self.broker.lock();
         if !self.lifecycle.is_open() {
             return Err(Error::Closed);
@@ -236,7 +243,9 @@ impl Core {
         if let Some(broker) = &*broker {
             return Ok(broker.handle().clone());
         }
-        let started = Broker::start(&self.ledger).map_err(|error| Error::io("start the I/O thread", error))?;
+        let core = Arc::downgrade(self);
+        let crashed = move || core.upgrade().iter().for_each(Self::broker_crashed);
+        let started = Broker::start(&self.ledger, crashed).map_err(|error| Error::io("start the I/O thread", error))?;
         let handle = started.handle().clone();
         *broker = Some(Arc::new(started));
         Ok(handle)
@@ -284,6 +293,21 @@ impl Core {
         // It came while the router was closing and may have been overlooked.
         stream.close();
         Err(Error::Closed)
+    }
+
+    /// A process was started and is about to join. The end of the router kills it meanwhile.
+    pub(crate) fn begin_connecting(&self, process: Arc<dyn Process>) {
+        self.connecting.lock().push(process.clone());
+        // Looked at after it can be seen: an end that began before this kills it, or we do.
+        if !self.lifecycle.is_open() {
+            process.kill();
+        }
+    }
+
+    /// It has joined, or is gone.
+    pub(crate) fn end_connecting(&self, process: &Arc<dyn Process>) {
+        self.connecting.lock().retain(|other| !Arc::ptr_eq(other, process));
+        self.lifecycle.news();
     }
 
     /// Kills a direct child's process; `false` if there is none of ours.
@@ -434,7 +458,8 @@ impl Core {
     // ---- disconnects ----
 
     /// A child's stream and process are gone: ends what waited for the contexts behind it.
-    pub(crate) fn lost(self: &Arc<Self>, stream: StreamId, death: &Death) {
+    pub(crate) fn lost(self: &Arc<Self>, stream: StreamId, death: Death) {
+        let death = &Arc::new(death);
         let gone = self.table.lock().lose(stream);
         for gone in &gone {
             self.gone(gone, death);
@@ -446,7 +471,7 @@ impl Core {
     }
 
     /// A context has ended: tells everybody here, and the neighbours who asked for it.
-    pub(super) fn gone(self: &Arc<Self>, gone: &Gone, death: &Death) {
+    pub(super) fn gone(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>) {
         let tell = |stream: &StreamId, death: Vec<u8>| {
             let Some(remote) = self.remote(*stream) else { return };
             self.post(remote, Handle::DEL_ROUTE, DelRoute { id: gone.id, death: Some(&death) }.encode());
@@ -466,7 +491,7 @@ impl Core {
             contexts.known.remove(&gone.id).and_then(|inner| inner.upgrade())
         };
         if let Some(inner) = context {
-            Context::from_inner(inner).disconnected();
+            Context::from_inner(inner).disconnected(death);
         }
         for waiting in waiting {
             waiting.listener.end(death);
@@ -501,18 +526,8 @@ impl Core {
     /// Ends this process from the broker's thread, methods that never return included.
     ///
     /// The children are not waited for: each sees the end of its stream and does the same, so that
-    /// a whole tree ends in parallel.
+    /// a whole tree ends in parallel. Nothing here runs or drops what belongs to a user.
     pub(crate) fn end_process(&self) -> ! {
-        let children: Vec<_> = {
-            let links = self.links.lock();
-            links.values().filter(|link| link.process.is_some()).map(|link| link.stream.clone()).collect()
-        };
-        for child in children {
-            child.close();
-        }
-        if let Some(workers) = self.workers() {
-            workers.stop();
-        }
         crate::sys::exit_now(0)
     }
 
@@ -557,6 +572,7 @@ impl Core {
         if let Some(workers) = &workers {
             workers.stop();
         }
+        self.end_connecting_processes();
         self.end_children(how, deadline);
         if let Some(workers) = &workers {
             workers.join(deadline);
@@ -572,6 +588,14 @@ impl Core {
         self.callbacks.stop(COURIER_BOUND);
         self.logs.stop(COURIER_BOUND);
         self.lifecycle.closed();
+    }
+
+    fn end_connecting_processes(&self) {
+        for process in &*self.connecting.lock() {
+            process.kill();
+        }
+        let deadline = Instant::now() + REAP_BOUND;
+        self.lifecycle.wait_until(deadline, || self.connecting.lock().is_empty());
     }
 
     fn end_children(self: &Arc<Self>, how: Close, deadline: Instant) {
@@ -608,7 +632,7 @@ impl Core {
     fn close_handles(self: &Arc<Self>) {
         self.calls.close();
         let listeners = self.handles.lock().close();
-        let death = Death::router_closed(&self.identity.name);
+        let death = Arc::new(Death::router_closed(&self.identity.name));
         for listener in listeners {
             listener.end(&death);
         }
@@ -631,6 +655,15 @@ impl Core {
         for stream in streams {
             stream.close();
         }
+    }
+
+    /// The I/O thread is gone by a defect of ours: nothing can come any more, and nobody shall wait.
+    fn broker_crashed(self: &Arc<Self>) {
+        if self.ending == Ending::Process {
+            crate::sys::exit_now(CRASHED);
+        }
+        self.log(Level::ERROR, "broker crashed; the router can only be closed".to_owned());
+        self.close_handles();
     }
 
     // ---- workers, callbacks, logs ----
@@ -730,7 +763,7 @@ impl Sink for Core {
         }
         match process {
             Some(process) => process.stream_closed(&self, id),
-            None => self.lost(id, &Death::disconnected(&name)),
+            None => self.lost(id, Death::disconnected(&name)),
         }
     }
 }

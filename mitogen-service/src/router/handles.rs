@@ -13,7 +13,7 @@ pub(crate) trait Listener: Send + Sync {
     fn deliver(&self, delivery: Delivery<'_>);
 
     /// Learns that no message will come any more.
-    fn end(&self, death: &Death);
+    fn end(&self, death: &Arc<Death>);
 }
 
 /// Who may send to a handle.

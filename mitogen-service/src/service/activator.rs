@@ -101,6 +101,18 @@ pub fn make_default<S: Service + Default>(_scope: &ServiceScope) -> Result<S, Ca
     Ok(S::default())
 }
 
+/// What the callers learn of a constructor that failed: none of their methods has run.
+pub(super) fn not_made(name: &str, error: CallError) -> CallError {
+    match error {
+        CallError::Failed { .. } | CallError::Panicked { .. } => CallError::NoSuchService {
+            service: name.to_owned(),
+            reason: format!("it could not be made: {error}"),
+            path: ContextPath::default(),
+        },
+        other => other,
+    }
+}
+
 /// No activator knows the name.
 pub(super) fn unknown(name: &str) -> CallError {
     let mut service = name.to_owned();

@@ -1,7 +1,7 @@
 //! The pool: a fixed number of threads that run the calls of all services of a context.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -132,7 +132,7 @@ enum Slot {
 
 #[derive(Default)]
 struct Threads {
-    alive: usize,
+    alive: HashSet<ThreadId>,
     /// What each thread runs.
     running: HashMap<ThreadId, (&'static ServiceDescriptor, &'static MethodDescriptor, Instant)>,
 }
@@ -276,12 +276,11 @@ impl Shared {
     fn spawn(self: &Arc<Self>) -> Result<()> {
         for number in 0..self.size {
             let shared = self.clone();
-            self.threads.lock().alive += 1;
+            // The lock keeps the thread from leaving before it is counted.
+            let mut threads = self.threads.lock();
             let spawned = self.core.ledger().spawn(&format!("mitogen-pool-{number}"), move || shared.work());
-            if let Err(error) = spawned {
-                self.threads.lock().alive -= 1;
-                return Err(Error::io("start a thread of the pool", error));
-            }
+            let spawned = spawned.map_err(|error| Error::io("start a thread of the pool", error))?;
+            threads.alive.insert(spawned.thread().id());
         }
         Ok(())
     }
@@ -340,7 +339,7 @@ impl Shared {
                 Job::Deferred(f) => drop(catch_unwind(AssertUnwindSafe(f))),
             }
         }
-        self.threads.lock().alive -= 1;
+        self.threads.lock().alive.remove(&std::thread::current().id());
         self.left.notify_all();
     }
 
@@ -406,6 +405,7 @@ impl Shared {
             Ok(made) => made.unwrap_or_else(|| Err(activator::unknown(name))),
             Err(panic) => Err(panicked(panic)),
         };
+        let made = made.map_err(|error| activator::not_made(name, error));
         let waiting = {
             let mut services = self.services.lock();
             let waiting = match services.remove(name) {
@@ -460,13 +460,13 @@ impl Shared {
     fn join(&self, deadline: Instant) -> Vec<Running> {
         let me = std::thread::current().id();
         let mut threads = self.threads.lock();
-        let own = usize::from(threads.running.contains_key(&me));
-        while threads.alive > own {
+        let own = usize::from(threads.alive.contains(&me));
+        while threads.alive.len() > own {
             if self.left.wait_until(&mut threads, deadline).timed_out() {
                 break;
             }
         }
-        let all_left = threads.alive == 0;
+        let all_left = threads.alive.is_empty();
         let running = threads.running.iter().filter(|(thread, _)| **thread != me);
         let running = running.map(|(_, (service, method, since))| Running {
             service: service.name,
@@ -556,7 +556,7 @@ impl Listener for Calls {
         }
     }
 
-    fn end(&self, _death: &Death) {}
+    fn end(&self, _death: &Arc<Death>) {}
 }
 
 /// The handle on which callers say that they do not wait any more.
@@ -569,7 +569,7 @@ impl Listener for Cancels {
         }
     }
 
-    fn end(&self, _death: &Death) {}
+    fn end(&self, _death: &Arc<Death>) {}
 }
 
 /// Lets a context make its pool by itself, at the first service call from a parent.
@@ -598,7 +598,7 @@ impl Listener for FirstCall {
         }
     }
 
-    fn end(&self, _death: &Death) {}
+    fn end(&self, _death: &Arc<Death>) {}
 }
 
 fn stopped() -> CallError {
