@@ -50,10 +50,12 @@ mod sys;
 pub mod testing;
 mod wire;
 
+mod macros;
+
 pub use channel::{Call, Completed, as_completed};
 pub use connect::{Local, init};
 pub use error::{CallError, ConnectKind, ContextPath, DeadlineBy, Error, Executed, Exit, Result};
-pub use mitogen_service_derive::{arg_spec, expose, main, no_reply, service};
+pub use macros::{arg_spec, expose, main, no_reply, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::{
     Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Caller, ConcurrentInvoker, Credentials,

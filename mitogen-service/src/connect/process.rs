@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -31,6 +32,8 @@ pub(super) struct LocalProcess {
     state: Mutex<State>,
     words: Arc<Mutex<LastWords>>,
     output: [Arc<LineReader>; 2],
+    /// This process has killed it, so that nobody needs to be told.
+    killed: AtomicBool,
     /// The socket that the child was given its pipes over. It stays open as the link for bulk.
     _socket: OwnedFd,
 }
@@ -116,6 +119,7 @@ impl LocalProcess {
             state: Mutex::new(State { end: End::default(), token: None, stream: None, timer: None, entries }),
             words,
             output,
+            killed: AtomicBool::new(false),
             _socket: socket,
         }))
     }
@@ -214,8 +218,10 @@ impl LocalProcess {
         let exit = self.state.lock().end.exit.flatten();
         let stderr_tail = self.close_output();
         let death = Death { context: self.name.clone(), reason: DeadReason::disconnected().text, exit, stderr_tail };
-        if let Some(exit @ Exit::Signal { .. }) = exit {
-            self.core.log(Level::WARN, format!("context `{}` {exit}", self.name));
+        if let Some(exit @ Exit::Signal { .. }) = exit
+            && !self.killed.load(Ordering::Relaxed)
+        {
+            self.core.log(Level::WARN, format!("context `{}` was {exit}", self.name));
         }
         self.core.lost(stream, death);
     }
@@ -242,6 +248,7 @@ impl Process for LocalProcess {
     }
 
     fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
         // Fails only for a process that has ended.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }

@@ -28,7 +28,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
 
 /// Decodes one whole value; strings and bytes may borrow from the input.
 ///
-/// The input must have passed [`msgpack::validate`]: serde trusts depths and lengths.
+/// The input must have been validated: serde trusts depths and lengths.
 pub fn decode<'a, T: Deserialize<'a>>(raw: &'a [u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(raw);
     T::deserialize(&mut deserializer)

@@ -1,0 +1,160 @@
+//! The documentation of the attribute macros. It stands here, where its examples run.
+
+/// Makes a service of an `impl` block: its exposed methods can be called from other contexts.
+///
+/// ```
+/// use std::{fs, io, path::PathBuf};
+///
+/// use mitogen_service::{AllowAny, AllowParents, Blob, Caller, service};
+///
+/// /// Simple file server.
+/// #[derive(Default)]
+/// pub struct Files;
+///
+/// #[service(activate)]
+/// impl Files {
+///     /// Reads a whole file.
+///     #[expose(policy = AllowAny)]
+///     fn read_file(&self, path: PathBuf) -> io::Result<Blob> {
+///         Ok(fs::read(path)?.into())
+///     }
+///
+///     /// Callers do not wait for this.
+///     #[expose(policy = AllowParents)]
+///     #[no_reply]
+///     fn forget(&self, path: &str, caller: &Caller) {
+///         println!("{} wants {path} forgotten", caller.context());
+///     }
+///
+///     /// Nothing can call this from elsewhere.
+///     fn not_exposed(&self) {}
+/// }
+/// ```
+///
+/// # What is generated
+///
+/// * the block itself, unchanged but for our attributes;
+/// * `Files::stub(&context)`, which gives a `FilesStub`. A method of the stub takes the arguments of
+///   the method by the types of its signature, sends the call at once and returns a
+///   [`Call`](crate::Call); one of a `#[no_reply]` method returns `Result<(), CallError>` as soon as
+///   the message is queued;
+/// * `trait FilesApi`, with all methods as `fn(&self, ..) -> Result<T, CallError>`, and
+///   `FilesStub::faked(impl FilesApi)`: the same stub type over a double, for tests;
+/// * an implementation of [`Service`](crate::Service), with the descriptor and the dispatch table.
+///
+/// # Options
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `name = "files"` | the name that callers ask for; by default the path of the type, `my_crate::files::Files` |
+/// | `activate` | a context makes the service by itself, by `Default`, when a parent first calls it |
+/// | `activate = Self::create` | the same by a function `fn(&ServiceScope) -> Result<Self, E>` |
+/// | `invoker = EXPR` | how calls are run: an [`Invoker`](crate::Invoker) that is `Default`, or an expression that gives one |
+/// | `vis = pub(crate)` | the visibility of stub and trait, `pub` by default |
+/// | `crate = path` | where this crate is found, if it is renamed or re-exported |
+///
+/// `name`, `invoker` and `activate` may stand on the struct instead: `#[service(name = "files")] struct Files;`.
+///
+/// # Methods
+///
+/// A method takes `&self`, since a service is shared by all threads of the pool. `#[expose(policy = ..)]`
+/// says who may call it; a method without a policy does not compile. Several policies must all agree.
+///
+/// *Arguments* travel by name. They are owned types that serde can read and write, or `&str`, `&[u8]`
+/// and `&Path`, which are not copied. An `Option<T>` may be left out by the caller, and so may
+/// `#[arg(default)]` and `#[arg(default = EXPR)]`. `#[arg_spec(size(check = is_sane))]` adds a check:
+/// `fn(&T) -> bool` or `fn(&T) -> Result<(), impl Display>`; the check of an `Option<T>` sees the `T`,
+/// and is not asked about `None`. Parameters of the types `&Caller`, `&Router` and `Reply<T>` are not
+/// arguments: the dispatcher fills them in.
+///
+/// *Results* are types that serde can read and write, or `Result<T, E>` where `E: Display`; the
+/// caller gets the error as [`CallError::Failed`](crate::CallError::Failed), and typed by
+/// [`CallError::decode`](crate::CallError::decode) if `E` is `Serialize + DeserializeOwned`. An alias of
+/// `Result` is refused unless it is itself called `Result`.
+///
+/// ```
+/// use mitogen_service::{AllowAny, CallError, Reply, service, testing};
+///
+/// fn is_sane(size: &usize) -> Result<(), String> {
+///     if *size < 100 { Ok(()) } else { Err(format!("{size} is too much")) }
+/// }
+///
+/// #[derive(Default)]
+/// struct Store;
+///
+/// #[service(activate)]
+/// impl Store {
+///     #[expose(policy = AllowAny)]
+///     #[arg_spec(size(check = is_sane))]
+///     fn fill(&self, size: usize, #[arg(default = b'.')] with: u8, title: Option<String>) -> String {
+///         title.unwrap_or_default() + &char::from(with).to_string().repeat(size)
+///     }
+///
+///     #[expose(policy = AllowAny)]
+///     fn later(&self, reply: Reply<u32>) {
+///         std::thread::spawn(move || reply.send(Ok(7)));
+///     }
+/// }
+///
+/// let (parent, _child) = testing::pair();
+/// let store = Store::stub(&parent.children()[0]);
+/// assert_eq!(store.fill(3, b'x', Some("a".into())).wait()?, "axxx");
+/// assert_eq!(store.later().wait()?, 7);
+/// let refused = store.fill(500, b'x', None).wait().unwrap_err();
+/// assert_eq!(refused.to_string(), "Argument 'size' refused: 500 is too much");
+/// # Ok::<(), CallError>(())
+/// ```
+///
+/// A mistake is an error at compile time that says what to write instead:
+///
+/// ```compile_fail
+/// # use mitogen_service::service;
+/// # struct Files;
+/// #[service]
+/// impl Files {
+///     #[expose] // error: nothing says who may call `read`
+///     fn read(&self) {}
+/// }
+/// ```
+pub use mitogen_service_derive::service;
+
+/// Makes a function the `main` of a program whose children never enter it.
+///
+/// The function takes `&Router`, the root's router, or nothing, and returns whatever `main` may. When
+/// it returns, the contexts below are given a second to end in good order. An error that it returns is
+/// printed as a text.
+///
+/// ```no_run
+/// use mitogen_service::Router;
+///
+/// #[mitogen_service::main]
+/// fn main(router: &Router) -> mitogen_service::Result<()> {
+///     let child = router.local().name("worker").connect()?;
+///     println!("{child} is connected");
+///     Ok(())
+/// }
+/// ```
+///
+/// An `async fn` works as well. A runtime's own attribute goes below ours, so that the children never
+/// start it; without one, the future runs on the main thread.
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `router = EXPR` | a [`RouterBuilder`](crate::RouterBuilder) to use in place of `Router::builder()` |
+/// | `crate = path` | where this crate is found, if it is renamed or re-exported |
+pub use mitogen_service_derive::main;
+
+/// Exposes a method of a [`service`](macro@service): `#[expose(policy = AllowParents)]`.
+///
+/// May be repeated; all policies must agree. `invoker = EXPR` overrides the service's invoker for the
+/// method.
+pub use mitogen_service_derive::expose;
+
+/// Marks an exposed method of a [`service`](macro@service) for whose end callers do not wait.
+///
+/// It returns nothing, and what goes wrong in it is logged.
+pub use mitogen_service_derive::no_reply;
+
+/// Adds checks to arguments of an exposed method of a [`service`](macro@service):
+/// `#[arg_spec(size(check = is_sane), name(check = |name| !name.is_empty()))]`.
+pub use mitogen_service_derive::arg_spec;
