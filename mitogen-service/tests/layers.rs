@@ -14,8 +14,8 @@ const LAYERS: [&str; 7] = ["wire", "io", "router", "channel", "service", "connec
 /// Below all layers, and known to all.
 const BASE: [&str; 7] = ["error", "latch", "ledger", "log", "process", "sync", "sys"];
 
-/// Above all layers: the crate's own root, what generated code uses, what tests use.
-const TOP: [&str; 3] = ["lib", "__private", "testing"];
+/// Above all layers: the root of the crate, its macros, what generated code uses, what tests use.
+const TOP: [&str; 4] = ["lib", "macros", "__private", "testing"];
 
 /// What may be named although it is higher, each with its reason.
 const EXCEPTIONS: [(&str, &str); 2] = [

@@ -10,6 +10,8 @@ mod lines;
 mod output;
 mod poller;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub(crate) use broker::{Broker, BrokerHandle, Source, Token};

@@ -1,0 +1,206 @@
+//! Streams and the broker over real pipes.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::{Broker, Closed, Patience, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
+use crate::ledger::{Ledger, Left};
+use crate::sync::Mutex;
+use crate::wire::{ContextId, Decoder, Encoding, Handle, Message};
+
+/// Far beyond what anything here takes; a test that reaches it has failed.
+const LONG: Duration = Duration::from_secs(20);
+
+const OUTPUT_LIMIT: usize = 256 * 1024;
+
+/// Tells a test what a stream has brought.
+struct Told(Mutex<Sender<Event>>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    Message(u32, usize),
+    Closed(Closed),
+}
+
+impl Sink for Told {
+    fn receive(self: Arc<Self>, _stream: &Arc<Stream>, messages: Vec<Message>) {
+        for message in messages {
+            let event = Event::Message(message.header.handle.get(), message.payload.len());
+            self.0.lock().send(event).unwrap();
+        }
+    }
+
+    fn closed(self: Arc<Self>, _stream: &Arc<Stream>, why: Closed) {
+        self.0.lock().send(Event::Closed(why)).unwrap();
+    }
+}
+
+struct End {
+    ledger: Ledger,
+    broker: Broker,
+    stream: Arc<Stream>,
+    events: Receiver<Event>,
+}
+
+impl End {
+    fn new(read: OwnedFd, write: OwnedFd) -> Self {
+        let ledger = Ledger::default();
+        let broker = Broker::start(&ledger, || panic!("the broker crashed")).unwrap();
+        let (sender, events) = channel();
+        let stream = Stream::new(
+            StreamId(1),
+            (ReadEnd(read), WriteEnd(write)),
+            (broker.handle(), &ledger),
+            Decoder::new(64 * 1024 * 1024),
+            OUTPUT_LIMIT,
+            Arc::new(Told(Mutex::new(sender))),
+        )
+        .unwrap();
+        Self { ledger, broker, stream, events }
+    }
+
+    fn next(&self) -> Event {
+        self.events.recv_timeout(LONG).unwrap()
+    }
+
+    fn send(&self, handle: u32, size: usize, patience: Patience) -> Result<(), SendError> {
+        self.stream.send(message(handle, size), patience)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.stream.close();
+        self.broker.stop();
+        assert_eq!(self.ledger.settle(LONG), Left::default());
+    }
+}
+
+fn message(handle: u32, size: usize) -> Message {
+    let payload = vec![7; size].into();
+    Message::new(Encoding::Binary, ContextId::ROOT, Handle::new(handle), Handle::NONE, payload)
+}
+
+/// Two ends that are joined, and of which neither reads yet.
+fn ends() -> (End, End) {
+    let (there_read, here_write) = rustix::pipe::pipe().unwrap();
+    let (here_read, there_write) = rustix::pipe::pipe().unwrap();
+    (End::new(here_read, here_write), End::new(there_read, there_write))
+}
+
+#[test]
+fn messages_of_all_sizes_arrive_whole_and_in_order() {
+    let (here, there) = ends();
+    there.stream.start().unwrap();
+    let sizes = [0, 1, 4096, 4097, 65_536, 65_537, 10_000_000, 3];
+    for (number, size) in (0..).zip(sizes) {
+        here.send(number, size, Patience::Wait).unwrap();
+    }
+    for (number, size) in (0..).zip(sizes) {
+        assert_eq!(there.next(), Event::Message(number, size));
+    }
+}
+
+#[test]
+fn a_full_queue_refuses_or_lets_wait_or_is_exceeded() {
+    let (here, there) = ends();
+    let mut sent = 0;
+    while here.send(sent, 32 * 1024, Patience::Refuse).is_ok() {
+        sent += 1;
+    }
+    here.send(sent, 10, Patience::Exceed).unwrap();
+    std::thread::scope(|scope| {
+        let stream = &here.stream;
+        let waiting = scope.spawn(move || stream.send(message(sent + 1, 32 * 1024), Patience::Wait));
+        there.stream.start().unwrap();
+        for number in 0..sent {
+            assert_eq!(there.next(), Event::Message(number, 32 * 1024));
+        }
+        assert_eq!(there.next(), Event::Message(sent, 10));
+        assert_eq!(waiting.join().unwrap(), Ok(()));
+    });
+    assert_eq!(there.next(), Event::Message(sent + 1, 32 * 1024));
+}
+
+#[test]
+fn closing_wakes_those_who_wait_for_room() {
+    let (here, _there) = ends();
+    while here.send(1, 32 * 1024, Patience::Refuse).is_ok() {}
+    std::thread::scope(|scope| {
+        let stream = &here.stream;
+        let waiting = scope.spawn(move || stream.send(message(2, 32 * 1024), Patience::Wait));
+        here.stream.close();
+        assert_eq!(waiting.join().unwrap(), Err(SendError::Closed));
+    });
+    assert_eq!(here.send(3, 1, Patience::Exceed), Err(SendError::Closed));
+}
+
+#[test]
+fn the_end_is_told_once_and_after_the_last_message() {
+    let (here, there) = ends();
+    here.send(1, 5, Patience::Wait).unwrap();
+    here.stream.close();
+    assert_eq!(here.next(), Event::Closed(Closed::Local));
+    there.stream.start().unwrap();
+    assert_eq!(there.next(), Event::Message(1, 5));
+    assert_eq!(there.next(), Event::Closed(Closed::Eof));
+    there.stream.close();
+    there.broker.stop();
+    assert!(there.events.try_recv().is_err());
+}
+
+#[test]
+fn bytes_that_are_no_frame_end_the_stream_with_the_reason() {
+    let (there_read, raw) = rustix::pipe::pipe().unwrap();
+    let (_sink, there_write) = rustix::pipe::pipe().unwrap();
+    let there = End::new(there_read, there_write);
+    rustix::io::write(&raw, &[b'x'; 26]).unwrap();
+    there.stream.start().unwrap();
+    match there.next() {
+        Event::Closed(Closed::Broken(why)) => assert!(why.contains("frame signature incorrect"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_queued_can_be_waited_for() {
+    let (here, there) = ends();
+    here.send(1, 1_000_000, Patience::Wait).unwrap();
+    here.stream.drain(Instant::now() + Duration::from_millis(5));
+    there.stream.start().unwrap();
+    here.stream.drain(Instant::now() + LONG);
+    here.stream.close();
+    assert_eq!(there.next(), Event::Message(1, 1_000_000));
+}
+
+#[test]
+fn jobs_run_on_the_broker_and_are_dropped_after_its_end() {
+    let ledger = Ledger::default();
+    let broker = Broker::start(&ledger, || ()).unwrap();
+    let (sender, told) = channel();
+    let from_timer = sender.clone();
+    broker.handle().call_after(Duration::from_millis(1), move |broker| {
+        from_timer.send(broker.is_current()).unwrap();
+    });
+    assert!(told.recv_timeout(LONG).unwrap());
+    let from_job = sender.clone();
+    broker.handle().defer(move |broker| from_job.send(broker.is_current()).unwrap());
+    assert!(told.recv_timeout(LONG).unwrap());
+    broker.stop();
+    broker.handle().defer(move |_| drop(sender));
+    assert!(told.recv_timeout(LONG).is_err());
+    assert_eq!(ledger.settle(LONG), Left::default());
+}
+
+#[test]
+fn a_broker_that_crashes_says_so() {
+    let ledger = Ledger::default();
+    let (sender, crashed) = channel();
+    let broker = Broker::start(&ledger, move || sender.send(()).unwrap()).unwrap();
+    broker.handle().defer(|_| panic!("a defect, on purpose"));
+    crashed.recv_timeout(LONG).unwrap();
+    broker.stop();
+    assert_eq!(ledger.settle(LONG), Left::default());
+}
