@@ -1,0 +1,172 @@
+//! The end of a router, or of the whole process that it lives in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::Level;
+
+use super::{Close, Core};
+use crate::router::death::Death;
+use crate::router::lifecycle::Ending;
+use crate::wire::control::encode_shutdown;
+use crate::wire::{ContextId, Handle};
+
+/// How long an ordinary end waits for children that were told to end, before it kills them.
+const PROMPT_BOUND: Duration = Duration::from_secs(1);
+
+/// How long killed children may take until they are reaped.
+const REAP_BOUND: Duration = Duration::from_secs(2);
+
+/// How long callbacks and log lines may take at the end.
+const COURIER_BOUND: Duration = Duration::from_secs(1);
+
+/// How long what is still queued for the parent may take to leave.
+const DRAIN_BOUND: Duration = Duration::from_millis(300);
+
+/// The status of a context whose I/O thread has crashed. "Internal software error" in `sysexits.h`.
+const CRASHED: i32 = 70;
+
+impl Core {
+    /// Ends this process from the broker's thread, methods that never return included.
+    ///
+    /// The children are not waited for: each sees the end of its stream and does the same, so that
+    /// a whole tree ends in parallel. Nothing here runs or drops what belongs to a user.
+    pub(crate) fn end_process(&self) -> ! {
+        crate::sys::exit_now(0)
+    }
+
+    /// The parent has asked this context to end: within `grace`, or on the spot if that is zero.
+    pub(in crate::router) fn shut_down(self: &Arc<Self>, grace: Duration) {
+        match self.ending {
+            Ending::Process if grace.is_zero() => self.end_process(),
+            Ending::Process => {
+                let core = self.clone();
+                self.close_later(Close::Within(grace), move || core.end_process());
+            }
+            Ending::Router => self.close_later(Close::Within(grace), || {}),
+        }
+    }
+
+    /// Closes on a thread of its own, since closing waits.
+    pub(super) fn close_later(self: &Arc<Self>, how: Close, after: impl FnOnce() + Send + 'static) {
+        let core = self.clone();
+        let thread = self.ledger.spawn("mitogen-shutdown", move || {
+            core.close(how);
+            after();
+        });
+        if let Err(error) = thread {
+            self.log(Level::ERROR, format!("cannot start a thread to shut down: {error}"));
+            if self.ending == Ending::Process {
+                self.end_process();
+            }
+        }
+    }
+
+    /// Ends the router and everything below it, and waits for that. Later calls wait as well.
+    pub(crate) fn close(self: &Arc<Self>, how: Close) {
+        if !self.lifecycle.begin_closing() {
+            return self.lifecycle.wait_closed();
+        }
+        let bound = match how {
+            Close::Within(bound) => bound,
+            Close::Promptly => PROMPT_BOUND,
+        };
+        let deadline = Instant::now() + bound;
+        let workers = self.workers();
+        if let Some(workers) = &workers {
+            workers.stop();
+        }
+        self.end_connecting_processes();
+        self.end_children(how, deadline);
+        if let Some(workers) = &workers {
+            workers.join(deadline);
+        }
+        self.close_handles();
+        self.clear_workers();
+        drop(workers);
+        self.close_streams();
+        let broker = self.broker.lock().take();
+        if let Some(broker) = broker {
+            broker.stop();
+        }
+        self.callbacks.stop(COURIER_BOUND);
+        self.logs.stop(COURIER_BOUND);
+        self.lifecycle.closed();
+    }
+
+    fn end_connecting_processes(&self) {
+        for process in &*self.connecting.lock() {
+            process.kill();
+        }
+        let deadline = Instant::now() + REAP_BOUND;
+        self.lifecycle.wait_until(deadline, || self.connecting.lock().is_empty());
+    }
+
+    fn end_children(self: &Arc<Self>, how: Close, deadline: Instant) {
+        let children = self.table.lock().children();
+        for id in &children {
+            match how {
+                Close::Within(bound) => self.post(*id, Handle::SHUTDOWN, encode_shutdown(bound)),
+                Close::Promptly => self.close_child(*id),
+            }
+        }
+        if self.lifecycle.wait_until(deadline, || self.table.lock().children().is_empty()) {
+            return;
+        }
+        let children = self.table.lock().children();
+        for id in children {
+            if !self.kill_child(id) {
+                self.close_child(id);
+            }
+        }
+        let deadline = Instant::now() + REAP_BOUND;
+        if !self.lifecycle.wait_until(deadline, || self.table.lock().children().is_empty()) {
+            self.log(Level::WARN, "child will not exit, giving up".to_owned());
+        }
+    }
+
+    fn close_child(&self, id: ContextId) {
+        let stream = self.table.lock().route_below(id);
+        if let Some(stream) = stream.and_then(|stream| self.stream(stream)) {
+            stream.close();
+        }
+    }
+
+    /// Nothing that waits here will get an answer any more.
+    fn close_handles(self: &Arc<Self>) {
+        self.calls.close();
+        let listeners = self.handles.lock().close();
+        let death = Arc::new(Death::router_closed(&self.identity.name));
+        for listener in listeners {
+            listener.end(&death);
+        }
+    }
+
+    /// Lets the last answers leave, and closes.
+    fn close_streams(&self) {
+        if let Some(parent) = self.parent_stream() {
+            parent.drain(Instant::now() + DRAIN_BOUND);
+        }
+        // A context that is a process of its own keeps this stream until it exits: what the
+        // parent sees as the end shall be the process's end.
+        let keep_parent = self.ending == Ending::Process;
+        let parent = self.table.lock().parent();
+        let streams: Vec<_> = {
+            let links = self.links.lock();
+            let closing = links.iter().filter(|(id, _)| !(keep_parent && Some(**id) == parent));
+            closing.map(|(_, link)| link.stream.clone()).collect()
+        };
+        for stream in streams {
+            stream.close();
+        }
+    }
+
+    /// The I/O thread is gone by a defect of ours: nothing can come any more, and nobody shall wait.
+    pub(super) fn broker_crashed(self: &Arc<Self>) {
+        if self.ending == Ending::Process {
+            crate::sys::exit_now(CRASHED);
+        }
+        self.log(Level::ERROR, "broker crashed; the router can only be closed".to_owned());
+        self.close_handles();
+    }
+}

@@ -1,0 +1,42 @@
+//! Log events and callbacks: a user's code, on threads that exist for it.
+
+use std::sync::atomic::Ordering;
+
+use tracing::Level;
+
+use super::Core;
+
+impl Core {
+    /// Runs a user's callback on the thread for such.
+    pub(in crate::router) fn call_back(&self, callback: impl FnOnce() + Send + 'static) {
+        if !self.callbacks.post(callback) && self.lifecycle.is_open() {
+            self.log(Level::WARN, "too many callbacks are waiting, one was dropped".to_owned());
+        }
+    }
+
+    /// Writes a log event about this router, on the thread for such.
+    pub(crate) fn log(&self, level: Level, text: String) {
+        let name = self.identity.name.clone();
+        self.log_line(move || crate::log::event(level, &name, &text));
+    }
+
+    /// Writes a line that a context has printed.
+    pub(crate) fn log_output(&self, context: &str, source: &'static str, line: &str) {
+        let (context, line) = (context.to_owned(), line.to_owned());
+        self.log_line(move || crate::log::output(&context, source, &line));
+    }
+
+    fn log_line(&self, write: impl FnOnce() + Send + 'static) {
+        let lost = self.lost_logs.swap(0, Ordering::Relaxed);
+        let name = self.identity.name.clone();
+        let posted = self.logs.post(move || {
+            if lost > 0 {
+                crate::log::event(Level::WARN, &name, &format!("{lost} log lines were dropped"));
+            }
+            write();
+        });
+        if !posted {
+            self.lost_logs.fetch_add(lost + 1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What all handles of one router share: the shell around the state machines.
+//!
+//! Each lock guards few fields and is let go before anything is sent, delivered or woken. Where two
+//! are held at once, the one that stands first in [`Core`] is taken first.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `streams` | joins neighbours, and hears from their streams |
+//! | `messages` | routes, delivers, refuses; listens on handles |
+//! | `disconnects` | tells everybody of the end of a context |
+//! | `ending` | ends the router, or its whole process |
+//! | `logs` | log events and callbacks, on threads of their own |
+
+mod disconnects;
+mod ending;
+mod logs;
+mod messages;
+mod streams;
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::context::{Context, Inner as ContextInner};
+use super::gate::Gate;
+use super::handles::{Handles, RouterHandles};
+use super::lifecycle::{Ending, Lifecycle};
+use super::table::Table;
+use crate::error::{Error, Result};
+use crate::io::{Broker, Courier, Stream, StreamId};
+use crate::ledger::Ledger;
+use crate::sync::Mutex;
+use crate::wire::{ContextId, Handle, Message};
+
+/// How many calls of one router may wait for their answers.
+const MAX_PENDING_CALLS: usize = 65_536;
+
+/// How many log lines may wait for the subscriber.
+const LOG_CAPACITY: usize = 4096;
+
+/// How many callbacks may wait; beyond that many contexts have ended at once and are not told of.
+const CALLBACK_CAPACITY: usize = 65_536;
+
+/// Who a context is, as it was told by its parent.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: ContextId,
+    pub(crate) name: String,
+    /// Nearest first; empty at the root.
+    pub(crate) parents: Vec<(ContextId, String)>,
+    pub(crate) max_message_size: usize,
+    pub(crate) unidirectional: bool,
+}
+
+/// A message on its way to a listener.
+pub(crate) struct Delivery<'a> {
+    pub(crate) core: &'a Arc<Core>,
+    pub(crate) message: Message,
+    /// The stream it came over, `None` if this process has sent it to itself.
+    pub(crate) ingress: Option<StreamId>,
+}
+
+/// The process behind a stream, as the `connect` layer knows it.
+pub(crate) trait Process: Send + Sync {
+    /// The stream has ended: sees to it that the process ends, reaps it, and then calls
+    /// [`Core::lost`]. On the broker's thread.
+    fn stream_closed(self: Arc<Self>, core: &Arc<Core>, stream: StreamId);
+
+    /// Kills the process, whatever it is doing.
+    fn kill(&self);
+}
+
+/// The threads that run services, as the `service` layer knows them.
+pub(crate) trait Workers: Send + Sync {
+    /// Takes no new work and answers what is queued. Returns at once.
+    fn stop(&self);
+
+    /// Waits until nothing runs any more, until `deadline` at most.
+    fn join(&self, deadline: Instant);
+
+    /// A context is gone, and waits for none of its calls.
+    fn caller_gone(&self, caller: ContextId);
+
+    /// Itself, for those who know its type.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// How a router ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// Running methods, here and below, may come to their end within this time.
+    Within(Duration),
+    /// Nobody waits for them.
+    Promptly,
+}
+
+/// The state of one router.
+pub(crate) struct Core {
+    identity: Identity,
+    ending: Ending,
+    table: Mutex<Table>,
+    handles: Mutex<RouterHandles>,
+    /// Bounds the calls that wait for an answer.
+    calls: Gate,
+    links: Mutex<HashMap<StreamId, Link>>,
+    contexts: Mutex<Contexts>,
+    workers: Mutex<Option<Arc<dyn Workers>>>,
+    broker: Mutex<Option<Arc<Broker>>>,
+    next_stream: AtomicU64,
+    /// The processes that were started and have not joined yet.
+    connecting: Mutex<Vec<Arc<dyn Process>>>,
+    lifecycle: Lifecycle,
+    ledger: Ledger,
+    logs: Courier,
+    lost_logs: AtomicUsize,
+    callbacks: Courier,
+}
+
+/// A neighbour: its stream, and its process if we have started it.
+struct Link {
+    stream: Arc<Stream>,
+    process: Option<Arc<dyn Process>>,
+    name: String,
+}
+
+/// The contexts that somebody has a name of.
+#[derive(Default)]
+struct Contexts {
+    /// One object for each, as long as anybody holds it, so that a disconnect reaches all.
+    known: HashMap<ContextId, Weak<ContextInner>>,
+    /// The names that contexts below this one, and above it, were given.
+    names: HashMap<ContextId, String>,
+}
+
+impl Core {
+    /// A router without streams.
+    pub(crate) fn new(identity: Identity, ending: Ending) -> Arc<Self> {
+        let parents: Vec<_> = identity.parents.iter().map(|(id, _)| *id).collect();
+        let mut names: HashMap<_, _> = identity.parents.iter().cloned().collect();
+        names.insert(identity.id, identity.name.clone());
+        let ledger = Ledger::default();
+        Arc::new(Self {
+            table: Mutex::new(Table::new(identity.id, parents, identity.unidirectional)),
+            handles: Mutex::new(Handles::new(random_handle())),
+            calls: Gate::new(MAX_PENDING_CALLS),
+            links: Mutex::default(),
+            contexts: Mutex::new(Contexts { known: HashMap::new(), names }),
+            workers: Mutex::new(None),
+            broker: Mutex::new(None),
+            next_stream: AtomicU64::new(1),
+            connecting: Mutex::default(),
+            lifecycle: Lifecycle::new(),
+            logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),
+            lost_logs: AtomicUsize::new(0),
+            callbacks: Courier::new("mitogen-notify", CALLBACK_CAPACITY, &ledger),
+            ledger,
+            identity,
+            ending,
+        })
+    }
+
+    /// Who this context is.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What counts this router's threads, descriptors and children.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// How far the router's life has come.
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// Whether a message with this `auth_id` acts with the authority of a parent, or my own.
+    pub(crate) fn has_parent_authority(&self, auth: ContextId) -> bool {
+        auth == self.identity.id || self.identity.parents.iter().any(|(id, _)| *id == auth)
+    }
+
+    /// Whether a context was started by this one, directly or through others.
+    pub(crate) fn is_below(&self, id: ContextId) -> bool {
+        self.table.lock().route_below(id).is_some()
+    }
+
+    /// The contexts directly below this one.
+    pub(crate) fn children(self: &Arc<Self>) -> Vec<Context> {
+        let ids = self.table.lock().children();
+        ids.into_iter().map(|id| self.context(id)).collect()
+    }
+
+    /// The one object for a context.
+    pub(crate) fn context(self: &Arc<Self>, id: ContextId) -> Context {
+        self.context_named(id, || id.to_string())
+    }
+
+    /// The one object for a context; `name` is asked only if nobody here knows a name.
+    pub(crate) fn context_named(self: &Arc<Self>, id: ContextId, name: impl FnOnce() -> String) -> Context {
+        let mut contexts = self.contexts.lock();
+        if let Some(inner) = contexts.known.get(&id).and_then(Weak::upgrade) {
+            return Context::from_inner(inner);
+        }
+        let name = contexts.names.get(&id).cloned().unwrap_or_else(name);
+        // Asked under the lock: an end of the context comes before this, or finds the object.
+        let connected = self.is_reachable(id);
+        let context = Context::new(self, id, name, connected);
+        contexts.remember(id, context.downgrade());
+        context
+    }
+
+    /// The name of a context, its number if it has none here.
+    pub(crate) fn name_of(&self, id: ContextId) -> String {
+        self.contexts.lock().names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    fn is_reachable(&self, id: ContextId) -> bool {
+        let table = self.table.lock();
+        id == self.identity.id || table.route_below(id).is_some() || table.parent().is_some()
+    }
+
+    /// The pool, if there is one.
+    pub(crate) fn workers(&self) -> Option<Arc<dyn Workers>> {
+        self.workers.lock().clone()
+    }
+
+    /// Makes this the router's pool. Fails if it has one, or is closed.
+    pub(crate) fn set_workers(&self, workers: Arc<dyn Workers>) -> Result<()> {
+        let mut place = self.workers.lock();
+        if !self.lifecycle.is_open() {
+            return Err(Error::Closed);
+        }
+        if place.is_some() {
+            return Err(Error::PoolExists);
+        }
+        *place = Some(workers);
+        Ok(())
+    }
+
+    /// Forgets a pool that could not be started.
+    pub(crate) fn clear_workers(&self) {
+        let workers = self.workers.lock().take();
+        drop(workers);
+    }
+}
+
+impl Contexts {
+    /// Remembers an object; now and then forgets those that nobody holds any more.
+    fn remember(&mut self, id: ContextId, inner: Weak<ContextInner>) {
+        if self.known.len() == self.known.capacity() {
+            self.known.retain(|_, inner| inner.strong_count() > 0);
+        }
+        self.known.insert(id, inner);
+    }
+}
+
+/// Where the handles of this router begin: nobody shall guess the handles of pending calls.
+fn random_handle() -> u32 {
+    let mut bytes = [0; 4];
+    // Without randomness the kernel is not up yet, which no process of ours outlives.
+    let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    let start = if got.is_ok() { u32::from_ne_bytes(bytes) } else { std::process::id() };
+    start.max(Handle::FIRST_DYNAMIC.get())
+}

@@ -1,0 +1,161 @@
+//! Neighbours join, and their streams are heard.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::Level;
+
+use super::{Core, Link, Process};
+use crate::error::{Error, Result};
+use crate::io::{Broker, BrokerHandle, Closed, Patience, ReadEnd, Sink, Stream, StreamId, WriteEnd};
+use crate::router::context::Context;
+use crate::router::control;
+use crate::router::death::Death;
+use crate::router::table::Table;
+use crate::wire::{ContextId, Decoder, Message};
+
+/// How many bytes may wait to be written to one stream.
+const OUTPUT_LIMIT: usize = 4 * 1024 * 1024;
+
+impl Core {
+    /// The broker, started now if this is the first stream.
+    pub(crate) fn broker(self: &Arc<Self>) -> Result<BrokerHandle> {
+        let mut broker = self.broker.lock();
+        if !self.lifecycle.is_open() {
+            return Err(Error::Closed);
+        }
+        if let Some(broker) = &*broker {
+            return Ok(broker.handle().clone());
+        }
+        let core = Arc::downgrade(self);
+        let crashed = move || core.upgrade().iter().for_each(Self::broker_crashed);
+        let started = Broker::start(&self.ledger, crashed).map_err(|error| Error::io("start the I/O thread", error))?;
+        let handle = started.handle().clone();
+        *broker = Some(Arc::new(started));
+        Ok(handle)
+    }
+
+    /// Makes a stream of two descriptors; it does not read yet.
+    pub(crate) fn new_stream(self: &Arc<Self>, ends: (ReadEnd, WriteEnd)) -> Result<Arc<Stream>> {
+        let broker = self.broker()?;
+        let id = StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed));
+        let decoder = Decoder::new(self.identity.max_message_size);
+        Stream::new(id, ends, (&broker, &self.ledger), decoder, OUTPUT_LIMIT, self.clone())
+            .map_err(|error| Error::io("set up a stream", error))
+    }
+
+    /// Joins this context to its parent.
+    pub(crate) fn join_parent(&self, stream: Arc<Stream>) -> Result<()> {
+        self.table.lock().add_parent(stream.id());
+        let name = self.identity.parents.first().map_or_else(String::new, |(_, name)| name.clone());
+        self.add_link(stream, None, name)
+    }
+
+    /// Joins a child to this context, and tells the contexts above.
+    pub(crate) fn join_child(
+        self: &Arc<Self>,
+        stream: Arc<Stream>,
+        id: ContextId,
+        name: String,
+        process: Option<Arc<dyn Process>>,
+    ) -> Result<Context> {
+        self.table.lock().add_child(stream.id(), id);
+        self.contexts.lock().names.insert(id, name.clone());
+        let context = self.context(id);
+        // Before the child's first message can pass, so that every hop knows the way back.
+        control::announce(self, id, &name);
+        self.add_link(stream, process, name)?;
+        Ok(context)
+    }
+
+    fn add_link(&self, stream: Arc<Stream>, process: Option<Arc<dyn Process>>, name: String) -> Result<()> {
+        self.links.lock().insert(stream.id(), Link { stream: stream.clone(), process, name });
+        stream.start().map_err(|error| Error::io("watch a stream", error))?;
+        if self.lifecycle.is_open() {
+            return Ok(());
+        }
+        // It came while the router was closing and may have been overlooked.
+        stream.close();
+        Err(Error::Closed)
+    }
+
+    /// A process was started and is about to join. The end of the router kills it meanwhile.
+    pub(crate) fn begin_connecting(&self, process: Arc<dyn Process>) {
+        self.connecting.lock().push(process.clone());
+        // Looked at after it can be seen: an end that began before this kills it, or we do.
+        if !self.lifecycle.is_open() {
+            process.kill();
+        }
+    }
+
+    /// It has joined, or is gone.
+    pub(crate) fn end_connecting(&self, process: &Arc<dyn Process>) {
+        self.connecting.lock().retain(|other| !Arc::ptr_eq(other, process));
+        self.lifecycle.news();
+    }
+
+    /// Kills a direct child's process; `false` if there is none of ours.
+    pub(crate) fn kill_child(&self, id: ContextId) -> bool {
+        let stream = self.table.lock().route_below(id);
+        let direct = |stream: &StreamId| self.table.lock().remote(*stream) == Some(id);
+        let Some(stream) = stream.filter(direct) else { return false };
+        let process = self.links.lock().get(&stream).and_then(|link| link.process.clone());
+        if let Some(process) = &process {
+            process.kill();
+        }
+        process.is_some()
+    }
+
+    /// Takes the next id for a context that is joined without a connector.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_id(&self) -> Option<ContextId> {
+        self.table.lock().ids().take()
+    }
+
+    pub(super) fn parent_stream(&self) -> Option<Arc<Stream>> {
+        let parent = self.table.lock().parent()?;
+        self.stream(parent)
+    }
+
+    pub(super) fn stream(&self, id: StreamId) -> Option<Arc<Stream>> {
+        self.links.lock().get(&id).map(|link| link.stream.clone())
+    }
+
+    /// The neighbour behind a stream.
+    pub(crate) fn remote(&self, stream: StreamId) -> Option<ContextId> {
+        self.table.lock().remote(stream)
+    }
+
+    /// The routing table, for decisions about routes and ids.
+    pub(in crate::router) fn with_table<R>(&self, decide: impl FnOnce(&mut Table) -> R) -> R {
+        decide(&mut self.table.lock())
+    }
+}
+
+impl Sink for Core {
+    fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>) {
+        for message in messages {
+            // The payload is shared, so keeping the message for a refusal costs no copy.
+            let kept = message.clone();
+            if let Err(reason) = self.route(message, Some(stream.id()), Patience::Refuse) {
+                self.refuse(&kept, kept.header.dst_id, &reason);
+            }
+        }
+    }
+
+    fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed) {
+        let id = stream.id();
+        let link = self.links.lock().get(&id).map(|link| (link.process.clone(), link.name.clone()));
+        let Some((process, name)) = link else { return };
+        if let Closed::Broken(what) = &why {
+            self.log(Level::ERROR, format!("stream to `{name}`: {what}"));
+        }
+        if self.table.lock().parent() == Some(id) {
+            return self.parent_lost(id);
+        }
+        match process {
+            Some(process) => process.stream_closed(&self, id),
+            None => self.lost(id, Death::disconnected(&name)),
+        }
+    }
+}
