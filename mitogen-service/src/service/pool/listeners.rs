@@ -1,0 +1,78 @@
+//! The handles on which calls and cancels arrive.
+
+use std::sync::{Arc, OnceLock};
+
+use tracing::Level;
+
+use super::Pool;
+use super::queue::QueuedCall;
+use super::shared::Shared;
+use crate::error::Error;
+use crate::router::{Access, Core, Death, Delivery, Listener, Router};
+use crate::service::in_flight::InFlight;
+use crate::wire::{DeadReason, Handle, control};
+
+/// The threads of a pool that a child makes by itself.
+const AUTOMATIC_SIZE: usize = 2;
+
+/// Lets calls come to a pool.
+pub(super) fn listen(core: &Arc<Core>, shared: &Arc<Shared>) {
+    core.relisten(Handle::CALL_SERVICE, Access::Any, Arc::new(Calls(shared.clone())));
+    core.relisten(Handle::CANCEL, Access::Any, Arc::new(Cancels(shared.in_flight().clone())));
+}
+
+/// Lets a context make its pool by itself, at the first service call from a parent.
+pub(crate) fn listen_for_first_call(core: &Arc<Core>) {
+    core.listen(Handle::CALL_SERVICE, Access::Parents, Arc::new(FirstCall(OnceLock::new())));
+}
+
+/// The handle 110 of a context with a pool.
+struct Calls(Arc<Shared>);
+
+impl Listener for Calls {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        // A dead message is no call, and ends nothing here.
+        if !delivery.message.is_dead() {
+            self.0.accept(QueuedCall::new(delivery, self.0.in_flight()));
+        }
+    }
+
+    fn end(&self, _death: &Arc<Death>) {}
+}
+
+/// The handle on which callers say that they do not wait any more.
+struct Cancels(Arc<InFlight>);
+
+impl Listener for Cancels {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        if let Ok(handle) = control::decode_cancel(&delivery.message.payload) {
+            self.0.cancel((delivery.message.header.src_id, handle));
+        }
+    }
+
+    fn end(&self, _death: &Arc<Death>) {}
+}
+
+/// The handle 110 of a context that has no pool yet; refuses all but parents.
+struct FirstCall(OnceLock<()>);
+
+impl Listener for FirstCall {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        let Delivery { core, message, ingress } = delivery;
+        self.0.get_or_init(|| {
+            let started = Pool::builder(&Router::borrowed(core)).size(AUTOMATIC_SIZE).start();
+            // A pool that was made by hand meanwhile is as good.
+            if let Err(error) = started.map(drop)
+                && !matches!(error, Error::PoolExists)
+            {
+                core.log(Level::ERROR, format!("cannot start a pool: {error}"));
+            }
+        });
+        match Router::borrowed(core).pool() {
+            Some(pool) => Calls(pool.shared).deliver(Delivery { core, message, ingress }),
+            None => core.refuse(&message, core.identity().id, &DeadReason::router_closed()),
+        }
+    }
+
+    fn end(&self, _death: &Arc<Death>) {}
+}

@@ -1,0 +1,194 @@
+//! The pool: a fixed number of threads that run the calls of all services of a context.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `queue` | the calls that wait for a thread, and their bound |
+//! | `services` | the services by name, made when they are first asked for |
+//! | `threads` | the threads, and what each runs |
+//! | `shared` | the three together: from a queued call to a running one |
+//! | `listeners` | the handles on which calls and cancels arrive |
+
+mod listeners;
+mod queue;
+mod services;
+mod shared;
+mod threads;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::activator::{Activator, RegistryActivator};
+use super::descriptor::Service;
+use super::hosted::Hosted;
+use crate::error::{Error, Result};
+use crate::router::Router;
+pub(crate) use listeners::listen_for_first_call;
+use queue::Job;
+use shared::Shared;
+pub use threads::Running;
+
+/// The threads of a pool unless told otherwise.
+const DEFAULT_SIZE: usize = 4;
+
+/// The most threads that a pool may have.
+const MAX_SIZE: usize = 4096;
+
+/// The threads that run services, and the services that they run.
+///
+/// The root makes its pool by hand; a child makes one by itself when a parent first calls a service
+/// there. A router has one pool at most. A clone is another handle to the same pool, and dropping
+/// the handles ends nothing: [`close`](Self::close) does, or the end of the router.
+///
+/// ```
+/// use mitogen_service::{AllowAny, Pool, Router, service};
+///
+/// struct Echo;
+///
+/// #[service]
+/// impl Echo {
+///     #[expose(policy = AllowAny)]
+///     fn echo(&self, text: String) -> String {
+///         text
+///     }
+/// }
+///
+/// # fn main() -> mitogen_service::Result<()> {
+/// let router = Router::builder().build()?;
+/// let pool = Pool::builder(&router).size(2).service(Echo).start()?;
+/// assert_eq!(Echo::stub(&router.myself()).echo("hello".into()).wait()?, "hello");
+/// pool.close(std::time::Duration::from_secs(1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+/// Sets up a pool; see [`Pool::builder`].
+#[must_use = "call `start` to get the pool"]
+pub struct PoolBuilder {
+    router: Router,
+    size: usize,
+    services: Vec<Hosted>,
+    activator: Arc<dyn Activator>,
+}
+
+impl Pool {
+    /// Sets up the pool of a router.
+    pub fn builder(router: &Router) -> PoolBuilder {
+        PoolBuilder {
+            router: router.clone(),
+            size: DEFAULT_SIZE,
+            services: Vec::new(),
+            activator: Arc::new(RegistryActivator),
+        }
+    }
+
+    /// Adds a service.
+    ///
+    /// # Errors
+    /// [`Error::ServiceExists`] if one of the same name is there, [`Error::Closed`] after a stop.
+    pub fn add<S: Service>(&self, service: S) -> Result<()> {
+        self.shared.add(Hosted::new(service))
+    }
+
+    /// Runs a function on a thread of the pool, after the calls that are queued.
+    ///
+    /// # Errors
+    /// [`CallError::Overloaded`] when the queue is full, [`Error::Closed`] after a stop.
+    pub fn defer(&self, f: impl FnOnce() + Send + 'static) -> Result<()> {
+        self.shared.defer(Job::Deferred(Box::new(f)))
+    }
+
+    /// The number of threads.
+    pub fn size(&self) -> usize {
+        self.shared.size()
+    }
+
+    /// Takes no more calls, and answers what is queued with `Stopped`. Returns at once; methods
+    /// that run come to their end.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// Waits until the threads of a stopped pool have ended, for `bound` at most, and tells which
+    /// methods still run after that. A thread of the pool does not wait for itself.
+    pub fn join(&self, bound: Duration) -> Vec<Running> {
+        self.shared.join(Instant::now() + bound)
+    }
+
+    /// [`stop`](Self::stop) and [`join`](Self::join).
+    pub fn close(&self, bound: Duration) -> Vec<Running> {
+        self.stop();
+        self.join(bound)
+    }
+}
+
+impl PoolBuilder {
+    /// The number of threads, 4 by default.
+    pub fn size(mut self, threads: usize) -> Self {
+        self.size = threads;
+        self
+    }
+
+    /// Adds a service.
+    pub fn service<S: Service>(mut self, service: S) -> Self {
+        self.services.push(Hosted::new(service));
+        self
+    }
+
+    /// How services are made that are asked for and not there; [`RegistryActivator`] by default.
+    pub fn activator(mut self, activator: impl Activator) -> Self {
+        self.activator = Arc::new(activator);
+        self
+    }
+
+    /// Starts the threads; from now on the services can be called.
+    ///
+    /// # Errors
+    /// [`Error::PoolExists`] if the router has a pool, [`Error::ServiceExists`] if two services have
+    /// the same name, [`Error::Invalid`] for a size of zero or beyond 4096, [`Error::Closed`] if
+    /// the router is closed, [`Error::Io`] if threads cannot be started.
+    pub fn start(self) -> Result<Pool> {
+        if !(1..=MAX_SIZE).contains(&self.size) {
+            let what = format!("the pool's size is {}, and must be between 1 and {MAX_SIZE} threads", self.size);
+            return Err(Error::Invalid { what });
+        }
+        let core = self.router.core().clone();
+        let shared = Shared::new(&core, self.size, self.activator);
+        for service in self.services {
+            shared.add(service)?;
+        }
+        core.set_workers(shared.clone())?;
+        if let Err(error) = shared.spawn() {
+            shared.stop();
+            core.clear_workers();
+            return Err(error);
+        }
+        listeners::listen(&core, &shared);
+        Ok(Pool { shared })
+    }
+}
+
+impl Router {
+    /// The pool of this router, if there is one: made by hand at the root, by itself in a child.
+    pub fn pool(&self) -> Option<Pool> {
+        let shared = self.core().workers()?.as_any().downcast::<Shared>().ok()?;
+        Some(Pool { shared })
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({} threads)", self.shared.size())
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, services, .. } = self;
+        f.debug_struct("PoolBuilder").field("size", size).field("services", services).finish_non_exhaustive()
+    }
+}
