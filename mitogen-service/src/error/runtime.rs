@@ -160,13 +160,11 @@ impl fmt::Display for ConnectKind {
                     Some(exit) => write!(f, "{exit}")?,
                     None => write!(f, "ended")?,
                 }
-                write!(f, " before it had joined")
+                write!(f, " before it had joined; {ENTERING}")
             }
-            Self::Timeout { after } => write!(
-                f,
-                "connection timed out: nothing was heard from the process within {after:?}; does its \
-                 `main` begin with `mitogen_service::init()`?"
-            ),
+            Self::Timeout { after } => {
+                write!(f, "connection timed out: nothing was heard from the process within {after:?}; {ENTERING}")
+            }
             Self::Protocol { what } => write!(f, "{what}"),
             Self::Cancelled => {
                 write!(f, "connection cancelled because the associated router began to shut down")
@@ -176,6 +174,10 @@ impl fmt::Display for ConnectKind {
         }
     }
 }
+
+/// What most often keeps a process from joining.
+const ENTERING: &str = "a program enters its children by `#[mitogen_service::main]`, or by \
+    `mitogen_service::init()` first thing in `main`; a test binary by the feature `testing` of mitogen-service";
 
 /// The last lines of a process, as they follow the error's own text.
 pub(super) fn tail(stderr_tail: &str) -> String {
