@@ -324,6 +324,15 @@ impl CallError {
         self.context_path().0.as_ref().map_or(&[], |path| path.as_slice())
     }
 
+    /// The same error without what may quote an argument, for logs.
+    pub(crate) fn without_arguments(&self) -> Self {
+        let mut error = self.clone();
+        if let Self::ArgType { reason, .. } | Self::ArgInvalid { reason, .. } = &mut error {
+            reason.clear();
+        }
+        error
+    }
+
     /// The same error, seen by the caller of `context`.
     pub(crate) fn through(mut self, context: &str) -> Self {
         self.context_path_mut().0.get_or_insert_default().insert(0, context.to_owned());

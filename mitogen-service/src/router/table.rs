@@ -212,7 +212,8 @@ impl Table {
         Ok(self.gone(id, true))
     }
 
-    /// A stream has ended, and with it all contexts behind it; nearest first.
+    /// A stream has ended, and with it all contexts behind it; the neighbour itself comes last, so
+    /// that whoever waits for its end finds those behind it gone as well.
     pub(crate) fn lose(&mut self, stream: StreamId) -> Vec<Gone> {
         let link = self.links.remove(&stream);
         if Some(stream) == self.parent {
@@ -220,7 +221,7 @@ impl Table {
             return Vec::new();
         }
         let mut ids: Vec<_> = self.routes.iter().filter(|(_, out)| **out == stream).map(|(id, _)| *id).collect();
-        ids.sort_by_key(|id| (link.as_ref().map(|link| link.remote) != Some(*id), *id));
+        ids.sort_by_key(|id| (link.as_ref().map(|link| link.remote) == Some(*id), *id));
         self.routes.retain(|_, out| *out != stream);
         ids.into_iter().map(|id| self.gone(id, true)).collect()
     }
@@ -363,8 +364,8 @@ mod tests {
         assert_eq!(
             gone,
             [
-                Gone { id: id(1), tell: vec![], tell_parent: false },
                 Gone { id: id(2), tell: vec![TWO], tell_parent: false },
+                Gone { id: id(1), tell: vec![], tell_parent: false },
             ]
         );
         assert_eq!(table.lose(ONE), []);

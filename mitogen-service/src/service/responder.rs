@@ -68,8 +68,8 @@ impl Responder {
         if self.id.1 == Handle::NONE {
             let (method, service) = self.flag.running();
             let what = match service.as_str() {
-                "" => format!("a call without reply from {} failed: {error}", self.id.0),
-                _ => format!("While calling no-reply method {service}.{method}: {error}"),
+                "" => format!("a call without reply from {} failed: {}", self.id.0, error.without_arguments()),
+                _ => format!("While calling no-reply method {service}.{method}: {}", error.without_arguments()),
             };
             return self.core.log(Level::WARN, what);
         }

@@ -31,8 +31,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
 /// The input must have been validated: serde trusts depths and lengths.
 pub fn decode<'a, T: Deserialize<'a>>(raw: &'a [u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(raw);
-    T::deserialize(&mut deserializer)
-        .map_err(|error| DecodeError { got: msgpack::kind(raw), reason: error.to_string() })
+    T::deserialize(&mut deserializer).map_err(|error| DecodeError { got: msgpack::kind(raw), reason: reason(&error) })
+}
+
+/// What the decoder said, unless it only repeats what came.
+fn reason(error: &rmp_serde::decode::Error) -> String {
+    match error {
+        rmp_serde::decode::Error::TypeMismatch(_) => String::new(),
+        other => other.to_string(),
+    }
 }
 
 /// Decodes one whole value that keeps nothing of the input.

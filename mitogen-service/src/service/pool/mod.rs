@@ -97,7 +97,7 @@ impl Pool {
     /// Runs a function on a thread of the pool, after the calls that are queued.
     ///
     /// # Errors
-    /// [`CallError::Overloaded`] when the queue is full, [`Error::Closed`] after a stop.
+    /// [`CallError::Overloaded`](crate::CallError::Overloaded) when the queue is full, [`Error::Closed`] after a stop.
     pub fn defer(&self, f: impl FnOnce() + Send + 'static) -> Result<()> {
         self.shared.defer(Job::Deferred(Box::new(f)))
     }
