@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::panics;
 use crate::sync::{Condvar, Mutex};
 
 /// A place for one value that somebody waits for. The first value stays, later ones are refused.
@@ -39,7 +40,8 @@ impl<T> Latch<T> {
         drop(state);
         self.filled.notify_all();
         if let Some(waker) = waker {
-            waker.wake();
+            // A waker is a user's code.
+            panics::contain(|| waker.wake());
         }
         true
     }
@@ -64,17 +66,15 @@ impl<T> Latch<T> {
 
     /// Takes the value, or leaves word whom to wake. The last waker left is the one that is woken.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<T> {
+        // A waker is a user's code, so it is cloned and dropped without the lock.
+        let waker = context.waker().clone();
         let mut state = self.state.lock();
         if let Some(value) = state.take() {
+            drop(state);
             return Poll::Ready(value);
         }
-        let current = context.waker();
-        let previous = match &state.waker {
-            Some(waker) if waker.will_wake(current) => None,
-            _ => state.waker.replace(current.clone()),
-        };
+        let previous = state.waker.replace(waker);
         drop(state);
-        // A waker is a user's code, so it is dropped without the lock.
         drop(previous);
         Poll::Pending
     }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
 
@@ -70,7 +70,7 @@ impl Ledger {
 
     /// Waits until everything has been given back, and tells what has not been after `bound`.
     pub(crate) fn settle(&self, bound: Duration) -> Left {
-        let deadline = Instant::now() + bound;
+        let deadline = crate::deadline::after(bound);
         let mut left = self.shared.left.lock();
         while *left != Left::default() {
             if self.shared.changed.wait_until(&mut left, deadline).timed_out() {

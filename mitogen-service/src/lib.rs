@@ -36,11 +36,13 @@
 
 mod channel;
 mod connect;
+mod deadline;
 mod error;
 mod io;
 mod latch;
 mod ledger;
 mod log;
+mod panics;
 mod process;
 mod router;
 mod service;
@@ -54,7 +56,7 @@ mod macros;
 
 pub use channel::{Call, Completed, as_completed};
 pub use connect::{Local, init};
-pub use error::{CallError, ConnectKind, ContextPath, DeadlineBy, Error, Executed, Exit, Result};
+pub use error::{CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use macros::{arg_spec, expose, main, no_reply, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::{

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 7] = ["wire", "io", "router", "channel", "service", "connect", "files"];
 
 /// Below all layers, and known to all.
-const BASE: [&str; 7] = ["error", "latch", "ledger", "log", "process", "sync", "sys"];
+const BASE: [&str; 9] = ["deadline", "error", "latch", "ledger", "log", "panics", "process", "sync", "sys"];
 
 /// Above all layers: the root of the crate, its macros, what generated code uses, what tests use.
 const TOP: [&str; 4] = ["lib", "macros", "__private", "testing"];

@@ -304,7 +304,7 @@ impl Failing {
 
     #[expose(policy = AllowAny)]
     fn call_error(&self) -> Result<u8, CallError> {
-        Err(CallError::Overloaded { what: "me".to_owned(), path: Default::default() })
+        Err(CallError::Overloaded { what: "me".to_owned(), trace: Default::default() })
     }
 
     #[expose(policy = AllowAny)]

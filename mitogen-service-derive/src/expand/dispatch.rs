@@ -60,6 +60,7 @@ fn invoke(method: &Method, names: &Names) -> TokenStream {
         #kept call.args()?;
         #(#decoded)*
         #(#checked)*
+        call.enter();
         let result = <#self_type>::#ident(service, #(#passed),*);
         #answer
     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use crate::error::{CallError, ContextPath, DeadlineBy};
+use crate::error::{CallError, DeadlineBy, Executed, Trace};
 use crate::io::Patience;
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, decoding_for};
-use crate::wire::{DeadCode, DeadReason, Encoding, Handle, Message, Reply, control, payload, value};
+use crate::wire::{DeadCode, DeadReason, Encoding, FEATURE_CANCEL, Handle, Message, Reply, control, payload, value};
 
 /// Turns the value of an answer into the call's result.
 pub(crate) type Decode<T> = fn(&[u8]) -> Result<T, value::DecodeError>;
@@ -97,7 +97,7 @@ pub(crate) fn post(request: Request) -> Result<(), CallError> {
     let length = payload.len();
     let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
     if !context.is_connected() {
-        return Err(refusal(&context, length, DeadReason::disconnected()));
+        return Err(refusal(&context, length, DeadReason::disconnected()).with_executed(Executed::No));
     }
     let sent = context.core().send(message, Patience::Wait);
     sent.map_err(|reason| refusal(&context, length, reason))
@@ -108,7 +108,7 @@ impl Pending {
         let Request { context, handle, payload } = request;
         let core = context.core().clone();
         let waiting = Arc::new(Waiting { latch: Latch::new() });
-        let closed = || Death::router_closed(&core.identity().name).into_call_error();
+        let closed = || Death::router_closed(&core.identity().name).into_call_error().with_executed(Executed::No);
         let reply_to = core.await_one(context.id(), waiting.clone()).ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
@@ -142,7 +142,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         let Some(handle) = self.handle.take() else { return };
         let core = self.context.core();
-        if core.give_up(handle) {
+        if core.give_up(handle) && core.neighbour_has(self.context.id(), FEATURE_CANCEL) {
             core.post(self.context.id(), Handle::CANCEL, control::encode_cancel(handle));
         }
     }
@@ -237,13 +237,13 @@ impl<T> fmt::Debug for Call<T> {
 }
 
 fn given_up() -> CallError {
-    CallError::DeadlineExceeded { by: DeadlineBy::Caller, path: ContextPath::default() }
+    CallError::DeadlineExceeded { by: DeadlineBy::Caller, trace: Trace::default() }
 }
 
 /// Asking a call again after its result was taken is a mistake, and shall not hang.
 fn taken() -> CallError {
     let reason = "its result was taken before".to_owned();
-    CallError::Cancelled { reason, executed: true, path: ContextPath::default() }
+    CallError::Cancelled { reason, trace: Trace::default() }.with_executed(Executed::Maybe)
 }
 
 /// Reads an answer.
@@ -251,8 +251,7 @@ fn read<T>(context: &Context, message: &Message, decode: Decode<T>) -> Result<T,
     if let Some(reason) = message.dead_reason() {
         return Err(refusal(context, 0, reason));
     }
-    let malformed =
-        |reason: String| CallError::Malformed { reason, path: ContextPath::default() }.through(context.name());
+    let malformed = |reason: String| CallError::Malformed { reason, trace: Trace::default() }.through(context.name());
     if message.header.encoding != Encoding::MessagePack {
         return Err(malformed("the answer is not MessagePack".to_owned()));
     }
@@ -269,19 +268,31 @@ fn read<T>(context: &Context, message: &Message, decode: Decode<T>) -> Result<T,
 
 /// What a dead message means to the caller.
 fn refusal(context: &Context, sent: usize, reason: DeadReason) -> CallError {
-    let path = ContextPath::default();
+    let trace = Trace::default();
     let name = context.name().to_owned();
     match reason.code {
-        DeadCode::NoRoute | DeadCode::Disconnected | DeadCode::RouterClosed => {
-            let known = context.death().map(|death| Death::clone(&death));
-            let death = known.unwrap_or_else(|| Death::disconnected(&name));
-            Death { reason: reason.text, ..death }.into_call_error()
-        }
+        // The call never came there.
+        DeadCode::NoRoute => gone(context, reason.text).with_executed(Executed::No),
+        DeadCode::Disconnected | DeadCode::RouterClosed => gone(context, reason.text),
         DeadCode::TooLarge => {
             let max = context.core().identity().max_message_size as u64;
-            CallError::TooLarge { got: sent as u64, max, path }
+            CallError::TooLarge { got: sent as u64, max, trace }
         }
-        DeadCode::Overloaded => CallError::Overloaded { what: reason.text, path },
-        _ => CallError::Refused { reason: reason.text, context: name, path },
+        DeadCode::Overloaded => overloaded(&reason.text),
+        DeadCode::AnswerLost => overloaded(&reason.text).with_executed(Executed::Maybe),
+        _ => CallError::Refused { reason: reason.text, context: name, trace },
     }
+}
+
+/// The words of a dead message stand alone; those of the error have the beginning already.
+fn overloaded(text: &str) -> CallError {
+    let what = text.strip_prefix("overloaded: ").unwrap_or(text).to_owned();
+    CallError::Overloaded { what, trace: Trace::default() }
+}
+
+/// The context has ended; what is known of its end is told.
+fn gone(context: &Context, reason: String) -> CallError {
+    let known = context.death().map(|death| Death::clone(&death));
+    let death = known.unwrap_or_else(|| Death::disconnected(context.name()));
+    Death { reason, ..death }.into_call_error()
 }

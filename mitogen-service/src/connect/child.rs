@@ -11,12 +11,12 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
-use super::handshake::{self, FEATURES, Failure};
+use super::handshake::{self, Failure};
 use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Core, Ending, Identity};
 use crate::service::listen_for_first_call;
-use crate::wire::Hello;
+use crate::wire::{FEATURES, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
@@ -67,7 +67,7 @@ fn enter() -> ! {
 fn join() -> Result<OwnedFd, String> {
     let [read, write] = receive_pipes().map_err(|error| format!("no pipes came over stdin: {error}"))?;
     let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
-    let (identity, parent_pid) = greet(&read, &write)?;
+    let (identity, parent_pid, features) = greet(&read, &write)?;
     set_thread_name(&identity.name);
     let core = Core::new(identity, Ending::Process);
     listen_for_first_call(&core);
@@ -76,7 +76,7 @@ fn join() -> Result<OwnedFd, String> {
     let stream = core.new_stream((ReadEnd(read), WriteEnd(write))).map_err(|error| error.to_string())?;
     // From here on routers may be made in this process for its own use.
     process::entered();
-    core.join_parent(stream).map_err(|error| error.to_string())?;
+    core.join_parent(&stream, features).map_err(|error| error.to_string())?;
     Ok(socket)
 }
 
@@ -112,8 +112,8 @@ fn detach_stdin() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// Both say hello. This end speaks first, so that the parent learns our version if theirs differs.
-fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32), String> {
+/// Both say hello; gives who this is, the parent's process id, and its features. This end speaks first, so that the parent learns our version if theirs differs.
+fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String> {
     let hello = Hello::of_child(FEATURES, std::process::id());
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));
     let hello = greeted.map_err(|failure| match failure {
@@ -133,7 +133,7 @@ fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32), String> {
     if identity.parents.is_empty() {
         return Err("the parent does not say who it is".to_owned());
     }
-    Ok((identity, hello.body.pid))
+    Ok((identity, hello.body.pid, hello.features))
 }
 
 /// Shows the name of the context in `ps` and `top`, where `exe` would stand.

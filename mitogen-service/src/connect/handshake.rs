@@ -8,9 +8,6 @@ use rustix::io::Errno;
 
 use crate::wire::{Hello, HelloDecoder};
 
-/// The features of this version of the protocol that a peer may or may not have: none yet.
-pub(super) const FEATURES: u32 = 0;
-
 /// Why no hello came.
 #[derive(Debug)]
 pub(super) enum Failure {

@@ -18,22 +18,20 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::handshake::{self, FEATURES, Failure};
+use super::handshake::{self, Failure};
 use super::process::{LocalProcess, Started};
+use crate::deadline;
 use crate::error::{ConnectKind, Error, Result};
 use crate::io::{ReadEnd, WriteEnd};
 use crate::process::CHILD_MARK;
-use crate::router::{Context, Core, Process, Router};
-use crate::wire::{ContextId, Hello, Identity};
+use crate::router::{Context, Core, Death, MAX_NAME, Process, Router, is_name};
+use crate::wire::{ContextId, FEATURES, Hello, Identity};
 
 /// This executable, also if its file has been replaced or removed since it was started.
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
 
 /// How long a child may take to join unless told otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest name of a context, in bytes: names travel in hellos and stand in every log line.
-const MAX_NAME: usize = 256;
 
 /// Starts a child process on this machine; see [`Router::local`].
 #[must_use = "call `connect` to start the child"]
@@ -93,7 +91,7 @@ impl Local {
     /// [`Error::Connect`] tells what went wrong, with what the process wrote to its stderr;
     /// [`Error::Invalid`] for a name that cannot be one, [`Error::Closed`] after a shutdown.
     pub fn connect(self) -> Result<Context> {
-        let deadline = Instant::now() + self.connect_timeout;
+        let deadline = deadline::after(self.connect_timeout);
         if let Some(name) = &self.name {
             check_name(name)?;
         }
@@ -135,9 +133,7 @@ impl Local {
             .map_err(|error| Joining::Failed(ConnectKind::io("send a child its pipes", error)))
             .and_then(|()| greet(core, (id, name), (&read, &write), deadline, self.connect_timeout));
         match joined {
-            Ok(()) => join(core, (id, name), (read, write), process).inspect_err(|_| {
-                process.abandon(true);
-            }),
+            Ok(features) => join(core, (id, name), features, (read, write), process),
             Err(joining) => {
                 let (exit, stderr_tail) = process.abandon(!matches!(joining, Joining::Ended));
                 let kind = match joining {
@@ -203,14 +199,14 @@ fn send_pipes(socket: &OwnedFd, [read, write]: [OwnedFd; 2]) -> rustix::io::Resu
     Ok(())
 }
 
-/// Both say hello, and the child learns who it is.
+/// Both say hello, and the child learns who it is; gives the child's features.
 fn greet(
     core: &Arc<Core>,
     (id, name): (ContextId, &str),
     (read, write): (&OwnedFd, &OwnedFd),
     deadline: Instant,
     timeout: Duration,
-) -> std::result::Result<(), Joining> {
+) -> std::result::Result<u32, Joining> {
     let me = core.identity();
     let mut parents = vec![(me.id, me.name.clone())];
     parents.extend(me.parents.iter().cloned());
@@ -224,7 +220,7 @@ fn greet(
     let hello = Hello::of_parent(FEATURES, std::process::id(), identity);
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, Some(deadline)));
     match greeted {
-        Ok(_) => Ok(()),
+        Ok(hello) => Ok(hello.features),
         Err(Failure::Eof) => Err(Joining::Ended),
         Err(Failure::Timeout) => Err(Joining::Failed(ConnectKind::Timeout { after: timeout })),
         Err(Failure::Protocol(what)) => Err(Joining::Failed(ConnectKind::Protocol { what })),
@@ -232,21 +228,34 @@ fn greet(
     }
 }
 
-/// Makes the child part of the tree.
+/// Makes the child part of the tree, or ends it.
 fn join(
     core: &Arc<Core>,
-    (id, name): (ContextId, &str),
+    child: (ContextId, &str),
+    features: u32,
     (read, write): (OwnedFd, OwnedFd),
     process: &Arc<LocalProcess>,
 ) -> Result<Context> {
-    let stream = core.new_stream((ReadEnd(read), WriteEnd(write)))?;
-    let watched = process.joined(&stream);
-    watched.map_err(|error| Error::io("watch a child", error))?;
-    core.join_child(stream, id, name.to_owned(), Some(process.clone()))
+    let stream = core.new_stream((ReadEnd(read), WriteEnd(write))).inspect_err(|_| {
+        process.abandon(true);
+    })?;
+    process.attach(&stream);
+    let joined = core.join_child(&stream, child, features, Some(process.clone()));
+    // The exit is watched last: it closes the stream, which has to be joined by then.
+    let joined = joined.and_then(|context| {
+        process.watch_exit().map_err(|error| Error::io("watch a child", error))?;
+        Ok(context)
+    });
+    joined.inspect_err(|_| {
+        let (exit, stderr_tail) = process.abandon(true);
+        let death = Death { exit, stderr_tail, ..Death::disconnected(child.1) };
+        core.lost(stream.id(), death);
+        stream.close();
+    })
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+    if !is_name(name) {
         let what =
             format!("the name of a context is 1 to {MAX_NAME} bytes without control characters, and {name:?} is not");
         return Err(Error::Invalid { what });

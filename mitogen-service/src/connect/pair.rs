@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::io::{ReadEnd, WriteEnd};
 use crate::router::{Core, Ending, Identity, Router};
 use crate::service::listen_for_first_call;
-use crate::wire::ContextId;
+use crate::wire::{ContextId, FEATURES};
 
 /// Joins a new root and a new child over two pipes.
 pub(crate) fn pair() -> Result<(Router, Router)> {
@@ -28,7 +28,7 @@ pub(crate) fn pair() -> Result<(Router, Router)> {
     let (up, down) = (pipe()?, pipe()?);
     let to_child = parent.new_stream((ReadEnd(up.0), WriteEnd(down.1)))?;
     let to_parent = child.new_stream((ReadEnd(down.0), WriteEnd(up.1)))?;
-    parent.join_child(to_child, child_id, "child".to_owned(), None)?;
-    child.join_parent(to_parent)?;
+    parent.join_child(&to_child, (child_id, "child"), FEATURES, None)?;
+    child.join_parent(&to_parent, FEATURES)?;
     Ok((Router::owning(parent), Router::owning(child)))
 }

@@ -22,6 +22,10 @@ use crate::wire::DeadReason;
 /// has 300 ms for what its services do at the end, and then exits.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long a killed process may take until it can be reaped. One that hangs in the kernel takes for
+/// ever, and whoever waits for its answers shall not.
+const REAP_BOUND: Duration = Duration::from_secs(2);
+
 /// A process that this one has started.
 pub(super) struct LocalProcess {
     name: String,
@@ -138,11 +142,14 @@ impl LocalProcess {
         let read = |fd: OwnedFd, source: &'static str| {
             // The reader is dropped when the process has ended, which every router waits for.
             let (logs, name, words) = (core.clone(), started.name.clone(), words.clone());
-            LineReader::start(broker, core.ledger(), fd, move |line: &str| {
+            LineReader::start(broker, core.ledger(), fd, move |line: &str, within_rate| {
+                // The last words have a bound of their own, and are what is said last.
                 if source == "stderr" {
                     words.lock().push(line);
                 }
-                logs.log_output(&name, source, line);
+                if within_rate {
+                    logs.log_output(&name, source, line);
+                }
             })
         };
         let stdout = started.child.stdout.take().ok_or_else(missing)?;
@@ -151,21 +158,34 @@ impl LocalProcess {
         Ok((pidfd, output, words))
     }
 
-    /// The child has joined: from now on its exit and the end of its stream are watched.
-    pub(super) fn joined(self: &Arc<Self>, stream: &Arc<Stream>) -> std::io::Result<()> {
+    /// The stream of the child, which its exit closes.
+    pub(super) fn attach(&self, stream: &Arc<Stream>) {
         self.state.lock().stream = Some(stream.clone());
-        let token = self.broker.register(self.pidfd.as_fd(), Interest::Read, self.clone())?;
-        self.state.lock().token = Some(token);
+    }
+
+    /// The child has joined: from now on its exit is watched.
+    pub(super) fn watch_exit(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut state = self.state.lock();
+        state.token = Some(self.broker.register(self.pidfd.as_fd(), Interest::Read, self.clone())?);
         Ok(())
     }
 
     /// The child will not join: ends it, and tells how it ended and its last words.
     pub(super) fn abandon(&self, kill: bool) -> (Option<Exit>, String) {
+        self.state.lock().end.told = true;
+        self.unwatch();
         if kill || !self.exits_soon() {
             self.kill();
         }
         let exit = self.child.lock().wait().ok().map(Exit::from);
         (exit, self.close_output())
+    }
+
+    fn unwatch(&self) {
+        let token = self.state.lock().token.take();
+        if let Some(token) = token {
+            self.broker.deregister(self.pidfd.as_fd(), token);
+        }
     }
 
     /// Waits for the exit of a process that has given up its end; some close it and live on.
@@ -184,21 +204,38 @@ impl LocalProcess {
         self.words.lock().text()
     }
 
+    /// Kills the process; if the kernel cannot end it soon, nobody waits for it any longer.
+    fn kill_or_give_up(self: Arc<Self>, stream: StreamId) {
+        self.kill();
+        let process = self.clone();
+        self.after(REAP_BOUND, move || {
+            let step = process.state.lock().end.tell(stream);
+            if step != Step::Nothing {
+                process.unwatch();
+                process.tell(stream);
+            }
+        });
+    }
+
+    fn after(&self, delay: Duration, job: impl FnOnce() + Send + 'static) {
+        let timer = self.broker.call_after(delay, move |_| job());
+        self.state.lock().timer = timer;
+    }
+
     fn exited(self: &Arc<Self>) {
-        let status = self.child.lock().try_wait();
+        // Whoever holds it waits for the exit already.
+        let Some(status) = self.child.try_lock().map(|mut child| child.try_wait()) else { return };
         let exit = match status {
             Ok(Some(status)) => Some(Exit::from(status)),
             Ok(None) => return,
             // Somebody else has reaped it: it is gone, and nobody knows how.
             Err(_) => None,
         };
-        let (step, stream, token) = {
+        self.unwatch();
+        let (step, stream) = {
             let mut state = self.state.lock();
-            (state.end.exited(exit), state.stream.take(), state.token.take())
+            (state.end.exited(exit), state.stream.take())
         };
-        if let Some(token) = token {
-            self.broker.deregister(self.pidfd.as_fd(), token);
-        }
         match step {
             Step::Tell(stream) => self.tell(stream),
             Step::CloseStream => {
@@ -239,8 +276,7 @@ impl Process for LocalProcess {
         match step {
             Step::AwaitExit => {
                 let process = self.clone();
-                let timer = self.broker.call_after(GRACE, move |_| process.kill());
-                self.state.lock().timer = timer;
+                self.after(GRACE, move || process.kill_or_give_up(stream));
             }
             Step::Tell(stream) => self.tell(stream),
             Step::CloseStream | Step::Nothing => {}

@@ -36,8 +36,8 @@ pub enum CallError {
         service: String,
         /// What the activator said, empty if nothing.
         reason: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The service is known but does not run yet, and the caller may not start it.
     #[error(
@@ -47,8 +47,8 @@ pub enum CallError {
     NotActivated {
         /// The canonical name of the service.
         service: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The service has no exposed method of this name.
     #[error("No such method: '{method}' of service '{service}'")]
@@ -57,8 +57,8 @@ pub enum CallError {
         service: String,
         /// The name of the method.
         method: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// A policy of the method refused the caller.
     #[error("Caller is not authorized to invoke '{method}' of service '{service}'")]
@@ -67,16 +67,16 @@ pub enum CallError {
         method: String,
         /// The canonical name of the service.
         service: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// An argument was left out that has no default.
     #[error("Required argument '{name}' missing.")]
     ArgMissing {
         /// The name of the argument.
         name: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// An argument has another type.
     #[error("Argument '{name}' type incorrect, got '{got}', expected '{expected}'{}", because(reason))]
@@ -89,8 +89,8 @@ pub enum CallError {
         expected: String,
         /// What the decoder said, empty if the types tell it all.
         reason: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The method has no argument of this name.
     #[error("Argument '{name}' is unknown; the method takes {}", listed(known))]
@@ -99,8 +99,8 @@ pub enum CallError {
         name: String,
         /// The names that the method knows.
         known: Vec<String>,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// A check of `#[arg_spec(..)]` refused the argument.
     #[error("Argument '{name}' refused{}", because(reason))]
@@ -109,8 +109,8 @@ pub enum CallError {
         name: String,
         /// What the check said, empty if it only said no.
         reason: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// An argument or a result cannot be encoded. For an argument, nothing was sent.
     #[error("cannot encode {what}: {reason}")]
@@ -119,18 +119,16 @@ pub enum CallError {
         what: String,
         /// What the encoder said.
         reason: String,
-        /// Whether the method had run when its result could not be encoded.
-        executed: bool,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The other side sent bytes that are not what the protocol or the signature asks for.
     #[error("Invalid message format: {reason}")]
     Malformed {
         /// What was wrong.
         reason: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The method returned an error.
     #[error("{message}{}", chained(chain))]
@@ -143,58 +141,56 @@ pub enum CallError {
         chain: Vec<String>,
         /// The error itself, when its type can be serialized; see [`CallError::decode`].
         data: Option<Blob>,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The method panicked. Its service goes on.
     #[error("the method panicked: {message}")]
     Panicked {
         /// The panic's text.
         message: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// A bound was reached, and the call was not taken. It may be tried again later.
     #[error("overloaded: {what}")]
     Overloaded {
         /// Which bound it was.
         what: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The time given to the call was over.
     #[error("the deadline was exceeded; {by}")]
     DeadlineExceeded {
         /// Who gave up.
         by: DeadlineBy,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The call was given up: its `Reply` was dropped unanswered, or its caller cancelled it.
     #[error("the call was cancelled: {reason}")]
     Cancelled {
         /// By what.
         reason: String,
-        /// Whether the method had begun to run.
-        executed: bool,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The pool of the context was stopped before the call ran.
     ///
     /// Mitogen answers a call that comes after that with "invalid handle".
     #[error("the pool of the context was stopped before the call ran (invalid handle)")]
     Stopped {
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// Waiting for this call could never end.
     #[error("the call would wait for itself: {}", chain.join(" -> "))]
     Deadlock {
         /// The calls that wait for one another, outermost first.
         chain: Vec<String>,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The message is larger than the router's bound.
     #[error("message too large (max {max} bytes): got {got}")]
@@ -203,8 +199,8 @@ pub enum CallError {
         got: u64,
         /// The bound in bytes.
         max: u64,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The context, or one on the way to it, refused the message before any service saw it.
     #[error("context `{context}` did not take the message: {reason}")]
@@ -213,8 +209,8 @@ pub enum CallError {
         reason: String,
         /// The name of the context that was called.
         context: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
     /// The context is gone, or one on the way to it.
     #[error("context `{context}` is gone: {reason}{}{}", exited(exit.as_ref()), tail(stderr_tail))]
@@ -227,13 +223,13 @@ pub enum CallError {
         exit: Option<Exit>,
         /// The last lines that the process wrote to its standard error output.
         stderr_tail: String,
-        /// The contexts that the error came through.
-        path: ContextPath,
+        /// Where the error came through.
+        trace: Trace,
     },
 }
 
 /// Whether the method of a failed call has run; tells whether the call may be repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Executed {
     /// No part of the method ran.
     No,
@@ -255,13 +251,22 @@ pub enum DeadlineBy {
     Method,
 }
 
-/// The contexts that an error came through, nearest first.
+/// Where an error came through, and how far its call had come: see [`CallError::path`] and
+/// [`CallError::executed`].
 ///
-/// It is empty for what is noticed in the calling process itself.
+/// The default is that of an error that was noticed in this process, before anything ran.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-// Boxed twice since most errors never leave a context, and every `Result` of a call carries one.
-pub struct ContextPath(#[expect(clippy::box_collection)] Option<Box<Vec<String>>>);
+// Boxed since every `Result` of a call carries one, and few errors come from far.
+pub struct Trace(Option<Box<Steps>>);
+
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Steps {
+    /// The contexts, nearest first.
+    path: Vec<String>,
+    /// What is known beyond the kind of the error.
+    executed: Option<Executed>,
+}
 
 impl CallError {
     /// An error as a method would have returned it, with this text.
@@ -278,7 +283,7 @@ impl CallError {
             message: message.to_string(),
             chain: Vec::new(),
             data: None,
-            path: ContextPath::default(),
+            trace: Trace::default(),
         }
     }
 
@@ -300,28 +305,37 @@ impl CallError {
     }
 
     /// Whether the method has run. `No` means that the call can safely be made again.
+    ///
+    /// A method that returns the error of a call of its own has run, whatever that error says.
     pub fn executed(&self) -> Executed {
+        let told = self.trace().0.as_ref().and_then(|steps| steps.executed);
+        told.unwrap_or_else(|| self.executed_by_kind())
+    }
+
+    fn executed_by_kind(&self) -> Executed {
         match self {
             Self::Failed { .. } | Self::Panicked { .. } => Executed::Yes,
-            Self::Encode { executed, .. } | Self::Cancelled { executed, .. } => match executed {
-                true => Executed::Yes,
-                false => Executed::No,
-            },
             Self::DeadlineExceeded { by, .. } => match by {
                 DeadlineBy::Queue => Executed::No,
                 DeadlineBy::Caller => Executed::Maybe,
                 DeadlineBy::Method => Executed::Yes,
             },
-            // An answer may be what did not fit or what could not be read.
-            Self::TooLarge { got: 0, .. } | Self::Malformed { .. } | Self::Dead { .. } => Executed::Maybe,
+            // An answer may be what could not be read, or what will not come any more.
+            Self::Malformed { .. } | Self::Dead { .. } => Executed::Maybe,
             _ => Executed::No,
         }
+    }
+
+    /// The same error of a call of which more is known than its kind says.
+    pub(crate) fn with_executed(mut self, executed: Executed) -> Self {
+        self.trace_mut().0.get_or_insert_default().executed = Some(executed);
+        self
     }
 
     /// The contexts that the error came through, nearest first: of an error raised in `db` and
     /// passed on by `web` this is `["web", "db"]`.
     pub fn path(&self) -> &[String] {
-        self.context_path().0.as_ref().map_or(&[], |path| path.as_slice())
+        self.trace().0.as_ref().map_or(&[], |steps| steps.path.as_slice())
     }
 
     /// The same error without what may quote an argument, for logs.
@@ -335,57 +349,57 @@ impl CallError {
 
     /// The same error, seen by the caller of `context`.
     pub(crate) fn through(mut self, context: &str) -> Self {
-        self.context_path_mut().0.get_or_insert_default().insert(0, context.to_owned());
+        self.trace_mut().0.get_or_insert_default().path.insert(0, context.to_owned());
         self
     }
 
-    fn context_path(&self) -> &ContextPath {
+    fn trace(&self) -> &Trace {
         match self {
-            Self::NoSuchService { path, .. }
-            | Self::NotActivated { path, .. }
-            | Self::NoSuchMethod { path, .. }
-            | Self::Unauthorized { path, .. }
-            | Self::ArgMissing { path, .. }
-            | Self::ArgType { path, .. }
-            | Self::ArgUnknown { path, .. }
-            | Self::ArgInvalid { path, .. }
-            | Self::Encode { path, .. }
-            | Self::Malformed { path, .. }
-            | Self::Failed { path, .. }
-            | Self::Panicked { path, .. }
-            | Self::Overloaded { path, .. }
-            | Self::DeadlineExceeded { path, .. }
-            | Self::Cancelled { path, .. }
-            | Self::Stopped { path }
-            | Self::Deadlock { path, .. }
-            | Self::TooLarge { path, .. }
-            | Self::Refused { path, .. }
-            | Self::Dead { path, .. } => path,
+            Self::NoSuchService { trace, .. }
+            | Self::NotActivated { trace, .. }
+            | Self::NoSuchMethod { trace, .. }
+            | Self::Unauthorized { trace, .. }
+            | Self::ArgMissing { trace, .. }
+            | Self::ArgType { trace, .. }
+            | Self::ArgUnknown { trace, .. }
+            | Self::ArgInvalid { trace, .. }
+            | Self::Encode { trace, .. }
+            | Self::Malformed { trace, .. }
+            | Self::Failed { trace, .. }
+            | Self::Panicked { trace, .. }
+            | Self::Overloaded { trace, .. }
+            | Self::DeadlineExceeded { trace, .. }
+            | Self::Cancelled { trace, .. }
+            | Self::Stopped { trace }
+            | Self::Deadlock { trace, .. }
+            | Self::TooLarge { trace, .. }
+            | Self::Refused { trace, .. }
+            | Self::Dead { trace, .. } => trace,
         }
     }
 
-    fn context_path_mut(&mut self) -> &mut ContextPath {
+    fn trace_mut(&mut self) -> &mut Trace {
         match self {
-            Self::NoSuchService { path, .. }
-            | Self::NotActivated { path, .. }
-            | Self::NoSuchMethod { path, .. }
-            | Self::Unauthorized { path, .. }
-            | Self::ArgMissing { path, .. }
-            | Self::ArgType { path, .. }
-            | Self::ArgUnknown { path, .. }
-            | Self::ArgInvalid { path, .. }
-            | Self::Encode { path, .. }
-            | Self::Malformed { path, .. }
-            | Self::Failed { path, .. }
-            | Self::Panicked { path, .. }
-            | Self::Overloaded { path, .. }
-            | Self::DeadlineExceeded { path, .. }
-            | Self::Cancelled { path, .. }
-            | Self::Stopped { path }
-            | Self::Deadlock { path, .. }
-            | Self::TooLarge { path, .. }
-            | Self::Refused { path, .. }
-            | Self::Dead { path, .. } => path,
+            Self::NoSuchService { trace, .. }
+            | Self::NotActivated { trace, .. }
+            | Self::NoSuchMethod { trace, .. }
+            | Self::Unauthorized { trace, .. }
+            | Self::ArgMissing { trace, .. }
+            | Self::ArgType { trace, .. }
+            | Self::ArgUnknown { trace, .. }
+            | Self::ArgInvalid { trace, .. }
+            | Self::Encode { trace, .. }
+            | Self::Malformed { trace, .. }
+            | Self::Failed { trace, .. }
+            | Self::Panicked { trace, .. }
+            | Self::Overloaded { trace, .. }
+            | Self::DeadlineExceeded { trace, .. }
+            | Self::Cancelled { trace, .. }
+            | Self::Stopped { trace }
+            | Self::Deadlock { trace, .. }
+            | Self::TooLarge { trace, .. }
+            | Self::Refused { trace, .. }
+            | Self::Dead { trace, .. } => trace,
         }
     }
 }
@@ -401,15 +415,21 @@ impl From<Error> for CallError {
                 message: other.to_string(),
                 chain: Vec::new(),
                 data: None,
-                path: ContextPath::default(),
+                trace: Trace::default(),
             },
         }
     }
 }
 
-impl fmt::Debug for ContextPath {
+impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().flat_map(|path| path.iter())).finish()
+        match &self.0 {
+            None => f.write_str("here"),
+            Some(steps) => match steps.executed {
+                None => write!(f, "{:?}", steps.path),
+                Some(executed) => write!(f, "{:?}, executed: {executed:?}", steps.path),
+            },
+        }
     }
 }
 
@@ -449,7 +469,7 @@ mod tests {
             context: "worker".into(),
             exit: Some(Exit::Signal { signal: 11, core_dumped: false }),
             stderr_tail: "last words\n".into(),
-            path: ContextPath::default(),
+            trace: Trace::default(),
         }
     }
 
@@ -476,6 +496,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_call_wins_over_the_kind_of_its_error() {
+        let stopped = || CallError::Stopped { trace: Trace::default() };
+        assert_eq!(stopped().executed(), Executed::No);
+        assert_eq!(stopped().with_executed(Executed::Yes).through("db").executed(), Executed::Yes);
+        assert_eq!(CallError::failed("x").executed(), Executed::Yes);
+        assert_eq!(dead().executed(), Executed::Maybe);
+    }
+
+    #[test]
     fn the_path_grows_towards_the_caller() {
         let error = CallError::failed("x").through("db").through("web");
         assert_eq!(error.path(), ["web", "db"]);
@@ -490,7 +519,7 @@ mod tests {
             message: "text".into(),
             chain: vec![],
             data: Some(data.into()),
-            path: ContextPath::default(),
+            trace: Trace::default(),
         };
         assert_eq!(error.decode::<String>().as_deref(), Some("text"));
         assert_eq!(error.decode::<Box<str>>(), None);

@@ -6,7 +6,7 @@ mod call_error;
 mod exit;
 mod runtime;
 
-pub use call_error::{CallError, ContextPath, DeadlineBy, Executed};
+pub use call_error::{CallError, DeadlineBy, Executed, Trace};
 pub use exit::Exit;
 pub use runtime::{ConnectKind, Error};
 

@@ -55,6 +55,9 @@ pub enum Error {
          with `router.pool()` and `Pool::add`"
     )]
     PoolExists,
+    /// The pool was stopped.
+    #[error("the pool was stopped; make another one with `Pool::builder(&router)`")]
+    PoolStopped,
     /// A service of this name is in the pool already.
     #[error("service named '{name}' already registered; give one of them another `name = \"..\"`")]
     ServiceExists {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::poller::{Interest, Poller};
 use super::timers::{TimerId, Timers};
-use crate::ledger::Ledger;
+use crate::ledger::{Entry, Ledger};
 use crate::sync::Mutex;
 
 /// Something with a descriptor whose readiness matters.
@@ -43,6 +43,7 @@ pub(crate) struct BrokerHandle {
 
 struct Shared {
     poller: Poller,
+    _fds: Entry,
     state: Mutex<State>,
     /// Set once; after that the thread runs what is queued and leaves.
     stopping: AtomicBool,
@@ -66,6 +67,7 @@ impl Broker {
     pub(crate) fn start(ledger: &Ledger, on_crash: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             poller: Poller::new()?,
+            _fds: ledger.fds(Poller::FDS),
             state: Mutex::new(State {
                 sources: HashMap::new(),
                 next_token: 0,
@@ -77,9 +79,8 @@ impl Broker {
             stopping: AtomicBool::new(false),
         });
         let handle = BrokerHandle { shared };
-        let (on_thread, fds) = (handle.clone(), ledger.fds(Poller::FDS));
+        let on_thread = handle.clone();
         let thread = ledger.spawn("mitogen-io", move || {
-            let _fds = fds;
             // The state machines above keep no half-made decisions across calls of ours, and after
             // a crash they are only taken apart.
             let ended = catch_unwind(AssertUnwindSafe(|| on_thread.run()));
@@ -124,6 +125,9 @@ impl BrokerHandle {
     ) -> std::io::Result<Token> {
         let token = {
             let mut state = self.shared.state.lock();
+            if state.exited {
+                return Err(std::io::Error::other("the broker has exited"));
+            }
             let token = state.next_token;
             state.next_token += 1;
             state.sources.insert(token, source);

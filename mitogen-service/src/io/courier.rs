@@ -1,11 +1,13 @@
 //! A thread that runs what the broker must not: callbacks of users, and log events, whose
 //! subscriber is a user's code as well.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::deadline;
 use crate::ledger::Ledger;
+use crate::panics;
 use crate::sync::{Condvar, Mutex};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -44,10 +46,7 @@ impl Courier {
     /// Queues a job. Gives `false` and drops it when the queue is full or the courier is stopped.
     pub(crate) fn post(&self, job: impl FnOnce() + Send + 'static) -> bool {
         let Some(jobs) = self.jobs() else { return false };
-        match jobs.try_send(Box::new(job)) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        jobs.len() < self.capacity && jobs.send(Box::new(job)).is_ok()
     }
 
     /// Lets the queued jobs run, for `bound` at most, and ends the thread.
@@ -58,7 +57,7 @@ impl Courier {
         if thread == std::thread::current().id() {
             return;
         }
-        let deadline = Instant::now() + bound;
+        let deadline = deadline::after(bound);
         let mut ended = self.done.ended.lock();
         while !*ended {
             if self.done.changed.wait_until(&mut ended, deadline).timed_out() {
@@ -73,7 +72,8 @@ impl Courier {
             State::Running { jobs, .. } => Some(jobs.clone()),
             State::Stopped => None,
             State::Idle => {
-                let (jobs, queue) = bounded(self.capacity);
+                // Bounded by `post`: a bounded channel would touch all its places at once.
+                let (jobs, queue) = unbounded();
                 let done = self.done.clone();
                 let thread = self.ledger.spawn(self.name, move || {
                     run(&queue);
@@ -90,7 +90,6 @@ impl Courier {
 
 fn run(queue: &Receiver<Job>) {
     for job in queue {
-        // A callback that panics has been reported by the panic hook and harms no other one.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        panics::contain(job);
     }
 }

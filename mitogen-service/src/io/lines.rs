@@ -23,8 +23,12 @@ const MAX_TURN: usize = 64 * 1024;
 /// Reads a descriptor line by line on the broker's thread, until its end.
 pub(crate) struct LineReader {
     state: Mutex<State>,
-    on_line: Box<dyn Fn(&str) + Send + Sync>,
+    on_line: OnLine,
 }
+
+/// Gets each line, and whether it is within the rate; what is beyond is to be dropped by whoever
+/// cannot bound it otherwise.
+type OnLine = Box<dyn Fn(&str, bool) + Send + Sync>;
 
 struct State {
     open: Option<Open>,
@@ -44,7 +48,7 @@ impl LineReader {
         broker: &BrokerHandle,
         ledger: &Ledger,
         fd: OwnedFd,
-        on_line: impl Fn(&str) + Send + Sync + 'static,
+        on_line: impl Fn(&str, bool) + Send + Sync + 'static,
     ) -> std::io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         let reader = Arc::new(Self {
@@ -64,23 +68,37 @@ impl LineReader {
     }
 
     /// Reads what is there at this moment.
-    pub(crate) fn drain(&self, broker: &BrokerHandle) {
+    fn drain(&self, broker: &BrokerHandle) {
         let mut lines = Vec::new();
         self.read(broker, &mut lines);
-        for line in &lines {
-            (self.on_line)(line);
-        }
+        self.pass_on(lines);
     }
 
     /// Reads what is there, and stops for good: the process that wrote has ended.
     pub(crate) fn finish(&self, broker: &BrokerHandle) {
-        self.drain(broker);
-        let mut state = self.state.lock();
-        let last = state.splitter.finish();
-        close(&mut state, broker);
-        drop(state);
-        if let Some(line) = last {
-            (self.on_line)(&line);
+        let mut lines = Vec::new();
+        self.read(broker, &mut lines);
+        let dropped = {
+            let mut state = self.state.lock();
+            lines.extend(state.splitter.finish());
+            close(&mut state, broker);
+            state.rate.dropped
+        };
+        self.pass_on(lines);
+        self.tell_dropped(dropped);
+    }
+
+    fn pass_on(&self, lines: Vec<String>) {
+        for line in lines {
+            let (within, dropped) = self.state.lock().rate.take(line.len() + 1, Instant::now());
+            self.tell_dropped(dropped);
+            (self.on_line)(&line, within);
+        }
+    }
+
+    fn tell_dropped(&self, bytes: usize) {
+        if bytes > 0 {
+            (self.on_line)(&format!("({bytes} bytes of output dropped: more than {MAX_RATE} in a second)"), true);
         }
     }
 
@@ -98,11 +116,7 @@ impl LineReader {
                 Err(_) => break true,
             }
         };
-        let (passed, dropped) = state.rate.take(buffer.len(), Instant::now());
-        if let Some(dropped) = dropped {
-            lines.push(format!("({dropped} bytes of output dropped: more than {MAX_RATE} in a second)"));
-        }
-        state.splitter.feed(&buffer[..passed], lines);
+        state.splitter.feed(&buffer, lines);
         if ended {
             lines.extend(state.splitter.finish());
             close(state, broker);
@@ -176,17 +190,19 @@ impl Rate {
         Self { since: now, passed: 0, dropped: 0 }
     }
 
-    /// How much of `bytes` may pass, and how much was dropped in the second that is over.
-    fn take(&mut self, bytes: usize, now: Instant) -> (usize, Option<usize>) {
-        let mut told = None;
+    /// Whether so many bytes may pass, and how many were dropped in the second that is over.
+    fn take(&mut self, bytes: usize, now: Instant) -> (bool, usize) {
+        let mut told = 0;
         if now.duration_since(self.since) >= Duration::from_secs(1) {
-            told = Some(self.dropped).filter(|&dropped| dropped > 0);
+            told = self.dropped;
             *self = Self::new(now);
         }
-        let pass = bytes.min(MAX_RATE - self.passed);
-        self.passed += pass;
-        self.dropped += bytes - pass;
-        (pass, told)
+        let within = self.dropped == 0 && self.passed + bytes <= MAX_RATE;
+        match within {
+            true => self.passed += bytes,
+            false => self.dropped += bytes,
+        }
+        (within, told)
     }
 }
 
@@ -222,8 +238,9 @@ mod tests {
     fn what_exceeds_the_rate_is_dropped_and_told() {
         let now = Instant::now();
         let mut rate = Rate::new(now);
-        assert_eq!(rate.take(MAX_RATE - 1, now), (MAX_RATE - 1, None));
-        assert_eq!(rate.take(10, now), (1, None));
-        assert_eq!(rate.take(10, now + Duration::from_secs(1)), (10, Some(9)));
+        assert_eq!(rate.take(MAX_RATE - 1, now), (true, 0));
+        assert_eq!(rate.take(10, now), (false, 0));
+        assert_eq!(rate.take(1, now), (false, 0));
+        assert_eq!(rate.take(10, now + Duration::from_secs(1)), (true, 11));
     }
 }

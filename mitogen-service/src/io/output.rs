@@ -8,6 +8,9 @@ use crate::wire::{Header, Message};
 /// How many pieces one `writev` takes at most; the kernel takes 1024.
 const MAX_SLICES: usize = 64;
 
+/// What control messages and refusals may take beyond the bound.
+const RESERVE: usize = 1024 * 1024;
+
 /// What a sender does when the bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -15,8 +18,11 @@ pub(crate) enum Patience {
     Wait,
     /// Is refused: a frame of somebody else that only passes through.
     Refuse,
-    /// Goes beyond the bound: answers and control messages, which are small or were paid for by
-    /// the bound on calls.
+    /// May use the reserve beyond the bound, and is refused when that is used up as well: control
+    /// messages and refusals, which are small.
+    Reserve,
+    /// Goes beyond the bound: an answer of this process. A method has run for it, and its thread
+    /// must not wait for the one who reads too slowly.
     Exceed,
 }
 
@@ -56,9 +62,14 @@ impl Output {
         self.frames.is_empty()
     }
 
-    /// Whether a frame of this size is within the bound.
-    pub(crate) fn has_room(&self, size: usize) -> bool {
-        self.frames.is_empty() || self.bytes.saturating_add(size) <= self.limit
+    /// Whether a frame of this size may be queued.
+    pub(crate) fn admits(&self, size: usize, patience: Patience) -> bool {
+        let limit = match patience {
+            Patience::Wait | Patience::Refuse => self.limit,
+            Patience::Reserve => self.limit.saturating_add(RESERVE),
+            Patience::Exceed => return true,
+        };
+        self.frames.is_empty() || self.bytes.saturating_add(size) <= limit
     }
 
     /// Appends a frame of which `sent` bytes have left already.
@@ -141,11 +152,14 @@ mod tests {
     #[test]
     fn the_bound_counts_bytes_and_an_empty_queue_admits_anything() {
         let mut output = Output::new(100);
-        assert!(output.has_room(1_000_000));
+        assert!(output.admits(1_000_000, Patience::Wait));
         output.push(message(b"0123456789"), 0);
-        assert!(output.has_room(64));
-        assert!(!output.has_room(65));
+        assert!(output.admits(64, Patience::Refuse));
+        assert!(!output.admits(65, Patience::Refuse));
+        assert!(output.admits(RESERVE + 64, Patience::Reserve));
+        assert!(!output.admits(RESERVE + 65, Patience::Reserve));
+        assert!(output.admits(usize::MAX, Patience::Exceed));
         output.advance(36);
-        assert!(output.has_room(1_000_000));
+        assert!(output.admits(1_000_000, Patience::Wait));
     }
 }

@@ -54,12 +54,12 @@ pub(crate) enum Closed {
 }
 
 /// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum SendError {
     /// The stream has ended.
     Closed,
-    /// The bound is reached, and the sender would not wait.
-    Full,
+    /// The bound is reached, and the sender would not wait. The message is given back.
+    Full(Message),
 }
 
 /// The link to a neighbour.
@@ -133,9 +133,9 @@ impl Stream {
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), SendError> {
         let mut writer = self.writer.lock();
         let size = message.size();
-        while !(patience == Patience::Exceed || writer.output.has_room(size)) && writer.end.is_some() {
-            if patience == Patience::Refuse {
-                return Err(SendError::Full);
+        while !writer.output.admits(size, patience) && writer.end.is_some() {
+            if patience != Patience::Wait {
+                return Err(SendError::Full(message));
             }
             self.drained.wait(&mut writer);
         }
@@ -155,7 +155,7 @@ impl Stream {
             Ok(sent) => sent,
             Err(error) => {
                 drop(writer);
-                self.broken(error);
+                self.broken(&error);
                 return Err(SendError::Closed);
             }
         };
@@ -189,7 +189,7 @@ impl Stream {
             self.drained.notify_all();
         }
         if let Some(error) = error {
-            self.broken(error);
+            self.broken(&error);
         }
     }
 
@@ -230,22 +230,30 @@ impl Stream {
     /// Reads what there is, within one turn's bound, and hands it to the sink.
     fn pump(self: &Arc<Self>) {
         let mut messages = Vec::new();
-        let end = self.read(&mut messages, MAX_READS);
-        self.hand_over(messages, end);
+        let turn = self.read(&mut messages, MAX_READS);
+        self.hand_over(messages, turn.end);
     }
 
-    /// Reads everything that the other end had written before it ended, and closes.
+    /// Reads what the other end had written before it ended, and closes. On the broker's thread.
+    ///
+    /// What is written from now on, by somebody who has inherited the other end, is not waited for.
     pub(crate) fn finish(self: &Arc<Self>) {
-        loop {
+        let mut left = self.readable();
+        let mut end = None;
+        while left > 0 && end.is_none() {
             let mut messages = Vec::new();
-            let end = self.read(&mut messages, MAX_READS);
-            let more = end.is_none() && !messages.is_empty();
-            self.hand_over(messages, end);
-            if !more {
-                break;
-            }
+            let turn = self.read(&mut messages, 1);
+            left = left.saturating_sub(turn.bytes.max(1));
+            end = turn.end;
+            self.hand_over(messages, None);
         }
-        self.end(Closed::Eof);
+        self.end(end.unwrap_or(Closed::Eof));
+    }
+
+    /// How many bytes can be read at this moment.
+    fn readable(&self) -> u64 {
+        let reader = self.reader.lock();
+        reader.end.as_ref().and_then(|(end, _)| rustix::io::ioctl_fionread(&end.0).ok()).unwrap_or(0)
     }
 
     fn hand_over(self: &Arc<Self>, messages: Vec<Message>, end: Option<Closed>) {
@@ -257,33 +265,35 @@ impl Stream {
         }
     }
 
-    /// Reads and decodes; tells the reason if no more can come.
-    fn read(&self, messages: &mut Vec<Message>, reads: usize) -> Option<Closed> {
+    /// Reads and decodes, with so many system calls at most.
+    fn read(&self, messages: &mut Vec<Message>, reads: usize) -> Turn {
         let mut reader = self.reader.lock();
         let Reader { end, decoder, .. } = &mut *reader;
-        let (end, _) = end.as_ref()?;
+        let mut turn = Turn { bytes: 0, end: None };
+        let Some((end, _)) = end else { return turn };
         for _ in 0..reads {
             let buffer = decoder.space();
             let room = buffer.capacity() - buffer.len();
             let got = match rustix::io::read(&end.0, rustix::buffer::spare_capacity(buffer)) {
-                Ok(0) => return Some(Closed::Eof),
+                Ok(0) => return turn.ended(Closed::Eof),
                 Ok(got) => got,
-                Err(Errno::AGAIN) => return None,
+                Err(Errno::AGAIN) => return turn,
                 Err(Errno::INTR) => continue,
-                Err(error) => return Some(Closed::Broken(error.to_string())),
+                Err(error) => return turn.ended(Closed::Broken(error.to_string())),
             };
+            turn.bytes += got as u64;
             loop {
                 match decoder.next() {
                     Ok(Some(message)) => messages.push(message),
                     Ok(None) => break,
-                    Err(error) => return Some(Closed::Broken(error.to_string())),
+                    Err(error) => return turn.ended(Closed::Broken(error.to_string())),
                 }
             }
             if got < room {
-                return None;
+                break;
             }
         }
-        None
+        turn
     }
 
     /// Closes the stream from this end; what is queued is lost.
@@ -291,8 +301,15 @@ impl Stream {
         self.end_soon(Closed::Local);
     }
 
-    fn broken(self: &Arc<Self>, error: std::io::Error) {
-        self.end_soon(Closed::Broken(error.to_string()));
+    /// The write end is of no use any more. What has arrived is read before the stream ends: the
+    /// answers of a process that has ended since are still good.
+    fn broken(self: &Arc<Self>, error: &std::io::Error) {
+        let stream = self.clone();
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            self.broker.defer(move |_| stream.finish());
+        } else {
+            self.end_soon(Closed::Broken(error.to_string()));
+        }
     }
 
     fn end_soon(self: &Arc<Self>, why: Closed) {
@@ -326,6 +343,19 @@ impl Stream {
         drop(writer);
         self.drained.notify_all();
         drop((read_end, write_end));
+    }
+}
+
+/// What came of reading.
+struct Turn {
+    bytes: u64,
+    /// Why no more can come, if so.
+    end: Option<Closed>,
+}
+
+impl Turn {
+    fn ended(self, why: Closed) -> Self {
+        Self { end: Some(why), ..self }
     }
 }
 

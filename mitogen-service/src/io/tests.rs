@@ -38,10 +38,38 @@ impl Sink for Told {
 }
 
 struct End {
-    ledger: Ledger,
-    broker: Broker,
-    stream: Arc<Stream>,
+    // In the order in which they are dropped: the last one asserts that the others left nothing.
+    stream: Closing,
+    broker: Stopping,
     events: Receiver<Event>,
+    _settled: Settled,
+}
+
+/// Closes the stream when it is dropped.
+struct Closing(Arc<Stream>);
+
+/// Stops the broker when it is dropped.
+struct Stopping(Broker);
+
+/// Asserts when it is dropped that nothing is left.
+struct Settled(Ledger);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        assert_eq!(self.0.settle(LONG), Left::default());
+    }
 }
 
 impl End {
@@ -58,7 +86,7 @@ impl End {
             Arc::new(Told(Mutex::new(sender))),
         )
         .unwrap();
-        Self { ledger, broker, stream, events }
+        Self { stream: Closing(stream), broker: Stopping(broker), events, _settled: Settled(ledger) }
     }
 
     fn next(&self) -> Event {
@@ -66,15 +94,7 @@ impl End {
     }
 
     fn send(&self, handle: u32, size: usize, patience: Patience) -> Result<(), SendError> {
-        self.stream.send(message(handle, size), patience)
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.stream.close();
-        self.broker.stop();
-        assert_eq!(self.ledger.settle(LONG), Left::default());
+        self.stream.0.send(message(handle, size), patience)
     }
 }
 
@@ -93,7 +113,7 @@ fn ends() -> (End, End) {
 #[test]
 fn messages_of_all_sizes_arrive_whole_and_in_order() {
     let (here, there) = ends();
-    there.stream.start().unwrap();
+    there.stream.0.start().unwrap();
     let sizes = [0, 1, 4096, 4097, 65_536, 65_537, 10_000_000, 3];
     for (number, size) in (0..).zip(sizes) {
         here.send(number, size, Patience::Wait).unwrap();
@@ -112,14 +132,14 @@ fn a_full_queue_refuses_or_lets_wait_or_is_exceeded() {
     }
     here.send(sent, 10, Patience::Exceed).unwrap();
     std::thread::scope(|scope| {
-        let stream = &here.stream;
+        let stream = &here.stream.0;
         let waiting = scope.spawn(move || stream.send(message(sent + 1, 32 * 1024), Patience::Wait));
-        there.stream.start().unwrap();
+        there.stream.0.start().unwrap();
         for number in 0..sent {
             assert_eq!(there.next(), Event::Message(number, 32 * 1024));
         }
         assert_eq!(there.next(), Event::Message(sent, 10));
-        assert_eq!(waiting.join().unwrap(), Ok(()));
+        waiting.join().unwrap().unwrap();
     });
     assert_eq!(there.next(), Event::Message(sent + 1, 32 * 1024));
 }
@@ -129,25 +149,25 @@ fn closing_wakes_those_who_wait_for_room() {
     let (here, _there) = ends();
     while here.send(1, 32 * 1024, Patience::Refuse).is_ok() {}
     std::thread::scope(|scope| {
-        let stream = &here.stream;
+        let stream = &here.stream.0;
         let waiting = scope.spawn(move || stream.send(message(2, 32 * 1024), Patience::Wait));
-        here.stream.close();
-        assert_eq!(waiting.join().unwrap(), Err(SendError::Closed));
+        here.stream.0.close();
+        assert!(matches!(waiting.join().unwrap(), Err(SendError::Closed)));
     });
-    assert_eq!(here.send(3, 1, Patience::Exceed), Err(SendError::Closed));
+    assert!(matches!(here.send(3, 1, Patience::Exceed), Err(SendError::Closed)));
 }
 
 #[test]
 fn the_end_is_told_once_and_after_the_last_message() {
     let (here, there) = ends();
     here.send(1, 5, Patience::Wait).unwrap();
-    here.stream.close();
+    here.stream.0.close();
     assert_eq!(here.next(), Event::Closed(Closed::Local));
-    there.stream.start().unwrap();
+    there.stream.0.start().unwrap();
     assert_eq!(there.next(), Event::Message(1, 5));
     assert_eq!(there.next(), Event::Closed(Closed::Eof));
-    there.stream.close();
-    there.broker.stop();
+    there.stream.0.close();
+    there.broker.0.stop();
     assert!(there.events.try_recv().is_err());
 }
 
@@ -157,7 +177,7 @@ fn bytes_that_are_no_frame_end_the_stream_with_the_reason() {
     let (_sink, there_write) = rustix::pipe::pipe().unwrap();
     let there = End::new(there_read, there_write);
     rustix::io::write(&raw, &[b'x'; 26]).unwrap();
-    there.stream.start().unwrap();
+    there.stream.0.start().unwrap();
     match there.next() {
         Event::Closed(Closed::Broken(why)) => assert!(why.contains("frame signature incorrect"), "{why}"),
         other => panic!("{other:?}"),
@@ -168,10 +188,10 @@ fn bytes_that_are_no_frame_end_the_stream_with_the_reason() {
 fn what_is_queued_can_be_waited_for() {
     let (here, there) = ends();
     here.send(1, 1_000_000, Patience::Wait).unwrap();
-    here.stream.drain(Instant::now() + Duration::from_millis(5));
-    there.stream.start().unwrap();
-    here.stream.drain(Instant::now() + LONG);
-    here.stream.close();
+    here.stream.0.drain(Instant::now() + Duration::from_millis(5));
+    there.stream.0.start().unwrap();
+    here.stream.0.drain(Instant::now() + LONG);
+    here.stream.0.close();
     assert_eq!(there.next(), Event::Message(1, 1_000_000));
 }
 
@@ -191,6 +211,7 @@ fn jobs_run_on_the_broker_and_are_dropped_after_its_end() {
     broker.stop();
     broker.handle().defer(move |_| drop(sender));
     assert!(told.recv_timeout(LONG).is_err());
+    drop(broker);
     assert_eq!(ledger.settle(LONG), Left::default());
 }
 
@@ -202,5 +223,6 @@ fn a_broker_that_crashes_says_so() {
     broker.handle().defer(|_| panic!("a defect, on purpose"));
     crashed.recv_timeout(LONG).unwrap();
     broker.stop();
+    drop(broker);
     assert_eq!(ledger.settle(LONG), Left::default());
 }

@@ -4,18 +4,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::core::Core;
-use super::death::{Death, cut};
+use super::death::Death;
+use crate::deadline;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle, control};
-
-/// The longest name of a context that is believed, in bytes.
-const MAX_NAME: usize = 4096;
 
 /// How long a killed process may take until it is gone.
 const KILL_BOUND: Duration = Duration::from_secs(2);
@@ -84,6 +82,8 @@ impl Context {
     /// `f` runs on a thread of the router's that exists for such callbacks, one after the other. It
     /// is forgotten when the subscription is dropped.
     pub fn on_disconnect(&self, f: impl FnOnce() + Send + 'static) -> Subscription {
+        // Kept first: an end that comes between the two finds the object, and releases it.
+        self.inner.core.keep(self, true);
         let mut state = self.inner.state.lock();
         let number = state.next;
         state.next += 1;
@@ -92,6 +92,7 @@ impl Context {
             drop(state);
         } else {
             drop(state);
+            self.inner.core.keep(self, false);
             self.inner.core.call_back(f);
         }
         Subscription { context: Arc::downgrade(&self.inner), number }
@@ -147,7 +148,7 @@ impl Context {
     }
 
     fn wait_disconnected(&self, bound: Duration) -> bool {
-        let deadline = Instant::now() + bound;
+        let deadline = deadline::after(bound);
         self.inner.core.lifecycle().wait_until(deadline, || !self.is_connected())
     }
 
@@ -201,11 +202,15 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let Some(inner) = self.context.upgrade() else { return };
-        let taken = {
+        let (taken, last) = {
             let mut state = inner.state.lock();
             let at = state.listeners.iter().position(|(number, _)| *number == self.number);
-            at.map(|at| state.listeners.swap_remove(at))
+            (at.map(|at| state.listeners.swap_remove(at)), state.listeners.is_empty())
         };
+        if taken.is_some() && last {
+            let context = Context::from_inner(inner);
+            context.core().keep(&context, false);
+        }
         drop(taken);
     }
 }
@@ -253,8 +258,7 @@ impl Serialize for Context {
 /// Only inside a dispatcher or a call, which know the router that the context is met through.
 impl<'de> Deserialize<'de> for Context {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let (id, mut name) = <(ContextId, String)>::deserialize(deserializer)?;
-        cut(&mut name, MAX_NAME);
+        let (id, name) = <(ContextId, String)>::deserialize(deserializer)?;
         let core = DECODING.with_borrow(Clone::clone);
         let core = core.ok_or_else(|| {
             serde::de::Error::custom("a `Context` can be decoded only as an argument or a result of a service call")

@@ -7,9 +7,14 @@ use tracing::Level;
 use super::core::{Core, Delivery};
 use super::death::Death;
 use super::handles::Listener;
+use super::names::sane_name;
+use super::table::Table;
 use crate::io::{Patience, StreamId};
 use crate::wire::control::decode_shutdown;
 use crate::wire::{AddRoute, ContextId, DeadReason, DelRoute, Encoding, Handle, IdBlock, Message};
+
+/// Why a subtree gets no more ids.
+const TOO_MANY: &str = "this subtree has as many ids as one may have";
 
 /// Tells the contexts above of a new one below.
 pub(super) fn announce(core: &Arc<Core>, id: ContextId, name: &str) {
@@ -21,17 +26,24 @@ pub(super) fn announce(core: &Arc<Core>, id: ContextId, name: &str) {
 /// Takes a message for one of the router's own handles; `false` if it is for another handle.
 pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> Result<bool, DeadReason> {
     let header = &message.header;
-    let from_neighbour = core.remote(stream) == Some(header.src_id);
-    match header.handle {
-        Handle::ADD_ROUTE | Handle::DEL_ROUTE | Handle::ALLOCATE_ID if !from_neighbour => {
-            return Err(DeadReason::refused());
-        }
-        Handle::SHUTDOWN if !core.has_parent_authority(header.auth_id) => return Err(DeadReason::refused()),
-        Handle::ADD_ROUTE => add_route(core, message, stream),
-        Handle::DEL_ROUTE => del_route(core, message, stream),
-        Handle::ALLOCATE_ID => allocate(core, message, stream),
-        Handle::SHUTDOWN => shut_down(core, message),
+    let act: fn(&Arc<Core>, &Message, StreamId) = match header.handle {
+        Handle::ADD_ROUTE => add_route,
+        Handle::DEL_ROUTE => del_route,
+        Handle::ALLOCATE_ID => allocate,
+        Handle::SHUTDOWN => shut_down,
         _ => return Ok(false),
+    };
+    let allowed = match header.handle {
+        Handle::SHUTDOWN => core.has_parent_authority(header.auth_id),
+        _ => core.remote(stream) == Some(header.src_id),
+    };
+    if !allowed {
+        return Err(DeadReason::refused());
+    }
+    if message.is_dead() || header.encoding != Encoding::MessagePack {
+        malformed(core, message);
+    } else {
+        act(core, message, stream);
     }
     Ok(true)
 }
@@ -42,8 +54,9 @@ fn add_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     };
     match core.with_table(|table| table.add_route(stream, id)) {
         Ok(()) => {
-            core.remember_name(id, name);
-            announce(core, id, name);
+            let name = sane_name(name);
+            core.remember_name(id, &name);
+            announce(core, id, &name);
         }
         Err(why) => core.log(Level::ERROR, why),
     }
@@ -62,7 +75,7 @@ fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     }
 }
 
-fn shut_down(core: &Arc<Core>, message: &Message) {
+fn shut_down(core: &Arc<Core>, message: &Message, _stream: StreamId) {
     match decode_shutdown(&message.payload) {
         Ok(grace) => core.shut_down(grace),
         Err(_) => malformed(core, message),
@@ -80,10 +93,17 @@ fn malformed(core: &Arc<Core>, message: &Message) {
 /// So every hop sees which ids are given to which of its subtrees.
 fn allocate(core: &Arc<Core>, message: &Message, stream: StreamId) {
     let request = Request { stream, from: message.header.src_id, reply_to: message.header.reply_to };
-    let block = core.with_table(|table| table.ids().take_block());
+    if request.reply_to < Handle::FIRST_DYNAMIC {
+        return malformed(core, message);
+    }
+    let (block, may_ask) = core.with_table(|table| {
+        let block = table.take_block_for(stream);
+        (block, !table.ids().is_root() && table.may_allocate(stream))
+    });
     match block {
         Some(block) => request.grant(core, &IdBlock { start: block.start, end: block.end }),
-        None => ask_for_block(core, Arc::new(request)),
+        None if may_ask => ask_for_block(core, Arc::new(request)),
+        None => request.refuse(core, TOO_MANY),
     }
 }
 
@@ -98,7 +118,7 @@ pub(super) fn ask_for_block(core: &Arc<Core>, listener: Arc<dyn Listener>) {
     };
     let empty = bytes::Bytes::new();
     let message = Message::new(Encoding::MessagePack, parent, Handle::ALLOCATE_ID, handle, empty);
-    if core.send(message, Patience::Exceed).is_err() && core.give_up(handle) {
+    if core.send(message, Patience::Reserve).is_err() && core.give_up(handle) {
         listener.end(&Arc::new(Death::disconnected(&core.name_of(parent))));
     }
 }
@@ -112,25 +132,28 @@ struct Request {
 
 impl Request {
     fn grant(&self, core: &Arc<Core>, block: &IdBlock) {
-        if !core.with_table(|table| table.allocate(self.stream, block.start..block.end)) {
-            return self.refuse(core, "this subtree has as many ids as one may have");
-        }
         let payload = block.encode().into();
         let message = Message::new(Encoding::MessagePack, self.from, self.reply_to, Handle::NONE, payload);
         // If the child is gone, so is its need.
-        let _ = core.send(message, Patience::Exceed);
+        let _ = core.send(message, Patience::Reserve);
     }
 
     fn refuse(&self, core: &Arc<Core>, why: &str) {
         let dead = Message::dead(self.from, self.reply_to, &DeadReason::overloaded(why));
-        let _ = core.send(dead, Patience::Exceed);
+        let _ = core.send(dead, Patience::Reserve);
     }
 }
 
 impl Listener for Request {
     fn deliver(&self, delivery: Delivery<'_>) {
         match IdBlock::decode(&delivery.message.payload) {
-            Ok(block) if !delivery.message.is_dead() => self.grant(delivery.core, &block),
+            Ok(block) if !delivery.message.is_dead() => {
+                let granted = |table: &mut Table| table.allocate(self.stream, block.start..block.end);
+                match delivery.core.with_table(granted) {
+                    true => self.grant(delivery.core, &block),
+                    false => self.refuse(delivery.core, TOO_MANY),
+                }
+            }
             _ => self.refuse(delivery.core, "no context ids are left"),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CallError, ContextPath, Exit};
+use crate::error::{CallError, Exit, Trace};
 use crate::wire::{DeadReason, value};
 
 /// How many bytes of a dead process's last words travel.
@@ -63,7 +63,7 @@ impl Death {
     /// The error of a call that waited for the context.
     pub(crate) fn into_call_error(self) -> CallError {
         let Self { context, reason, exit, stderr_tail } = self;
-        CallError::Dead { reason, context, exit, stderr_tail, path: ContextPath::default() }
+        CallError::Dead { reason, context, exit, stderr_tail, trace: Trace::default() }
     }
 }
 

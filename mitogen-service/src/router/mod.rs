@@ -12,6 +12,7 @@ mod gate;
 mod handles;
 mod ids;
 mod lifecycle;
+mod names;
 #[expect(clippy::module_inception, reason = "the file of the type that the layer is named after")]
 mod router;
 mod table;
@@ -22,4 +23,5 @@ pub use context::{Context, Subscription};
 pub(crate) use death::{Death, cut};
 pub(crate) use handles::{Access, Listener};
 pub(crate) use lifecycle::Ending;
+pub(crate) use names::{MAX_NAME, is_name};
 pub use router::{Router, RouterBuilder};

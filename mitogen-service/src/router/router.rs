@@ -131,14 +131,13 @@ impl Router {
             }
             let answer = Arc::new(BlockAnswer(Latch::new()));
             control::ask_for_block(&self.core, answer.clone());
-            let block = answer.0.wait(Some(deadline)).ok_or("the contexts above did not answer in time")??;
-            self.core.with_table(|table| table.ids().add_block(block.start..block.end));
+            answer.0.wait(Some(deadline)).ok_or("the contexts above did not answer in time")??;
         }
     }
 }
 
-/// Waits for a block of ids.
-struct BlockAnswer(Latch<std::result::Result<IdBlock, String>>);
+/// Waits for a block of ids. One that comes too late is kept for the next child.
+struct BlockAnswer(Latch<std::result::Result<(), String>>);
 
 impl Listener for BlockAnswer {
     fn deliver(&self, delivery: Delivery<'_>) {
@@ -146,7 +145,10 @@ impl Listener for BlockAnswer {
             Some(reason) => Err(reason.text),
             None => IdBlock::decode(&delivery.message.payload).map_err(|error| error.to_string()),
         };
-        self.0.put(answer);
+        let kept = answer.map(|block| {
+            delivery.core.with_table(|table| table.add_own_block(block.start..block.end));
+        });
+        self.0.put(kept);
     }
 
     fn end(&self, death: &Arc<Death>) {

@@ -29,6 +29,8 @@ pub(crate) struct Table {
     routes: HashMap<ContextId, StreamId>,
     links: HashMap<StreamId, Link>,
     ids: Ids,
+    /// The ids that were ever given to this context and to what is below it.
+    given: Vec<Range<u32>>,
     unidirectional: bool,
 }
 
@@ -71,7 +73,16 @@ impl Table {
     /// The table of a context that has no neighbours yet.
     pub(crate) fn new(me: ContextId, parents: Vec<ContextId>, unidirectional: bool) -> Self {
         let ids = if parents.is_empty() { Ids::root() } else { Ids::below() };
-        Self { me, parents, parent: None, routes: HashMap::new(), links: HashMap::new(), ids, unidirectional }
+        Self {
+            me,
+            parents,
+            parent: None,
+            routes: HashMap::new(),
+            links: HashMap::new(),
+            ids,
+            given: Vec::new(),
+            unidirectional,
+        }
     }
 
     /// Where new ids come from.
@@ -118,21 +129,16 @@ impl Table {
     }
 
     /// The stream on which a message of this context must arrive, and to which one for it goes.
-    fn toward(&self, id: ContextId) -> Option<StreamId> {
-        self.routes.get(&id).copied().or(self.parent)
+    pub(crate) fn toward(&self, id: ContextId) -> Option<StreamId> {
+        let below = self.routes.get(&id).copied();
+        // One that was started here, and has ended, is nowhere else.
+        below.or_else(|| self.parent.filter(|_| !self.given.iter().any(|given| given.contains(&id.get()))))
     }
 
     /// Judges a message that arrived on a stream, or that this context itself sends.
     pub(crate) fn judge(&mut self, header: &Header, ingress: Option<StreamId>) -> Verdict {
-        if let Some(stream) = ingress {
-            if let Some(forged) = self.forged(header, stream) {
-                return Verdict::Forged(forged);
-            }
-            if let Some(link) = self.links.get_mut(&stream)
-                && link.egress.len() < MAX_EGRESS
-            {
-                link.egress.insert(header.dst_id);
-            }
+        if let Some(forged) = ingress.and_then(|stream| self.forged(header, stream)) {
+            return Verdict::Forged(forged);
         }
         if header.dst_id == self.me {
             return Verdict::Local;
@@ -140,9 +146,21 @@ impl Table {
         let toward = self.toward(header.dst_id).filter(|&out| Some(out) != ingress);
         match toward {
             None => Verdict::Refuse(DeadReason::no_route(header.dst_id, self.me)),
-            Some(out) if self.may_pass(ingress, out) => Verdict::Forward(out),
+            Some(out) if self.may_pass(ingress, out) => self.forward(header.dst_id, ingress, out),
             Some(_) => Verdict::Refuse(DeadReason::unidirectional(header.src_id, header.dst_id, self.me)),
         }
+    }
+
+    /// Takes note of who is to be told when the destination ends. Without that promise nothing is
+    /// passed on, since somebody may wait for an answer.
+    fn forward(&mut self, dst: ContextId, ingress: Option<StreamId>, out: StreamId) -> Verdict {
+        if let Some(link) = ingress.and_then(|ingress| self.links.get_mut(&ingress)) {
+            if link.egress.len() >= MAX_EGRESS && !link.egress.contains(&dst) {
+                return Verdict::Refuse(DeadReason::overloaded("messages went to too many contexts"));
+            }
+            link.egress.insert(dst);
+        }
+        Verdict::Forward(out)
     }
 
     /// What is wrong with the ids of a message, if anything; `auth_id` first, as in Mitogen.
@@ -168,15 +186,38 @@ impl Table {
         }
     }
 
+    /// Whether the subtree behind a stream may have more ids.
+    pub(crate) fn may_allocate(&self, stream: StreamId) -> bool {
+        let link = self.links.get(&stream).filter(|_| Some(stream) != self.parent);
+        link.is_some_and(|link| link.allocated.len() < MAX_BLOCKS)
+    }
+
+    /// A block of ids for the subtree behind a stream; only the root has any, and only for a subtree
+    /// that does not have too many.
+    pub(crate) fn take_block_for(&mut self, stream: StreamId) -> Option<Range<u32>> {
+        if !self.may_allocate(stream) {
+            return None;
+        }
+        let block = self.ids.take_block()?;
+        self.allocate(stream, block.clone());
+        Some(block)
+    }
+
     /// Takes note that these ids are given to the subtree behind a stream; `false` if it has too
     /// many, or is gone.
     pub(crate) fn allocate(&mut self, stream: StreamId, block: Range<u32>) -> bool {
-        let link = self.links.get_mut(&stream).filter(|link| link.allocated.len() < MAX_BLOCKS);
-        let granted = link.is_some();
-        if let Some(link) = link {
+        self.given.push(block.clone());
+        let granted = self.may_allocate(stream);
+        if let Some(link) = self.links.get_mut(&stream).filter(|_| granted) {
             link.allocated.push(block);
         }
         granted
+    }
+
+    /// Adds a block that was given to this context for its own use.
+    pub(crate) fn add_own_block(&mut self, block: Range<u32>) {
+        self.given.push(block.clone());
+        self.ids.add_block(block);
     }
 
     /// A child announces a context below it. Says why it is not believed, if it is not.
@@ -274,7 +315,7 @@ mod tests {
         let mut table = Table::new(id(0), vec![], false);
         table.add_child(ONE, id(1));
         table.add_child(TWO, id(1002));
-        table.allocate(ONE, 2..1002);
+        assert!(table.allocate(ONE, 2..1002));
         table.add_route(ONE, id(2)).unwrap();
         table
     }
@@ -370,6 +411,26 @@ mod tests {
         );
         assert_eq!(table.lose(ONE), []);
         assert!(matches!(table.judge(&header(2, 1002, 1002), Some(TWO)), Verdict::Refuse(_)));
+    }
+
+    #[test]
+    fn a_context_that_has_ended_here_is_nowhere_else() {
+        let mut table = below(false);
+        table.add_own_block(4..10);
+        table.add_child(StreamId(3), id(4));
+        table.lose(StreamId(3));
+        assert_eq!(table.toward(id(4)), None);
+        assert_eq!(table.toward(id(99)), Some(PARENT));
+    }
+
+    #[test]
+    fn no_subtree_uses_up_the_ids_of_all_others() {
+        let mut table = root();
+        let blocks = (0..5000).filter(|_| table.take_block_for(ONE).is_some()).count();
+        assert_eq!(blocks, MAX_BLOCKS - 2);
+        let (other, before) = (table.take_block_for(TWO).unwrap(), table.take_block_for(PARENT));
+        assert_eq!((other.len(), before), (1000, None));
+        assert!(other.start < 1_100_000, "refused requests have used ids up");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::hosted::Hosted;
 use super::scope::ServiceScope;
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 
 /// Makes a service that is asked for and does not run yet.
 ///
@@ -107,7 +107,7 @@ pub(super) fn not_made(name: &str, error: CallError) -> CallError {
         CallError::Failed { .. } | CallError::Panicked { .. } => CallError::NoSuchService {
             service: name.to_owned(),
             reason: format!("it could not be made: {error}"),
-            path: ContextPath::default(),
+            trace: Trace::default(),
         },
         other => other,
     }
@@ -122,6 +122,6 @@ pub(super) fn unknown(name: &str) -> CallError {
         reason: "it was not added to the pool, and no service of this name is marked `#[service(activate)]` in \
                  this executable"
             .to_owned(),
-        path: ContextPath::default(),
+        trace: Trace::default(),
     }
 }

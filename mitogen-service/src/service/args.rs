@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::descriptor::ArgSpec;
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::wire::Cursor;
 use crate::wire::value::DecodeError;
 
@@ -50,7 +50,7 @@ impl<'a> Args<'a> {
         let mut cursor = Cursor::new(map);
         let malformed = |error: crate::wire::Malformed| CallError::Malformed {
             reason: format!("the arguments: {error}"),
-            path: ContextPath::default(),
+            trace: Trace::default(),
         };
         for _ in 0..cursor.map_len().map_err(malformed)? {
             let name = cursor.str().map_err(malformed)?;
@@ -60,7 +60,7 @@ impl<'a> Args<'a> {
         }
         for (index, spec) in specs.iter().enumerate() {
             if spec.required && slots.get(index).is_none() {
-                return Err(CallError::ArgMissing { name: spec.name.to_owned(), path: ContextPath::default() });
+                return Err(CallError::ArgMissing { name: spec.name.to_owned(), trace: Trace::default() });
             }
         }
         Ok(Self { specs, slots })
@@ -76,7 +76,7 @@ impl<'a> Args<'a> {
             Some(raw) => self.decode(index, raw, decode),
             None => {
                 let name = self.specs[index].name.to_owned();
-                Err(CallError::ArgMissing { name, path: ContextPath::default() })
+                Err(CallError::ArgMissing { name, trace: Trace::default() })
             }
         }
     }
@@ -107,7 +107,7 @@ impl<'a> Args<'a> {
     pub fn check(&self, index: usize, verdict: impl CheckOutcome) -> Result<(), CallError> {
         verdict.refusal().map_or(Ok(()), |reason| {
             let name = self.specs[index].name.to_owned();
-            Err(CallError::ArgInvalid { name, reason, path: ContextPath::default() })
+            Err(CallError::ArgInvalid { name, reason, trace: Trace::default() })
         })
     }
 
@@ -124,7 +124,7 @@ impl<'a> Args<'a> {
                 got: got.to_owned(),
                 expected: (*type_name).to_owned(),
                 reason,
-                path: ContextPath::default(),
+                trace: Trace::default(),
             }
         })
     }
@@ -135,7 +135,7 @@ fn unknown(name: &str, specs: &[ArgSpec]) -> CallError {
     let known = specs.iter().map(|spec| spec.name.to_owned()).collect();
     let mut name = name.to_owned();
     crate::router::cut(&mut name, 200);
-    CallError::ArgUnknown { name, known, path: ContextPath::default() }
+    CallError::ArgUnknown { name, known, trace: Trace::default() }
 }
 
 /// What a check may return: `bool`, or a `Result` whose error says why.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::credentials::Credentials;
 use super::in_flight::CallFlag;
 use super::policy::Policy;
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::router::{Context, Core};
 use crate::wire::ContextId;
 
@@ -92,7 +92,7 @@ impl Caller {
             return Ok(());
         }
         let (method, service) = self.flag.running();
-        Err(CallError::Unauthorized { method, service, path: ContextPath::default() })
+        Err(CallError::Unauthorized { method, service, trace: Trace::default() })
     }
 }
 

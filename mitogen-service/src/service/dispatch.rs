@@ -9,7 +9,7 @@ use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::invoker::Invoker;
 use super::reply::Reply;
 use super::responder::Responder;
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::router::Router;
 use crate::wire::envelope::reply_ok_prefix;
 use crate::wire::value::EncodeError;
@@ -64,6 +64,11 @@ impl<'a> Invocation<'a> {
         Args::new(self.method.args, self.args)
     }
 
+    /// The method's own code begins to run: from here on nobody may think that nothing was done.
+    pub fn enter(&self) {
+        self.responder.flag().enter();
+    }
+
     /// The value of a `&Caller` parameter.
     pub fn caller(&self) -> &'a Caller {
         self.caller
@@ -112,8 +117,7 @@ pub(crate) fn encode_reply(
     encode(&mut payload).map_err(|EncodeError(reason)| CallError::Encode {
         what: format!("the result of '{}' of service '{}'", method.name, service.name),
         reason,
-        executed: true,
-        path: ContextPath::default(),
+        trace: Trace::default(),
     })?;
     Ok(payload)
 }

@@ -13,7 +13,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use crate::error::{CallError, ContextPath, Error};
+use crate::error::{CallError, Error, Trace};
 use crate::wire::{Blob, value};
 
 /// How many sources of an error travel.
@@ -124,7 +124,7 @@ fn failed(type_name: &str, error: &dyn Display, chain: Vec<String>, data: Option
         message: error.to_string(),
         chain,
         data,
-        path: ContextPath::default(),
+        trace: Trace::default(),
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_call_error_stays_what_it_is_however_it_is_wrapped() {
-        let stopped = || CallError::Stopped { path: ContextPath::default() };
+        let stopped = || CallError::Stopped { trace: Trace::default() };
         assert_eq!(call_error!(stopped()), stopped());
         assert_eq!(call_error!(Error::from(stopped())), stopped());
         let boxed: Box<dyn StdError + Send + Sync> = stopped().into();

@@ -13,6 +13,8 @@ use crate::wire::{ContextId, Handle};
 #[derive(Debug, Default)]
 pub(crate) struct CallFlag {
     cancelled: AtomicBool,
+    /// The method's own code has begun to run.
+    entered: AtomicBool,
     running: OnceLock<(&'static ServiceDescriptor, &'static MethodDescriptor)>,
 }
 
@@ -36,7 +38,17 @@ impl CallFlag {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The method begins to run.
+    /// The method's own code begins to run.
+    pub(crate) fn enter(&self) {
+        self.entered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the method's own code has begun to run.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.entered.load(Ordering::Relaxed)
+    }
+
+    /// The call is given to this method.
     pub(crate) fn run(&self, service: &'static ServiceDescriptor, method: &'static MethodDescriptor) {
         // A call runs once; a second time could only say the same.
         let _ = self.running.set((service, method));

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::caller::Caller;
@@ -10,7 +9,8 @@ use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::dispatch::{Answer, AnswerKind, Invocation};
 use super::hosted::Hosted;
 use super::responder::Responder;
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
+use crate::panics;
 use crate::router::{Core, Router, decoding_for};
 use crate::wire::{CallEnvelope, payload};
 
@@ -92,7 +92,7 @@ impl Authorized {
             return Err(CallError::Unauthorized {
                 method: descriptor.methods[method].name.to_owned(),
                 service: descriptor.name.to_owned(),
-                path: ContextPath::default(),
+                trace: Trace::default(),
             });
         }
         Ok(Self { core: core.clone(), hosted: hosted.clone(), method, caller, payload, responder })
@@ -117,9 +117,7 @@ impl Authorized {
     pub fn run(self) {
         let (service, method) = (self.service(), self.method());
         self.responder.flag().run(service, method);
-        // What a panicking method leaves behind in its service is the method's business, as it is
-        // with any other shared state.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.invoke()));
+        let outcome = panics::guard(|| self.invoke());
         match outcome {
             Ok(Ok(Answer(AnswerKind::Value(payload)))) => self.responder.answer(payload),
             Ok(Ok(Answer(AnswerKind::Nothing))) => self.responder.done(),
@@ -132,8 +130,8 @@ impl Authorized {
     fn invoke(&self) -> Result<Answer, CallError> {
         // It was validated when the call was taken from the queue.
         let envelope = CallEnvelope::trusted(&self.payload);
-        let envelope = envelope
-            .map_err(|error| CallError::Malformed { reason: error.to_string(), path: ContextPath::default() })?;
+        let envelope =
+            envelope.map_err(|error| CallError::Malformed { reason: error.to_string(), trace: Trace::default() })?;
         let invocation = Invocation {
             service: self.service(),
             method: self.method(),
@@ -164,7 +162,6 @@ pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> CallError {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let message = text.unwrap_or_else(|| "a value that is not a text".to_owned());
-    // The payload is a user's value, and its drop may panic again.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-    CallError::Panicked { message, path: ContextPath::default() }
+    panics::discard(panic);
+    CallError::Panicked { message, trace: Trace::default() }
 }

@@ -1,8 +1,7 @@
 //! Who may call: policies.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::caller::Caller;
+use crate::panics;
 
 /// Decides who may call a method of the service `S`.
 ///
@@ -134,7 +133,8 @@ policy_list!(A B C D E F G H);
 /// Asks one policy; a panic is a no.
 #[doc(hidden)]
 pub fn allows<S: ?Sized>(policy: &impl Policy<S>, service: &S, caller: &Caller) -> bool {
-    // Whatever a policy that panicked has left behind, only policies and methods of the same
-    // service see, and they share it behind `&self` as they do after any panic.
-    catch_unwind(AssertUnwindSafe(|| policy.is_authorized(service, caller))).unwrap_or(false)
+    panics::guard(|| policy.is_authorized(service, caller)).unwrap_or_else(|panic| {
+        panics::discard(panic);
+        false
+    })
 }

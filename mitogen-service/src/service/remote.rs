@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::{Call, Request, start};
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{self, EncodeError};
 use crate::wire::{EnvelopeWriter, Handle, msgpack};
@@ -52,8 +52,7 @@ impl Context {
             Err(reason) => Call::ready(Err(CallError::Encode {
                 what: format!("the arguments of '{method}' of service '{service}'"),
                 reason,
-                executed: false,
-                path: ContextPath::default(),
+                trace: Trace::default(),
             })),
         }
     }

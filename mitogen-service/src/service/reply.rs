@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::dispatch::encode_reply;
 use super::responder::Responder;
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::wire::value::EncodeError;
 
 /// The answer of a call, to be given later and from any thread.
@@ -70,7 +70,7 @@ impl<T> Drop for Reply<T> {
             return;
         }
         let reason = "its reply was dropped unanswered".to_owned();
-        self.responder.fail(&CallError::Cancelled { reason, executed: true, path: ContextPath::default() });
+        self.responder.fail(&CallError::Cancelled { reason, trace: Trace::default() });
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Level;
 
 use super::in_flight::{CallFlag, CallId, InFlight};
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Executed, Trace};
 use crate::io::Patience;
 use crate::router::Core;
 use crate::wire::envelope::{reply_err_prefix, reply_ok_prefix};
@@ -46,8 +46,8 @@ impl Responder {
         if let Err(error) = self.send(payload) {
             let max = self.core.identity().max_message_size as u64;
             if error == DeadCode::TooLarge {
-                let error = CallError::TooLarge { got: size as u64, max, path: ContextPath::default() };
-                self.send_error(&error);
+                let error = CallError::TooLarge { got: size as u64, max, trace: Trace::default() };
+                self.send_error(error);
             }
         }
     }
@@ -73,7 +73,7 @@ impl Responder {
             };
             return self.core.log(Level::WARN, what);
         }
-        self.send_error(error);
+        self.send_error(error.clone());
     }
 
     /// Forgets the call: its caller does not wait any more.
@@ -89,11 +89,14 @@ impl Responder {
         first
     }
 
-    fn send_error(&self, error: &CallError) {
+    fn send_error(&self, error: CallError) {
+        // Known here for certain, whatever the error says of calls that the method has made itself.
+        let executed = if self.flag.is_entered() { Executed::Yes } else { Executed::No };
+        let error = error.with_executed(executed);
         let mut payload = Vec::with_capacity(256);
         reply_err_prefix(&mut payload);
         // Call errors are strings and numbers, which have an encoding.
-        if value::encode(error, &mut payload).is_ok() {
+        if value::encode(&error, &mut payload).is_ok() {
             // If it cannot be sent, the caller is gone or learns it from a hop.
             let _ = self.send(payload);
         }
@@ -114,8 +117,7 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if !*self.answered.get_mut() {
             let reason = "it was dropped without an answer".to_owned();
-            let executed = !self.flag.running().0.is_empty();
-            self.fail(&CallError::Cancelled { reason, executed, path: ContextPath::default() });
+            self.fail(&CallError::Cancelled { reason, trace: Trace::default() });
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::descriptor::ServiceDescriptor;
 use crate::channel::{Call, Request, post, start};
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{DecodeError, EncodeError};
 use crate::wire::{EnvelopeWriter, Handle};
@@ -143,8 +143,7 @@ impl StubRequest {
         CallError::Encode {
             what: format!("the argument '{name}' of '{method}' of service '{}'", self.service.name),
             reason,
-            executed: false,
-            path: ContextPath::default(),
+            trace: Trace::default(),
         }
     }
 }
@@ -155,6 +154,6 @@ pub fn not_faked(service: &'static ServiceDescriptor, method: usize) -> CallErro
     CallError::NoSuchMethod {
         service: service.name.to_owned(),
         method: service.methods[method].name.to_owned(),
-        path: ContextPath::default(),
+        trace: Trace::default(),
     }
 }

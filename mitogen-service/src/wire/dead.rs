@@ -46,6 +46,8 @@ pub(crate) enum DeadCode {
     SenderClosed = 9,
     /// A bound was reached; the message was not delivered.
     Overloaded = 10,
+    /// A bound was reached, and an answer was not passed on: its method has run.
+    AnswerLost = 11,
 }
 
 impl DeadCode {
@@ -61,6 +63,7 @@ impl DeadCode {
             8 => Self::RouterClosed,
             9 => Self::SenderClosed,
             10 => Self::Overloaded,
+            11 => Self::AnswerLost,
             _ => Self::Other,
         }
     }
@@ -136,6 +139,11 @@ impl DeadReason {
         Self::new(DeadCode::Overloaded, format!("overloaded: {what}"))
     }
 
+    /// An answer did not get through to the one who waits for it.
+    pub(crate) fn answer_lost(what: &str) -> Self {
+        Self::new(DeadCode::AnswerLost, format!("overloaded: the answer was lost on its way: {what}"))
+    }
+
     /// The payload that says so.
     fn encode(&self) -> Vec<u8> {
         let text = cut(&self.text);
@@ -206,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [DeadCode; 11] = [
+    const ALL: [DeadCode; 12] = [
         DeadCode::Other,
         DeadCode::NoRoute,
         DeadCode::InvalidHandle,
@@ -218,6 +226,7 @@ mod tests {
         DeadCode::RouterClosed,
         DeadCode::SenderClosed,
         DeadCode::Overloaded,
+        DeadCode::AnswerLost,
     ];
 
     fn dead(encoding: Encoding, payload: &[u8]) -> DeadReason {
@@ -272,7 +281,7 @@ mod tests {
         for code in ALL {
             assert_eq!(DeadCode::from_number(code as u64), code);
         }
-        for number in [11, 255, 256, u64::MAX] {
+        for number in [12, 255, 256, u64::MAX] {
             assert_eq!(DeadCode::from_number(number), DeadCode::Other);
         }
     }

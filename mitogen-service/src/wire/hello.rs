@@ -21,6 +21,12 @@ use thiserror::Error;
 use super::msgpack::{self, Cursor, MAX_DEPTH, Malformed, validate};
 use super::{ContextId, Encoding};
 
+/// The feature bit of a peer that understands CANCEL (handle 122).
+pub(crate) const FEATURE_CANCEL: u32 = 1;
+
+/// The features that this version of the crate has.
+pub(crate) const FEATURES: u32 = FEATURE_CANCEL;
+
 /// Version of the protocol, which goes apart from that of the crate.
 pub(crate) const PROTOCOL_VERSION: u16 = 1;
 

@@ -42,7 +42,7 @@ pub(crate) use dead::{DeadCode, DeadReason};
 pub(crate) use decoder::Decoder;
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
 pub(crate) use header::{BadMagic, Encoding, Header};
-pub(crate) use hello::{Hello, HelloDecoder, Identity};
+pub(crate) use hello::{FEATURE_CANCEL, FEATURES, Hello, HelloDecoder, Identity};
 pub use id::ContextId;
 pub(crate) use id::Handle;
 pub(crate) use message::Message;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{Close, Core};
 use crate::io::StreamId;
-use crate::router::context::Context;
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
 use crate::router::table::Gone;
@@ -18,7 +17,7 @@ impl Core {
         for gone in &gone {
             self.gone(gone, death);
         }
-        // Last, since an end of the router waits for its links.
+        // Last, since the end of the router waits until its links are gone.
         let link = self.links.lock().remove(&stream);
         drop(link);
         self.lifecycle.news();
@@ -42,10 +41,10 @@ impl Core {
         let context = {
             let mut contexts = self.contexts.lock();
             contexts.names.remove(&gone.id);
-            contexts.known.remove(&gone.id).and_then(|inner| inner.upgrade())
+            contexts.take(gone.id)
         };
-        if let Some(inner) = context {
-            Context::from_inner(inner).disconnected(death);
+        if let Some(context) = context {
+            context.disconnected(death);
         }
         for waiting in waiting {
             waiting.listener.end(death);
@@ -69,7 +68,7 @@ impl Core {
                 self.table.lock().lose(stream);
                 self.links.lock().remove(&stream);
                 if self.lifecycle.is_open() {
-                    self.close_later(Close::Promptly, || {});
+                    self.close_later(Close::Promptly);
                 }
             }
         }

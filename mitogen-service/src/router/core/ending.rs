@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 use super::{Close, Core};
+use crate::deadline;
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
 use crate::wire::control::encode_shutdown;
@@ -37,23 +38,16 @@ impl Core {
 
     /// The parent has asked this context to end: within `grace`, or on the spot if that is zero.
     pub(in crate::router) fn shut_down(self: &Arc<Self>, grace: Duration) {
-        match self.ending {
-            Ending::Process if grace.is_zero() => self.end_process(),
-            Ending::Process => {
-                let core = self.clone();
-                self.close_later(Close::Within(grace), move || core.end_process());
-            }
-            Ending::Router => self.close_later(Close::Within(grace), || {}),
+        if self.ending == Ending::Process && grace.is_zero() {
+            self.end_process();
         }
+        self.close_later(Close::Within(grace));
     }
 
     /// Closes on a thread of its own, since closing waits.
-    pub(super) fn close_later(self: &Arc<Self>, how: Close, after: impl FnOnce() + Send + 'static) {
+    pub(super) fn close_later(self: &Arc<Self>, how: Close) {
         let core = self.clone();
-        let thread = self.ledger.spawn("mitogen-shutdown", move || {
-            core.close(how);
-            after();
-        });
+        let thread = self.ledger.spawn("mitogen-shutdown", move || core.close(how));
         if let Err(error) = thread {
             self.log(Level::ERROR, format!("cannot start a thread to shut down: {error}"));
             if self.ending == Ending::Process {
@@ -62,8 +56,14 @@ impl Core {
         }
     }
 
-    /// Ends the router and everything below it, and waits for that. Later calls wait as well.
+    /// Ends the router and everything below it, and waits for that; later calls wait as well. A
+    /// context that is a process of its own does not come back from here.
     pub(crate) fn close(self: &Arc<Self>, how: Close) {
+        if self.is_broker() {
+            // The one thread that must not wait; it is here if a user's value has held the last
+            // handle of a router, and was dropped by a wake-up.
+            return self.close_later(how);
+        }
         if !self.lifecycle.begin_closing() {
             return self.lifecycle.wait_closed();
         }
@@ -71,7 +71,7 @@ impl Core {
             Close::Within(bound) => bound,
             Close::Promptly => PROMPT_BOUND,
         };
-        let deadline = Instant::now() + bound;
+        let deadline = deadline::after(bound);
         let workers = self.workers();
         if let Some(workers) = &workers {
             workers.stop();
@@ -81,7 +81,15 @@ impl Core {
         if let Some(workers) = &workers {
             workers.join(deadline);
         }
-        self.close_handles();
+        if let Some(parent) = self.parent_stream() {
+            // The last answers leave.
+            parent.drain(deadline::after(DRAIN_BOUND));
+        }
+        if self.ending == Ending::Process {
+            // What the parent sees as the end shall be the process's end.
+            self.end_process();
+        }
+        self.forsake_everything();
         self.clear_workers();
         drop(workers);
         self.close_streams();
@@ -94,11 +102,15 @@ impl Core {
         self.lifecycle.closed();
     }
 
+    fn is_broker(&self) -> bool {
+        self.broker.lock().as_ref().is_some_and(|broker| broker.handle().is_current())
+    }
+
     fn end_connecting_processes(&self) {
         for process in &*self.connecting.lock() {
             process.kill();
         }
-        let deadline = Instant::now() + REAP_BOUND;
+        let deadline = deadline::after(REAP_BOUND);
         self.lifecycle.wait_until(deadline, || self.connecting.lock().is_empty());
     }
 
@@ -110,7 +122,7 @@ impl Core {
                 Close::Promptly => self.close_child(*id),
             }
         }
-        if self.lifecycle.wait_until(deadline, || self.table.lock().children().is_empty()) {
+        if self.lifecycle.wait_until(deadline, || !self.has_children()) {
             return;
         }
         let children = self.table.lock().children();
@@ -119,8 +131,8 @@ impl Core {
                 self.close_child(id);
             }
         }
-        let deadline = Instant::now() + REAP_BOUND;
-        if !self.lifecycle.wait_until(deadline, || self.table.lock().children().is_empty()) {
+        let deadline = deadline::after(REAP_BOUND);
+        if !self.lifecycle.wait_until(deadline, || !self.has_children()) {
             self.log(Level::WARN, "child will not exit, giving up".to_owned());
         }
     }
@@ -132,30 +144,28 @@ impl Core {
         }
     }
 
-    /// Nothing that waits here will get an answer any more.
-    fn close_handles(self: &Arc<Self>) {
+    /// Whether a child is left whose end has not been told to everybody.
+    fn has_children(&self) -> bool {
+        let parent = self.table.lock().parent();
+        self.links.lock().keys().any(|stream| Some(*stream) != parent)
+    }
+
+    /// Nothing that waits here will get an answer any more, and no context can be reached.
+    fn forsake_everything(self: &Arc<Self>) {
         self.calls.close();
         let listeners = self.handles.lock().close();
         let death = Arc::new(Death::router_closed(&self.identity.name));
         for listener in listeners {
             listener.end(&death);
         }
+        let contexts = self.contexts.lock().take_all();
+        for context in contexts {
+            context.disconnected(&death);
+        }
     }
 
-    /// Lets the last answers leave, and closes.
     fn close_streams(&self) {
-        if let Some(parent) = self.parent_stream() {
-            parent.drain(Instant::now() + DRAIN_BOUND);
-        }
-        // A context that is a process of its own keeps this stream until it exits: what the
-        // parent sees as the end shall be the process's end.
-        let keep_parent = self.ending == Ending::Process;
-        let parent = self.table.lock().parent();
-        let streams: Vec<_> = {
-            let links = self.links.lock();
-            let closing = links.iter().filter(|(id, _)| !(keep_parent && Some(**id) == parent));
-            closing.map(|(_, link)| link.stream.clone()).collect()
-        };
+        let streams: Vec<_> = self.links.lock().values().map(|link| link.stream.clone()).collect();
         for stream in streams {
             stream.close();
         }
@@ -167,6 +177,10 @@ impl Core {
             crate::sys::exit_now(CRASHED);
         }
         self.log(Level::ERROR, "broker crashed; the router can only be closed".to_owned());
-        self.close_handles();
+        let processes: Vec<_> = self.links.lock().values().filter_map(|link| link.process.clone()).collect();
+        for process in processes {
+            process.kill();
+        }
+        self.forsake_everything();
     }
 }

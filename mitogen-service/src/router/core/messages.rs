@@ -9,32 +9,56 @@ use crate::io::{Patience, SendError, StreamId};
 use crate::router::control;
 use crate::router::handles::{Access, Admitted, Listener};
 use crate::router::table::Verdict;
-use crate::wire::{ContextId, DeadReason, Encoding, Handle, Message};
+use crate::wire::{ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
+
+/// Why a hop does not pass a message on.
+const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
+
+/// A message that was not taken, and what its sender is to be told.
+struct Unrouted {
+    message: Message,
+    reason: DeadReason,
+}
+
+/// Whether a handle is one of the routers' own, whose messages are small.
+fn is_control(handle: Handle) -> bool {
+    handle < Handle::FIRST_DYNAMIC && handle != Handle::CALL_SERVICE
+}
 
 impl Core {
     /// Sends a message of this context itself, with its own authority.
     pub(crate) fn send(self: &Arc<Self>, mut message: Message, patience: Patience) -> Result<(), DeadReason> {
         message.header.src_id = self.identity.id;
         message.header.auth_id = self.identity.id;
-        self.route(message, None, patience)
+        self.route(message, None, patience).map_err(|unrouted| unrouted.reason)
     }
 
     /// Sends a control message; nobody learns if it does not arrive.
     pub(crate) fn post(self: &Arc<Self>, dst: ContextId, handle: Handle, payload: Vec<u8>) {
         let message = Message::new(Encoding::MessagePack, dst, handle, Handle::NONE, payload.into());
         // Control messages are news for somebody who may be gone, which other news tells.
-        let _ = self.send(message, Patience::Exceed);
+        let _ = self.send(message, Patience::Reserve);
+    }
+
+    /// Takes a message that has arrived on a stream.
+    pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: StreamId) {
+        let small = message.is_dead() || is_control(message.header.handle);
+        let patience = if small { Patience::Reserve } else { Patience::Refuse };
+        if let Err(Unrouted { message, reason }) = self.route(message, Some(ingress), patience) {
+            let unreachable = message.header.dst_id;
+            self.refuse(&message, unreachable, &reason);
+        }
     }
 
     /// Delivers a message or passes it on; the error is what its sender is to be told.
-    pub(super) fn route(
+    fn route(
         self: &Arc<Self>,
         message: Message,
         ingress: Option<StreamId>,
         patience: Patience,
-    ) -> Result<(), DeadReason> {
+    ) -> Result<(), Unrouted> {
         if message.payload.len() > self.identity.max_message_size {
-            return Err(DeadReason::too_large(self.identity.max_message_size));
+            return Err(Unrouted { message, reason: DeadReason::too_large(self.identity.max_message_size) });
         }
         let verdict = self.table.lock().judge(&message.header, ingress);
         match verdict {
@@ -43,9 +67,11 @@ impl Core {
                 // A stream that ends takes along what was on its way; the news of its end is what
                 // wakes those who wait for an answer.
                 Some(Ok(()) | Err(SendError::Closed)) | None => Ok(()),
-                Some(Err(SendError::Full)) => Err(DeadReason::overloaded("the stream's output queue is full")),
+                Some(Err(SendError::Full(message))) => {
+                    Err(Unrouted { message, reason: DeadReason::overloaded(OUTPUT_FULL) })
+                }
             },
-            Verdict::Refuse(reason) => Err(reason),
+            Verdict::Refuse(reason) => Err(Unrouted { message, reason }),
             Verdict::Forged(what) => {
                 // A dead message may come from a hop behind which the route is already gone.
                 if !message.is_dead() {
@@ -56,31 +82,49 @@ impl Core {
         }
     }
 
-    fn deliver(self: &Arc<Self>, message: Message, ingress: Option<StreamId>) -> Result<(), DeadReason> {
-        if let Some(stream) = ingress
-            && control::handle(self, &message, stream)?
-        {
-            return Ok(());
+    fn deliver(self: &Arc<Self>, message: Message, ingress: Option<StreamId>) -> Result<(), Unrouted> {
+        if let Some(stream) = ingress {
+            match control::handle(self, &message, stream) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(reason) => return Err(Unrouted { message, reason }),
+            }
         }
         let authority = self.has_parent_authority(message.header.auth_id);
-        let Admitted { listener, counted } = self.handles.lock().admit(&message.header, authority)?;
-        self.calls.leave(usize::from(counted));
-        listener.deliver(Delivery { core: self, message, ingress });
-        Ok(())
+        let admitted = self.handles.lock().admit(&message.header, authority);
+        match admitted {
+            Ok(Admitted { listener, counted }) => {
+                self.calls.leave(usize::from(counted));
+                listener.deliver(Delivery { core: self, message, ingress });
+                Ok(())
+            }
+            Err(reason) => Err(Unrouted { message, reason }),
+        }
     }
 
-    /// Tells the sender of a message that it was not taken, as if `source` said so.
+    /// Tells the sender of a message that it was not taken, as if `source` said so. An answer has
+    /// nobody behind it who waits; the one who waits for *it* is told.
     pub(crate) fn refuse(self: &Arc<Self>, message: &Message, source: ContextId, reason: &DeadReason) {
         let header = &message.header;
-        if message.is_dead() || header.reply_to == Handle::NONE {
+        if message.is_dead() {
             return;
         }
-        let mut dead = Message::dead(header.src_id, header.reply_to, reason);
-        // A hop that cannot pass a message on answers in the name of the context that cannot be
-        // reached: only the respondent ends a call, and reverse-path checks allow it.
-        dead.header.src_id = source;
-        dead.header.auth_id = source;
-        let _ = self.route(dead, None, Patience::Exceed);
+        let mut dead = if header.reply_to != Handle::NONE {
+            // A hop that cannot pass a message on answers in the name of the context that cannot
+            // be reached: only the respondent ends a call, and reverse-path checks allow it.
+            let mut dead = Message::dead(header.src_id, header.reply_to, reason);
+            dead.header.src_id = source;
+            dead
+        } else if reason.code == DeadCode::Overloaded && header.handle >= Handle::FIRST_DYNAMIC {
+            let mut dead = Message::dead(header.dst_id, header.handle, &DeadReason::answer_lost(OUTPUT_FULL));
+            dead.header.src_id = header.src_id;
+            dead
+        } else {
+            return;
+        };
+        dead.header.auth_id = dead.header.src_id;
+        // Beyond the reserve it is lost: whoever lets so much wait does not read.
+        let _ = self.route(dead, None, Patience::Reserve);
     }
 
     /// Listens on a reserved handle; `false` if somebody does so already.

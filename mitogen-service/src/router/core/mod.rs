@@ -27,6 +27,7 @@ use super::context::{Context, Inner as ContextInner};
 use super::gate::Gate;
 use super::handles::{Handles, RouterHandles};
 use super::lifecycle::{Ending, Lifecycle};
+use super::names::sane_name;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::io::{Broker, Courier, Stream, StreamId};
@@ -80,6 +81,9 @@ pub(crate) trait Workers: Send + Sync {
     /// Waits until nothing runs any more, until `deadline` at most.
     fn join(&self, deadline: Instant);
 
+    /// Whether [`stop`](Self::stop) has been called.
+    fn is_stopped(&self) -> bool;
+
     /// A context is gone, and waits for none of its calls.
     fn caller_gone(&self, caller: ContextId);
 
@@ -123,6 +127,8 @@ struct Link {
     stream: Arc<Stream>,
     process: Option<Arc<dyn Process>>,
     name: String,
+    /// What the neighbour understands beyond the first version of the protocol.
+    features: u32,
 }
 
 /// The contexts that somebody has a name of.
@@ -130,6 +136,8 @@ struct Link {
 struct Contexts {
     /// One object for each, as long as anybody holds it, so that a disconnect reaches all.
     known: HashMap<ContextId, Weak<ContextInner>>,
+    /// Those that somebody has subscribed to, so that dropping all names of them ends nothing.
+    subscribed: HashMap<ContextId, Context>,
     /// The names that contexts below this one, and above it, were given.
     names: HashMap<ContextId, String>,
 }
@@ -146,7 +154,7 @@ impl Core {
             handles: Mutex::new(Handles::new(random_handle())),
             calls: Gate::new(MAX_PENDING_CALLS),
             links: Mutex::default(),
-            contexts: Mutex::new(Contexts { known: HashMap::new(), names }),
+            contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
             workers: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
@@ -203,7 +211,7 @@ impl Core {
         if let Some(inner) = contexts.known.get(&id).and_then(Weak::upgrade) {
             return Context::from_inner(inner);
         }
-        let name = contexts.names.get(&id).cloned().unwrap_or_else(name);
+        let name = contexts.names.get(&id).cloned().unwrap_or_else(|| sane_name(&name()));
         // Asked under the lock: an end of the context comes before this, or finds the object.
         let connected = self.is_reachable(id);
         let context = Context::new(self, id, name, connected);
@@ -216,9 +224,20 @@ impl Core {
         self.contexts.lock().names.get(&id).cloned().unwrap_or_else(|| id.to_string())
     }
 
+    /// Keeps the object of a context while somebody is subscribed to its end.
+    pub(in crate::router) fn keep(&self, context: &Context, subscribed: bool) {
+        let released = {
+            let mut contexts = self.contexts.lock();
+            match subscribed {
+                true => contexts.subscribed.insert(context.id(), context.clone()),
+                false => contexts.subscribed.remove(&context.id()),
+            }
+        };
+        drop(released);
+    }
+
     fn is_reachable(&self, id: ContextId) -> bool {
-        let table = self.table.lock();
-        id == self.identity.id || table.route_below(id).is_some() || table.parent().is_some()
+        id == self.identity.id || self.table.lock().toward(id).is_some()
     }
 
     /// The pool, if there is one.
@@ -232,10 +251,12 @@ impl Core {
         if !self.lifecycle.is_open() {
             return Err(Error::Closed);
         }
-        if place.is_some() {
+        if place.as_ref().is_some_and(|workers| !workers.is_stopped()) {
             return Err(Error::PoolExists);
         }
-        *place = Some(workers);
+        let stopped = place.replace(workers);
+        drop(place);
+        drop(stopped);
         Ok(())
     }
 
@@ -253,6 +274,19 @@ impl Contexts {
             self.known.retain(|_, inner| inner.strong_count() > 0);
         }
         self.known.insert(id, inner);
+    }
+
+    /// Forgets a context that has ended; gives its object, if anybody holds it.
+    fn take(&mut self, id: ContextId) -> Option<Context> {
+        let subscribed = self.subscribed.remove(&id);
+        let known = self.known.remove(&id).and_then(|inner| inner.upgrade()).map(Context::from_inner);
+        known.or(subscribed)
+    }
+
+    /// Forgets all contexts; gives the objects that somebody holds.
+    fn take_all(&mut self) -> Vec<Context> {
+        let ids: Vec<_> = self.known.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.take(id)).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::Level;
 
 use super::{Core, Link, Process};
 use crate::error::{Error, Result};
-use crate::io::{Broker, BrokerHandle, Closed, Patience, ReadEnd, Sink, Stream, StreamId, WriteEnd};
+use crate::io::{Broker, BrokerHandle, Closed, ReadEnd, Sink, Stream, StreamId, WriteEnd};
 use crate::router::context::Context;
 use crate::router::control;
 use crate::router::death::Death;
@@ -45,38 +45,41 @@ impl Core {
     }
 
     /// Joins this context to its parent.
-    pub(crate) fn join_parent(&self, stream: Arc<Stream>) -> Result<()> {
-        self.table.lock().add_parent(stream.id());
+    pub(crate) fn join_parent(&self, stream: &Arc<Stream>, features: u32) -> Result<()> {
         let name = self.identity.parents.first().map_or_else(String::new, |(_, name)| name.clone());
-        self.add_link(stream, None, name)
+        self.add_link(stream, Link { stream: stream.clone(), process: None, name, features });
+        self.table.lock().add_parent(stream.id());
+        self.start(stream)
     }
 
     /// Joins a child to this context, and tells the contexts above.
     pub(crate) fn join_child(
         self: &Arc<Self>,
-        stream: Arc<Stream>,
-        id: ContextId,
-        name: String,
+        stream: &Arc<Stream>,
+        (id, name): (ContextId, &str),
+        features: u32,
         process: Option<Arc<dyn Process>>,
     ) -> Result<Context> {
+        // The link comes first: whatever the stream brings, its end included, finds it.
+        let link = Link { stream: stream.clone(), process, name: name.to_owned(), features };
+        self.add_link(stream, link);
+        self.contexts.lock().names.insert(id, name.to_owned());
         self.table.lock().add_child(stream.id(), id);
-        self.contexts.lock().names.insert(id, name.clone());
         let context = self.context(id);
         // Before the child's first message can pass, so that every hop knows the way back.
-        control::announce(self, id, &name);
-        self.add_link(stream, process, name)?;
+        control::announce(self, id, name);
+        self.start(stream)?;
         Ok(context)
     }
 
-    fn add_link(&self, stream: Arc<Stream>, process: Option<Arc<dyn Process>>, name: String) -> Result<()> {
-        self.links.lock().insert(stream.id(), Link { stream: stream.clone(), process, name });
+    fn add_link(&self, stream: &Arc<Stream>, link: Link) {
+        self.links.lock().insert(stream.id(), link);
+    }
+
+    fn start(&self, stream: &Arc<Stream>) -> Result<()> {
         stream.start().map_err(|error| Error::io("watch a stream", error))?;
-        if self.lifecycle.is_open() {
-            return Ok(());
-        }
-        // It came while the router was closing and may have been overlooked.
-        stream.close();
-        Err(Error::Closed)
+        // One that comes while the router closes may be overlooked there.
+        if self.lifecycle.is_open() { Ok(()) } else { Err(Error::Closed) }
     }
 
     /// A process was started and is about to join. The end of the router kills it meanwhile.
@@ -117,6 +120,16 @@ impl Core {
         self.stream(parent)
     }
 
+    /// Whether the neighbour toward a context understands a feature of ours.
+    pub(crate) fn neighbour_has(&self, toward: ContextId, feature: u32) -> bool {
+        if toward == self.identity.id {
+            return true;
+        }
+        let stream = self.table.lock().toward(toward);
+        let links = self.links.lock();
+        stream.is_none_or(|stream| links.get(&stream).is_none_or(|link| link.features & feature != 0))
+    }
+
     pub(super) fn stream(&self, id: StreamId) -> Option<Arc<Stream>> {
         self.links.lock().get(&id).map(|link| link.stream.clone())
     }
@@ -135,11 +148,7 @@ impl Core {
 impl Sink for Core {
     fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>) {
         for message in messages {
-            // The payload is shared, so keeping the message for a refusal costs no copy.
-            let kept = message.clone();
-            if let Err(reason) = self.route(message, Some(stream.id()), Patience::Refuse) {
-                self.refuse(&kept, kept.header.dst_id, &reason);
-            }
+            self.receive_one(message, stream.id());
         }
     }
 

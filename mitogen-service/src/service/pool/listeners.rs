@@ -1,6 +1,6 @@
 //! The handles on which calls and cancels arrive.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tracing::Level;
 
@@ -23,7 +23,7 @@ pub(super) fn listen(core: &Arc<Core>, shared: &Arc<Shared>) {
 
 /// Lets a context make its pool by itself, at the first service call from a parent.
 pub(crate) fn listen_for_first_call(core: &Arc<Core>) {
-    core.listen(Handle::CALL_SERVICE, Access::Parents, Arc::new(FirstCall(OnceLock::new())));
+    core.listen(Handle::CALL_SERVICE, Access::Parents, Arc::new(FirstCall));
 }
 
 /// The handle 110 of a context with a pool.
@@ -54,23 +54,27 @@ impl Listener for Cancels {
 }
 
 /// The handle 110 of a context that has no pool yet; refuses all but parents.
-struct FirstCall(OnceLock<()>);
+struct FirstCall;
 
 impl Listener for FirstCall {
     fn deliver(&self, delivery: Delivery<'_>) {
         let Delivery { core, message, ingress } = delivery;
-        self.0.get_or_init(|| {
-            let started = Pool::builder(&Router::borrowed(core)).size(AUTOMATIC_SIZE).start();
-            // A pool that was made by hand meanwhile is as good.
-            if let Err(error) = started.map(drop)
-                && !matches!(error, Error::PoolExists)
-            {
+        if message.is_dead() {
+            return;
+        }
+        let started = match Pool::builder(&Router::borrowed(core)).size(AUTOMATIC_SIZE).start() {
+            // Another one was made meanwhile, and is as good.
+            Err(Error::PoolExists) => Ok(()),
+            started => started.map(drop),
+        };
+        match (started, Router::borrowed(core).pool()) {
+            (Ok(()), Some(pool)) => Calls(pool.shared).deliver(Delivery { core, message, ingress }),
+            (Err(error), _) => {
                 core.log(Level::ERROR, format!("cannot start a pool: {error}"));
+                let reason = DeadReason::overloaded(&format!("the context cannot start a pool: {error}"));
+                core.refuse(&message, core.identity().id, &reason);
             }
-        });
-        match Router::borrowed(core).pool() {
-            Some(pool) => Calls(pool.shared).deliver(Delivery { core, message, ingress }),
-            None => core.refuse(&message, core.identity().id, &DeadReason::router_closed()),
+            (Ok(()), None) => core.refuse(&message, core.identity().id, &DeadReason::router_closed()),
         }
     }
 

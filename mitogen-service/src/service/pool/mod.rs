@@ -16,11 +16,12 @@ mod threads;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::activator::{Activator, RegistryActivator};
 use super::descriptor::Service;
 use super::hosted::Hosted;
+use crate::deadline;
 use crate::error::{Error, Result};
 use crate::router::Router;
 pub(crate) use listeners::listen_for_first_call;
@@ -37,7 +38,7 @@ const MAX_SIZE: usize = 4096;
 /// The threads that run services, and the services that they run.
 ///
 /// The root makes its pool by hand; a child makes one by itself when a parent first calls a service
-/// there. A router has one pool at most. A clone is another handle to the same pool, and dropping
+/// there. A router has one pool at a time. A clone is another handle to the same pool, and dropping
 /// the handles ends nothing: [`close`](Self::close) does, or the end of the router.
 ///
 /// ```
@@ -89,7 +90,7 @@ impl Pool {
     /// Adds a service.
     ///
     /// # Errors
-    /// [`Error::ServiceExists`] if one of the same name is there, [`Error::Closed`] after a stop.
+    /// [`Error::ServiceExists`] if one of the same name is there, [`Error::PoolStopped`] after a stop.
     pub fn add<S: Service>(&self, service: S) -> Result<()> {
         self.shared.add(Hosted::new(service))
     }
@@ -97,7 +98,7 @@ impl Pool {
     /// Runs a function on a thread of the pool, after the calls that are queued.
     ///
     /// # Errors
-    /// [`CallError::Overloaded`](crate::CallError::Overloaded) when the queue is full, [`Error::Closed`] after a stop.
+    /// [`CallError::Overloaded`](crate::CallError::Overloaded) when the queue is full, [`Error::PoolStopped`] after a stop.
     pub fn defer(&self, f: impl FnOnce() + Send + 'static) -> Result<()> {
         self.shared.defer(Job::Deferred(Box::new(f)))
     }
@@ -116,7 +117,7 @@ impl Pool {
     /// Waits until the threads of a stopped pool have ended, for `bound` at most, and tells which
     /// methods still run after that. A thread of the pool does not wait for itself.
     pub fn join(&self, bound: Duration) -> Vec<Running> {
-        self.shared.join(Instant::now() + bound)
+        self.shared.join(deadline::after(bound))
     }
 
     /// [`stop`](Self::stop) and [`join`](Self::join).

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::error::{CallError, ContextPath};
+use crate::error::{CallError, Trace};
 use crate::router::{Core, Delivery};
 use crate::service::caller::{Caller, CallerParts};
 use crate::service::in_flight::{CallFlag, InFlight};
@@ -46,13 +46,14 @@ pub(super) enum Rejected {
 pub(super) struct Queue {
     /// `None` once the queue is closed.
     intake: Mutex<Option<Sender<Job>>>,
+    /// Has no bound of its own, since the channel would allocate and touch all places at once.
     jobs: Receiver<Job>,
     bytes: AtomicUsize,
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
-        let (intake, jobs) = bounded(MAX_CALLS);
+        let (intake, jobs) = unbounded();
         Self { intake: Mutex::new(Some(intake)), jobs, bytes: AtomicUsize::new(0) }
     }
 
@@ -63,17 +64,13 @@ impl Queue {
         let intake = self.intake.lock();
         let Some(intake) = &*intake else { return Err(Rejected::Stopped(job)) };
         let queued = self.bytes.load(Ordering::Relaxed);
-        if queued > 0 && queued.saturating_add(size) > MAX_BYTES {
+        let is_full = self.jobs.len() >= MAX_CALLS || (queued > 0 && queued.saturating_add(size) > MAX_BYTES);
+        if is_full {
             return Err(Rejected::Full(job));
         }
         self.bytes.fetch_add(size, Ordering::Relaxed);
-        intake.try_send(job).map_err(|error| {
-            self.bytes.fetch_sub(size, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(job) => Rejected::Full(job),
-                TrySendError::Disconnected(job) => Rejected::Stopped(job),
-            }
-        })
+        // The queue holds a receiver itself, so this cannot fail while it lives.
+        intake.send(job).map_err(|unsent| Rejected::Stopped(unsent.0))
     }
 
     /// Waits for a job; `None` when the queue is closed and empty.
@@ -129,5 +126,5 @@ impl QueuedCall {
 /// The answer to what the full queue did not take.
 pub(super) fn overloaded() -> CallError {
     let what = format!("the pool's queue is full ({MAX_CALLS} calls or {MAX_BYTES} bytes); try again later");
-    CallError::Overloaded { what, path: ContextPath::default() }
+    CallError::Overloaded { what, trace: Trace::default() }
 }

@@ -1,11 +1,11 @@
 //! The services of a pool by name.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::queue::{MAX_CALLS, QueuedCall, overloaded};
-use crate::error::{CallError, ContextPath, Error, Result};
+use crate::error::{CallError, Error, Result, Trace};
+use crate::panics;
 use crate::service::activator::{self, Activator};
 use crate::service::caller::Caller;
 use crate::service::hosted::Hosted;
@@ -60,7 +60,7 @@ impl Services {
         if !self.may_activate(name, caller) {
             let mut service = name.to_owned();
             crate::router::cut(&mut service, 200);
-            return Err(CallError::NotActivated { service, path: ContextPath::default() });
+            return Err(CallError::NotActivated { service, trace: Trace::default() });
         }
         let mut slots = self.slots.lock();
         match slots.get_mut(name) {
@@ -79,13 +79,15 @@ impl Services {
 
     /// Asks the activator; a panic is a no.
     fn may_activate(&self, name: &str, caller: &Caller) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.activator.is_authorized(name, caller))).unwrap_or(false)
+        panics::guard(|| self.activator.is_authorized(name, caller)).unwrap_or_else(|panic| {
+            panics::discard(panic);
+            false
+        })
     }
 
     /// Makes a service, outside of any lock; gives the calls that have asked for it meanwhile.
     pub(super) fn activate(&self, name: &str, scope: &ServiceScope) -> (Result<Hosted, CallError>, Vec<QueuedCall>) {
-        // A constructor that panics leaves nothing behind that anybody sees.
-        let made = catch_unwind(AssertUnwindSafe(|| self.activator.activate(name, scope)));
+        let made = panics::guard(|| self.activator.activate(name, scope));
         let made = match made {
             Ok(made) => made.unwrap_or_else(|| Err(activator::unknown(name))),
             Err(panic) => Err(panicked(panic)),
@@ -105,6 +107,8 @@ impl Services {
     /// Lets go of all services; what they own is a user's, and is dropped without the lock.
     pub(super) fn clear(&self) {
         let slots = std::mem::take(&mut *self.slots.lock());
-        drop(slots);
+        for (_, slot) in slots {
+            panics::contain(|| drop(slot));
+        }
     }
 }

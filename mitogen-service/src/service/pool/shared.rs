@@ -1,7 +1,6 @@
 //! From a queued call to a running one.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -10,15 +9,16 @@ use tracing::Level;
 
 use super::queue::{Job, Queue, QueuedCall, Rejected, overloaded};
 use super::services::{Found, Services};
-use super::threads::{Running, Threads};
-use crate::error::{CallError, ContextPath, Error, Result};
+use super::threads::{Running, Threads, What};
+use crate::error::{CallError, Error, Result, Trace};
+use crate::panics;
 use crate::router::{Core, Workers};
 use crate::service::activator::Activator;
 use crate::service::hosted::Hosted;
 use crate::service::in_flight::InFlight;
-use crate::service::invoker::Authorized;
+use crate::service::invoker::{Authorized, panicked};
 use crate::service::scope::ServiceScope;
-use crate::wire::{CallEnvelope, ContextId};
+use crate::wire::{CallEnvelope, ContextId, Encoding};
 
 /// What all handles of a pool share.
 pub(super) struct Shared {
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     queue: Queue,
     in_flight: Arc<InFlight>,
     services: Services,
-    threads: Threads,
+    threads: Arc<Threads>,
     stopped: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl Shared {
             queue: Queue::new(),
             in_flight: Arc::default(),
             services: Services::new(activator),
-            threads: Threads::default(),
+            threads: Arc::default(),
             stopped: AtomicBool::new(false),
         })
     }
@@ -66,7 +66,7 @@ impl Shared {
 
     /// Adds a service.
     pub(super) fn add(&self, service: Hosted) -> Result<()> {
-        if self.stopped.load(Ordering::SeqCst) { Err(Error::Closed) } else { self.services.add(service) }
+        if self.stopped.load(Ordering::SeqCst) { Err(Error::PoolStopped) } else { self.services.add(service) }
     }
 
     /// Queues a function.
@@ -74,7 +74,7 @@ impl Shared {
         match self.queue.push(job) {
             Ok(()) => Ok(()),
             Err(Rejected::Full(_)) => Err(overloaded().into()),
-            Err(Rejected::Stopped(_)) => Err(Error::Closed),
+            Err(Rejected::Stopped(_)) => Err(Error::PoolStopped),
         }
     }
 
@@ -90,13 +90,12 @@ impl Shared {
 
     fn work(self: Arc<Self>) {
         while let Some(job) = self.queue.pop() {
+            let _working = self.threads.begin(What::Job);
             match job {
                 Job::Call(call) => self.serve(call),
-                // The panic hook has reported it; the thread goes on.
-                Job::Deferred(f) => drop(catch_unwind(AssertUnwindSafe(f))),
+                Job::Deferred(f) => panics::contain(f),
             }
         }
-        self.threads.leave();
     }
 
     fn serve(&self, call: QueuedCall) {
@@ -114,9 +113,13 @@ impl Shared {
 
     /// Finds the service and the method, asks the policies, and hands the call to its invoker.
     fn dispatch(&self, call: QueuedCall) -> Result<(), CallError> {
+        if call.message.header.encoding != Encoding::MessagePack {
+            let reason = "a service call is MessagePack".to_owned();
+            return Err(CallError::Malformed { reason, trace: Trace::default() });
+        }
         let payload = call.message.payload.clone();
         let envelope = CallEnvelope::decode(&payload)
-            .map_err(|error| CallError::Malformed { reason: error.to_string(), path: ContextPath::default() })?;
+            .map_err(|error| CallError::Malformed { reason: error.to_string(), trace: Trace::default() })?;
         let caller = call.caller(&self.core);
         let responder = call.responder.clone();
         let hosted = match self.services.find(envelope.service, &caller, call)? {
@@ -127,13 +130,14 @@ impl Shared {
         let descriptor = hosted.descriptor();
         let method = descriptor.method(envelope.method).ok_or_else(|| no_such_method(&envelope))?;
         let authorized = Authorized::check(&hosted, method, caller, (&self.core, payload.clone()), responder)?;
-        let _running = self.threads.run(descriptor, &descriptor.methods[method]);
-        hosted.invoker(method).invoke(authorized);
-        Ok(())
+        let _running = self.threads.begin(What::Method(descriptor, &descriptor.methods[method]));
+        // A method's panic ends in `Authorized::run`; this one is the invoker's own.
+        panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
     }
 
     /// Makes a service for all calls that ask for it meanwhile.
     fn activate(&self, name: &str) -> Result<Hosted, CallError> {
+        let _making = self.threads.begin(What::Activation(name.to_owned()));
         let (made, waiting) = self.services.activate(name, &ServiceScope::new(&self.core));
         for call in waiting {
             match &made {
@@ -172,9 +176,13 @@ impl Workers for Shared {
 
     fn join(&self, deadline: Instant) {
         for Running { service, method, elapsed } in self.join(deadline) {
-            let what = format!("{service}.{method} still runs after {elapsed:?}, and is left alone");
+            let what = format!("'{method}' of service '{service}' still runs after {elapsed:?}, and is left alone");
             self.core.log(Level::WARN, what);
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     fn caller_gone(&self, caller: ContextId) {
@@ -187,12 +195,12 @@ impl Workers for Shared {
 }
 
 fn stopped() -> CallError {
-    CallError::Stopped { path: ContextPath::default() }
+    CallError::Stopped { trace: Trace::default() }
 }
 
 fn no_such_method(envelope: &CallEnvelope<'_>) -> CallError {
     let [mut service, mut method] = [envelope.service, envelope.method].map(str::to_owned);
     crate::router::cut(&mut service, 200);
     crate::router::cut(&mut method, 200);
-    CallError::NoSuchMethod { service, method, path: ContextPath::default() }
+    CallError::NoSuchMethod { service, method, trace: Trace::default() }
 }

@@ -1,6 +1,7 @@
 //! The threads of a pool, and what each of them runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -9,14 +10,14 @@ use crate::ledger::Ledger;
 use crate::service::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::sync::{Condvar, Mutex};
 
-/// A method that still runs.
+/// What a thread of a pool still does.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Running {
-    /// The canonical name of the service.
-    pub service: &'static str,
-    /// The name of the method.
-    pub method: &'static str,
+    /// The canonical name of the service; empty for a function that was deferred.
+    pub service: String,
+    /// The name of the method; empty while a service is looked for or made, or for a function.
+    pub method: String,
     /// How long it has been running.
     pub elapsed: Duration,
 }
@@ -31,67 +32,106 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct State {
-    alive: HashSet<ThreadId>,
-    running: HashMap<ThreadId, (&'static ServiceDescriptor, &'static MethodDescriptor, Instant)>,
+    /// All threads that have not left, each with what it does, innermost last.
+    threads: HashMap<ThreadId, Vec<Work>>,
+}
+
+/// What a thread does.
+struct Work {
+    what: What,
+    since: Instant,
+}
+
+/// A piece of a thread's work.
+pub(super) enum What {
+    /// It has taken something from the queue.
+    Job,
+    /// It makes a service.
+    Activation(String),
+    /// It runs a method.
+    Method(&'static ServiceDescriptor, &'static MethodDescriptor),
 }
 
 impl Threads {
-    /// Starts a thread.
-    pub(super) fn spawn(&self, ledger: &Ledger, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    /// Starts a thread; it leaves when `body` ends, however it does.
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        ledger: &Ledger,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
         // The lock keeps the thread from leaving before it is counted.
         let mut state = self.state.lock();
-        let thread = ledger.spawn(name, body).map_err(|error| Error::io("start a thread of the pool", error))?;
-        state.alive.insert(thread.thread().id());
+        let threads = self.clone();
+        let thread = ledger.spawn(name, move || {
+            let _leaving = Leaving(threads);
+            body();
+        });
+        let thread = thread.map_err(|error| Error::io("start a thread of the pool", error))?;
+        state.threads.insert(thread.thread().id(), Vec::new());
         Ok(())
     }
 
-    /// The calling thread is about to end.
-    pub(super) fn leave(&self) {
-        self.state.lock().alive.remove(&std::thread::current().id());
-        self.left.notify_all();
-    }
-
-    /// The calling thread runs a method, until the guard is dropped.
-    pub(super) fn run(&self, service: &'static ServiceDescriptor, method: &'static MethodDescriptor) -> RunGuard<'_> {
+    /// The calling thread does something, until the guard is dropped.
+    pub(super) fn begin(&self, what: What) -> WorkGuard<'_> {
         let thread = std::thread::current().id();
-        self.state.lock().running.insert(thread, (service, method, Instant::now()));
-        RunGuard { threads: self, thread }
+        let work = Work { what, since: Instant::now() };
+        self.state.lock().threads.entry(thread).or_default().push(work);
+        WorkGuard { threads: self, thread }
     }
 
-    /// Waits until all threads but the calling one have left; tells what runs in those that have
-    /// not by `deadline`.
+    /// Waits until all threads but the calling one have left; tells what those do that have not by
+    /// `deadline`.
     pub(super) fn join(&self, deadline: Instant) -> Vec<Running> {
         let me = std::thread::current().id();
         let mut state = self.state.lock();
-        let own = usize::from(state.alive.contains(&me));
-        while state.alive.len() > own {
+        let own = usize::from(state.threads.contains_key(&me));
+        while state.threads.len() > own {
             if self.left.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        let others = state.running.iter().filter(|(thread, _)| **thread != me);
-        let running = others.map(|(_, (service, method, since))| Running {
-            service: service.name,
-            method: method.name,
-            elapsed: since.elapsed(),
-        });
-        running.collect()
+        let others = state.threads.iter().filter(|(thread, _)| **thread != me);
+        others.filter_map(|(_, work)| work.last()).map(Work::as_running).collect()
     }
 
     /// Whether no thread is left.
     pub(super) fn all_left(&self) -> bool {
-        self.state.lock().alive.is_empty()
+        self.state.lock().threads.is_empty()
     }
 }
 
-/// Takes note that a thread runs a method, until it is dropped.
-pub(super) struct RunGuard<'a> {
+impl Work {
+    fn as_running(&self) -> Running {
+        let (service, method) = match &self.what {
+            What::Job => (String::new(), String::new()),
+            What::Activation(service) => (service.clone(), String::new()),
+            What::Method(service, method) => (service.name.to_owned(), method.name.to_owned()),
+        };
+        Running { service, method, elapsed: self.since.elapsed() }
+    }
+}
+
+/// Takes note that a thread does something, until it is dropped.
+pub(super) struct WorkGuard<'a> {
     threads: &'a Threads,
     thread: ThreadId,
 }
 
-impl Drop for RunGuard<'_> {
+impl Drop for WorkGuard<'_> {
     fn drop(&mut self) {
-        self.threads.state.lock().running.remove(&self.thread);
+        if let Some(work) = self.threads.state.lock().threads.get_mut(&self.thread) {
+            work.pop();
+        }
+    }
+}
+
+/// Lets the calling thread leave when it is dropped.
+struct Leaving(Arc<Threads>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.state.lock().threads.remove(&std::thread::current().id());
+        self.0.left.notify_all();
     }
 }
