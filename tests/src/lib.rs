@@ -73,6 +73,23 @@ impl Watched {
         kill_process(self.pid, signal).expect("the process is alive");
     }
 
+    /// Stops the process, and waits until the last of its threads has stopped.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let stopped = |task: std::fs::DirEntry| {
+            // The state follows the name, which stands in brackets and may hold anything.
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        };
+        let tasks = format!("/proc/{}/task", self.pid.as_raw_nonzero());
+        while !std::fs::read_dir(&tasks).expect("the process is alive").flatten().all(stopped) {
+            thread::yield_now();
+        }
+    }
+
     /// Whether the process is still in the table of processes, alive or a zombie.
     pub fn is_listed(&self) -> bool {
         std::path::Path::new(&format!("/proc/{}", self.pid.as_raw_nonzero())).exists()

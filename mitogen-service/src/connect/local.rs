@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -111,8 +112,11 @@ impl Local {
         let started = self.spawn(name, pipes.child_socket).map_err(fail)?;
         let started = Started { name: name.to_owned(), child: started, socket: pipes.socket };
         let wire = send_pipes(&started.socket, [pipes.child_read, pipes.child_write]);
-        let process = LocalProcess::watch(core, &broker, started)
-            .map_err(|error| fail(ConnectKind::io("watch a child", error)))?;
+        let process =
+            LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
+                true => fail(ConnectKind::io("watch a child", error)),
+                false => fail(ConnectKind::Cancelled),
+            })?;
         let connecting: Arc<dyn Process> = process.clone();
         core.begin_connecting(connecting.clone());
         let result = self.join_or_abandon(core, (id, name), (pipes.read, pipes.write), wire, &process, deadline);
@@ -130,7 +134,11 @@ impl Local {
         deadline: Instant,
     ) -> Result<Context> {
         let joined = wire
-            .map_err(|error| Joining::Failed(ConnectKind::io("send a child its pipes", error)))
+            .map_err(|error| match error {
+                // It has ended before it could take them.
+                Errno::PIPE | Errno::CONNRESET => Joining::Ended,
+                error => Joining::Failed(ConnectKind::io("send a child its pipes", error)),
+            })
             .and_then(|()| greet(core, (id, name), (&read, &write), deadline, self.connect_timeout));
         match joined {
             Ok(features) => join(core, (id, name), features, (read, write), process),
@@ -243,7 +251,10 @@ fn join(
     let joined = core.join_child(&stream, child, features, Some(process.clone()));
     // The exit is watched last: it closes the stream, which has to be joined by then.
     let joined = joined.and_then(|context| {
-        process.watch_exit().map_err(|error| Error::io("watch a child", error))?;
+        process.watch_exit().map_err(|error| match core.lifecycle().is_open() {
+            true => Error::io("watch a child", error),
+            false => Error::Closed,
+        })?;
         Ok(context)
     });
     joined.inspect_err(|_| {

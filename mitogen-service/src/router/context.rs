@@ -79,7 +79,8 @@ impl Context {
 
     /// Calls `f` once, when the context has ended or can no longer be reached; at once if that is so.
     ///
-    /// `f` runs on a thread of the router's that exists for such callbacks, one after the other. It
+    /// A context elsewhere in the tree is heard of only if something was sent there, or came from
+    /// there. `f` runs on a thread of the router's that exists for such callbacks, one after the other. It
     /// is forgotten when the subscription is dropped.
     pub fn on_disconnect(&self, f: impl FnOnce() + Send + 'static) -> Subscription {
         // Kept first: an end that comes between the two finds the object, and releases it.

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::ids::Ids;
 use crate::io::StreamId;
-use crate::wire::{ContextId, DeadReason, Header};
+use crate::wire::{ContextId, DeadReason, Handle, Header};
 
 /// How many different destinations of one stream are remembered, to tell it of their end.
 const MAX_EGRESS: usize = 65_536;
@@ -39,7 +39,8 @@ struct Link {
     remote: ContextId,
     /// The neighbour acts with a parent's authority, so `unidirectional` does not bind it.
     privileged: bool,
-    /// Where messages from this stream went, so that it learns of the end of those.
+    /// The contexts whose end it is told of: those that it has sent to, and those that have asked
+    /// something of it.
     egress: HashSet<ContextId>,
     /// The ids that the subtree behind this stream may announce.
     allocated: Vec<Range<u32>>,
@@ -146,21 +147,31 @@ impl Table {
         let toward = self.toward(header.dst_id).filter(|&out| Some(out) != ingress);
         match toward {
             None => Verdict::Refuse(DeadReason::no_route(header.dst_id, self.me)),
-            Some(out) if self.may_pass(ingress, out) => self.forward(header.dst_id, ingress, out),
+            Some(out) if self.may_pass(ingress, out) => self.forward(header, ingress, out),
             Some(_) => Verdict::Refuse(DeadReason::unidirectional(header.src_id, header.dst_id, self.me)),
         }
     }
 
-    /// Takes note of who is to be told when the destination ends. Without that promise nothing is
-    /// passed on, since somebody may wait for an answer.
-    fn forward(&mut self, dst: ContextId, ingress: Option<StreamId>, out: StreamId) -> Verdict {
-        if let Some(link) = ingress.and_then(|ingress| self.links.get_mut(&ingress)) {
-            if link.egress.len() >= MAX_EGRESS && !link.egress.contains(&dst) {
-                return Verdict::Refuse(DeadReason::overloaded("messages went to too many contexts"));
-            }
-            link.egress.insert(dst);
+    /// Takes note of who is to be told of whose end: the sender of the destination's, and the one
+    /// who shall answer of the sender's. Without that promise nothing is passed on, since somebody
+    /// may wait for an answer.
+    fn forward(&mut self, header: &Header, ingress: Option<StreamId>, out: StreamId) -> Verdict {
+        let promised = ingress.is_none_or(|ingress| self.promise(ingress, header.dst_id))
+            && (header.reply_to == Handle::NONE || self.promise(out, header.src_id));
+        if !promised {
+            return Verdict::Refuse(DeadReason::overloaded("messages went to too many contexts"));
         }
         Verdict::Forward(out)
+    }
+
+    /// Promises to tell the contexts behind a stream of the end of another one.
+    fn promise(&mut self, stream: StreamId, id: ContextId) -> bool {
+        let Some(link) = self.links.get_mut(&stream) else { return true };
+        if link.egress.len() >= MAX_EGRESS && !link.egress.contains(&id) {
+            return false;
+        }
+        link.egress.insert(id);
+        true
     }
 
     /// What is wrong with the ids of a message, if anything; `auth_id` first, as in Mitogen.
@@ -288,7 +299,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Encoding, Handle};
+    use crate::wire::Encoding;
 
     const PARENT: StreamId = StreamId(10);
     const ONE: StreamId = StreamId(1);
@@ -431,6 +442,14 @@ mod tests {
         let (other, before) = (table.take_block_for(TWO).unwrap(), table.take_block_for(PARENT));
         assert_eq!((other.len(), before), (1000, None));
         assert!(other.start < 1_100_000, "refused requests have used ids up");
+    }
+
+    #[test]
+    fn who_has_been_asked_is_told_of_the_end_of_the_one_who_asks() {
+        let mut table = root();
+        let question = Header { reply_to: Handle::new(5000), ..header(1002, 2, 2) };
+        assert_eq!(table.judge(&question, Some(ONE)), Verdict::Forward(TWO));
+        assert_eq!(table.lose(ONE)[0], Gone { id: id(2), tell: vec![TWO], tell_parent: false });
     }
 
     #[test]

@@ -104,6 +104,16 @@ impl Services {
         (made, waiting)
     }
 
+    /// Takes out the calls that wait for a service to be made.
+    pub(super) fn drain_waiting(&self) -> Vec<QueuedCall> {
+        let mut slots = self.slots.lock();
+        let waiting = slots.values_mut().filter_map(|slot| match slot {
+            Slot::Activating(waiting) => Some(std::mem::take(waiting)),
+            Slot::Ready(_) => None,
+        });
+        waiting.flatten().collect()
+    }
+
     /// Lets go of all services; what they own is a user's, and is dropped without the lock.
     pub(super) fn clear(&self) {
         let slots = std::mem::take(&mut *self.slots.lock());

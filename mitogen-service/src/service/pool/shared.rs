@@ -152,10 +152,12 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.queue.close();
-        for job in self.queue.drain() {
-            if let Job::Call(call) = job {
-                call.responder.fail(&stopped());
-            }
+        let queued = self.queue.drain().filter_map(|job| match job {
+            Job::Call(call) => Some(call),
+            Job::Deferred(_) => None,
+        });
+        for call in queued.chain(self.services.drain_waiting()) {
+            call.responder.fail(&stopped());
         }
     }
 

@@ -1,0 +1,14 @@
+//! Whole-system tests: real processes, started from this test binary, calling each other.
+//!
+//! Every router asserts at its end that no thread, no descriptor and no child of it is left.
+
+mod bench;
+mod calls;
+mod death;
+mod leak;
+mod life;
+mod policy;
+mod pool;
+mod programs;
+mod service_test;
+mod tree;
