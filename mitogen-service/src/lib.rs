@@ -38,6 +38,9 @@ mod channel;
 mod connect;
 mod deadline;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod io;
 mod latch;
 mod ledger;

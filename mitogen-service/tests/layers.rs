@@ -14,8 +14,9 @@ const LAYERS: [&str; 7] = ["wire", "io", "router", "channel", "service", "connec
 /// Below all layers, and known to all.
 const BASE: [&str; 9] = ["deadline", "error", "latch", "ledger", "log", "panics", "process", "sync", "sys"];
 
-/// Above all layers: the root of the crate, its macros, what generated code uses, what tests use.
-const TOP: [&str; 4] = ["lib", "macros", "__private", "testing"];
+/// Above all layers: the root of the crate, its macros, what generated code uses, what tests and fuzz
+/// targets use.
+const TOP: [&str; 5] = ["lib", "macros", "__private", "testing", "fuzzing"];
 
 /// What may be named although it is higher, each with its reason.
 const EXCEPTIONS: [(&str, &str); 2] = [

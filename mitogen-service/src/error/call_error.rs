@@ -268,6 +268,34 @@ struct Steps {
     executed: Option<Executed>,
 }
 
+/// The one field that all kinds have, by reference or by mutable reference.
+macro_rules! trace_of {
+    ($error:expr) => {
+        match $error {
+            CallError::NoSuchService { trace, .. }
+            | CallError::NotActivated { trace, .. }
+            | CallError::NoSuchMethod { trace, .. }
+            | CallError::Unauthorized { trace, .. }
+            | CallError::ArgMissing { trace, .. }
+            | CallError::ArgType { trace, .. }
+            | CallError::ArgUnknown { trace, .. }
+            | CallError::ArgInvalid { trace, .. }
+            | CallError::Encode { trace, .. }
+            | CallError::Malformed { trace, .. }
+            | CallError::Failed { trace, .. }
+            | CallError::Panicked { trace, .. }
+            | CallError::Overloaded { trace, .. }
+            | CallError::DeadlineExceeded { trace, .. }
+            | CallError::Cancelled { trace, .. }
+            | CallError::Stopped { trace }
+            | CallError::Deadlock { trace, .. }
+            | CallError::TooLarge { trace, .. }
+            | CallError::Refused { trace, .. }
+            | CallError::Dead { trace, .. } => trace,
+        }
+    };
+}
+
 impl CallError {
     /// An error as a method would have returned it, with this text.
     ///
@@ -354,53 +382,11 @@ impl CallError {
     }
 
     fn trace(&self) -> &Trace {
-        match self {
-            Self::NoSuchService { trace, .. }
-            | Self::NotActivated { trace, .. }
-            | Self::NoSuchMethod { trace, .. }
-            | Self::Unauthorized { trace, .. }
-            | Self::ArgMissing { trace, .. }
-            | Self::ArgType { trace, .. }
-            | Self::ArgUnknown { trace, .. }
-            | Self::ArgInvalid { trace, .. }
-            | Self::Encode { trace, .. }
-            | Self::Malformed { trace, .. }
-            | Self::Failed { trace, .. }
-            | Self::Panicked { trace, .. }
-            | Self::Overloaded { trace, .. }
-            | Self::DeadlineExceeded { trace, .. }
-            | Self::Cancelled { trace, .. }
-            | Self::Stopped { trace }
-            | Self::Deadlock { trace, .. }
-            | Self::TooLarge { trace, .. }
-            | Self::Refused { trace, .. }
-            | Self::Dead { trace, .. } => trace,
-        }
+        trace_of!(self)
     }
 
     fn trace_mut(&mut self) -> &mut Trace {
-        match self {
-            Self::NoSuchService { trace, .. }
-            | Self::NotActivated { trace, .. }
-            | Self::NoSuchMethod { trace, .. }
-            | Self::Unauthorized { trace, .. }
-            | Self::ArgMissing { trace, .. }
-            | Self::ArgType { trace, .. }
-            | Self::ArgUnknown { trace, .. }
-            | Self::ArgInvalid { trace, .. }
-            | Self::Encode { trace, .. }
-            | Self::Malformed { trace, .. }
-            | Self::Failed { trace, .. }
-            | Self::Panicked { trace, .. }
-            | Self::Overloaded { trace, .. }
-            | Self::DeadlineExceeded { trace, .. }
-            | Self::Cancelled { trace, .. }
-            | Self::Stopped { trace }
-            | Self::Deadlock { trace, .. }
-            | Self::TooLarge { trace, .. }
-            | Self::Refused { trace, .. }
-            | Self::Dead { trace, .. } => trace,
-        }
+        trace_of!(self)
     }
 }
 
