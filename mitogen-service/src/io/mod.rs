@@ -9,6 +9,8 @@ mod courier;
 mod lines;
 mod output;
 mod poller;
+mod reassembly;
+mod stall;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -19,5 +21,6 @@ pub(crate) use courier::Courier;
 pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;
 pub(crate) use poller::Interest;
-pub(crate) use stream::{Closed, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
+pub(crate) use reassembly::Reassembly;
+pub(crate) use stream::{Closed, Limits, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
 pub(crate) use timers::TimerId;

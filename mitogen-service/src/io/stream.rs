@@ -16,9 +16,11 @@ use rustix::io::Errno;
 use super::broker::{BrokerHandle, Source, Token};
 use super::output::{Output, Patience};
 use super::poller::Interest;
+use super::reassembly::Reassembly;
+use super::stall::{Look, Stall};
 use crate::ledger::{Entry, Ledger};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wire::{Decoder, Message};
+use crate::wire::{Decoder, Header, Message};
 
 /// How many reads one turn makes, so that one stream does not keep the others waiting.
 const MAX_READS: usize = 16;
@@ -37,6 +39,9 @@ pub(crate) struct WriteEnd(pub(crate) OwnedFd);
 pub(crate) trait Sink: Send + Sync {
     /// Takes messages in the order of their arrival; must not block.
     fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>);
+
+    /// A message was not taken, since the unfinished ones hold too much memory together.
+    fn given_up(self: Arc<Self>, stream: &Arc<Stream>, header: Header);
 
     /// The stream has ended. Called once, on the broker's thread, after all its messages.
     fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed);
@@ -67,6 +72,7 @@ pub(crate) struct Stream {
     id: StreamId,
     broker: BrokerHandle,
     sink: Arc<dyn Sink>,
+    reassembly: Arc<Reassembly>,
     reader: Mutex<Reader>,
     writer: Mutex<Writer>,
     /// Signalled when the output queue shrinks or the stream ends.
@@ -79,12 +85,29 @@ struct Reader {
     end: Option<(ReadEnd, Entry)>,
     token: Option<Token>,
     decoder: Decoder,
+    /// A message has begun to arrive.
+    stall: Stall,
+    /// What the unfinished message holds.
+    held: usize,
 }
 
 struct Writer {
     end: Option<(WriteEnd, Entry)>,
     token: Option<Token>,
     output: Output,
+    /// Something waits to leave.
+    stall: Stall,
+}
+
+/// What a stream may take.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    /// The bytes that wait to leave.
+    pub(crate) output: usize,
+    /// How long a message under way may make no progress in either direction.
+    pub(crate) stall: Duration,
+    /// The bytes of unfinished messages, together with all other streams.
+    pub(crate) reassembly: Arc<Reassembly>,
 }
 
 impl Stream {
@@ -94,7 +117,7 @@ impl Stream {
         (read, write): (ReadEnd, WriteEnd),
         (broker, ledger): (&BrokerHandle, &Ledger),
         decoder: Decoder,
-        output_limit: usize,
+        limits: Limits,
         sink: Arc<dyn Sink>,
     ) -> std::io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&read.0, true)?;
@@ -103,11 +126,19 @@ impl Stream {
             id,
             broker: broker.clone(),
             sink,
-            reader: Mutex::new(Reader { end: Some((read, ledger.fds(1))), token: None, decoder }),
+            reassembly: limits.reassembly,
+            reader: Mutex::new(Reader {
+                end: Some((read, ledger.fds(1))),
+                token: None,
+                decoder,
+                stall: Stall::new(limits.stall),
+                held: 0,
+            }),
             writer: Mutex::new(Writer {
                 end: Some((write, ledger.fds(1))),
                 token: None,
-                output: Output::new(output_limit),
+                output: Output::new(limits.output),
+                stall: Stall::new(limits.stall),
             }),
             drained: Condvar::new(),
             ended: AtomicBool::new(false),
@@ -122,6 +153,12 @@ impl Stream {
             reader.token = Some(token);
         }
         Ok(())
+    }
+
+    /// The bytes of unfinished messages, shared with all other streams of the router.
+    #[cfg(test)]
+    pub(super) fn reassembly(&self) -> &Reassembly {
+        &self.reassembly
     }
 
     /// The name of the stream.
@@ -184,6 +221,7 @@ impl Stream {
                 Err(error) => break Some(error),
             }
         };
+        self.watch_output(&mut writer, shrunk);
         drop(writer);
         if shrunk {
             self.drained.notify_all();
@@ -191,6 +229,38 @@ impl Stream {
         if let Some(error) = error {
             self.broken(&error);
         }
+    }
+
+    /// Sees to it that output that does not move is noticed.
+    fn watch_output(self: &Arc<Self>, writer: &mut Writer, shrunk: bool) {
+        let Writer { output, stall, .. } = writer;
+        if output.is_empty() {
+            stall.done();
+        } else if (shrunk || stall.is_idle()) && stall.moved(Instant::now()) {
+            self.look_after(stall.bound(), |stream| stream.writer.lock().stall.check(Instant::now()));
+        }
+    }
+
+    /// Sees to it that a message that does not go on is noticed.
+    fn watch_input(self: &Arc<Self>, reader: &mut Reader) {
+        if !reader.decoder.is_mid_frame() {
+            reader.stall.done();
+        } else if reader.stall.moved(Instant::now()) {
+            self.look_after(reader.stall.bound(), |stream| stream.reader.lock().stall.check(Instant::now()));
+        }
+    }
+
+    /// Looks after a while, and ends the stream if nothing has moved.
+    fn look_after(self: &Arc<Self>, delay: Duration, look: fn(&Self) -> Look) {
+        let stream = Arc::downgrade(self);
+        self.broker.call_after(delay, move |_| {
+            let Some(stream) = stream.upgrade() else { return };
+            match look(&stream) {
+                Look::Idle => {}
+                Look::Again(left) => stream.look_after(left, look),
+                Look::Stalled => stream.end(Closed::Broken("nothing has moved for too long".to_owned())),
+            }
+        });
     }
 
     /// Asks the broker to say when the kernel takes more.
@@ -231,7 +301,7 @@ impl Stream {
     fn pump(self: &Arc<Self>) {
         let mut messages = Vec::new();
         let turn = self.read(&mut messages, MAX_READS);
-        self.hand_over(messages, turn.end);
+        self.hand_over(messages, turn);
     }
 
     /// Reads what the other end had written before it ended, and closes. On the broker's thread.
@@ -244,8 +314,8 @@ impl Stream {
             let mut messages = Vec::new();
             let turn = self.read(&mut messages, 1);
             left = left.saturating_sub(turn.bytes.max(1));
-            end = turn.end;
-            self.hand_over(messages, None);
+            end = turn.end.clone();
+            self.hand_over(messages, Turn { end: None, ..turn });
         }
         self.end(end.unwrap_or(Closed::Eof));
     }
@@ -256,44 +326,44 @@ impl Stream {
         reader.end.as_ref().and_then(|(end, _)| rustix::io::ioctl_fionread(&end.0).ok()).unwrap_or(0)
     }
 
-    fn hand_over(self: &Arc<Self>, messages: Vec<Message>, end: Option<Closed>) {
+    fn hand_over(self: &Arc<Self>, messages: Vec<Message>, turn: Turn) {
         if !messages.is_empty() {
             self.sink.clone().receive(self, messages);
         }
-        if let Some(why) = end {
+        if let Some(header) = turn.refused {
+            self.sink.clone().given_up(self, header);
+        }
+        if let Some(why) = turn.end {
             self.end(why);
         }
     }
 
     /// Reads and decodes, with so many system calls at most.
-    fn read(&self, messages: &mut Vec<Message>, reads: usize) -> Turn {
+    fn read(self: &Arc<Self>, messages: &mut Vec<Message>, reads: usize) -> Turn {
         let mut reader = self.reader.lock();
-        let Reader { end, decoder, .. } = &mut *reader;
-        let mut turn = Turn { bytes: 0, end: None };
-        let Some((end, _)) = end else { return turn };
-        for _ in 0..reads {
-            let buffer = decoder.space();
-            let room = buffer.capacity() - buffer.len();
-            let got = match rustix::io::read(&end.0, rustix::buffer::spare_capacity(buffer)) {
-                Ok(0) => return turn.ended(Closed::Eof),
-                Ok(got) => got,
-                Err(Errno::AGAIN) => return turn,
-                Err(Errno::INTR) => continue,
-                Err(error) => return turn.ended(Closed::Broken(error.to_string())),
-            };
-            turn.bytes += got as u64;
-            loop {
-                match decoder.next() {
-                    Ok(Some(message)) => messages.push(message),
-                    Ok(None) => break,
-                    Err(error) => return turn.ended(Closed::Broken(error.to_string())),
-                }
-            }
-            if got < room {
-                break;
-            }
+        let mut turn = reader.read(messages, reads);
+        if turn.bytes > 0 {
+            self.watch_input(&mut reader);
+            turn.refused = self.bound_reassembly(&mut reader);
         }
         turn
+    }
+
+    /// Gives up an unfinished message if all of them together hold too much; the rest of it will
+    /// be read and thrown away.
+    fn bound_reassembly(&self, reader: &mut Reader) -> Option<Header> {
+        let Reader { decoder, held, .. } = reader;
+        let partial = decoder.partial().copied();
+        let now = if partial.is_some() { decoder.buffered() } else { 0 };
+        let within = self.reassembly.update(*held, now);
+        *held = now;
+        if within {
+            return None;
+        }
+        decoder.discard_partial();
+        self.reassembly.update(*held, 0);
+        *held = 0;
+        partial
     }
 
     /// Closes the stream from this end; what is queued is lost.
@@ -333,6 +403,8 @@ impl Stream {
             self.broker.deregister(end.0.as_fd(), token);
         }
         let read_end = reader.end.take();
+        self.reassembly.update(std::mem::take(&mut reader.held), 0);
+        reader.stall.done();
         drop(reader);
         let mut writer = self.writer.lock();
         if let (Some((end, _)), Some(token)) = (&writer.end, writer.token) {
@@ -340,6 +412,7 @@ impl Stream {
         }
         let write_end = writer.end.take();
         writer.output.clear();
+        writer.stall.done();
         drop(writer);
         self.drained.notify_all();
         drop((read_end, write_end));
@@ -351,6 +424,39 @@ struct Turn {
     bytes: u64,
     /// Why no more can come, if so.
     end: Option<Closed>,
+    /// A message that was given up.
+    refused: Option<Header>,
+}
+
+impl Reader {
+    fn read(&mut self, messages: &mut Vec<Message>, reads: usize) -> Turn {
+        let Self { end, decoder, .. } = self;
+        let mut turn = Turn { bytes: 0, end: None, refused: None };
+        let Some((end, _)) = end else { return turn };
+        for _ in 0..reads {
+            let buffer = decoder.space();
+            let room = buffer.capacity() - buffer.len();
+            let got = match rustix::io::read(&end.0, rustix::buffer::spare_capacity(buffer)) {
+                Ok(0) => return turn.ended(Closed::Eof),
+                Ok(got) => got,
+                Err(Errno::AGAIN) => return turn,
+                Err(Errno::INTR) => continue,
+                Err(error) => return turn.ended(Closed::Broken(error.to_string())),
+            };
+            turn.bytes += got as u64;
+            loop {
+                match decoder.next() {
+                    Ok(Some(message)) => messages.push(message),
+                    Ok(None) => break,
+                    Err(error) => return turn.ended(Closed::Broken(error.to_string())),
+                }
+            }
+            if got < room {
+                break;
+            }
+        }
+        turn
+    }
 }
 
 impl Turn {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{Broker, Closed, Patience, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
+use super::{Broker, Closed, Limits, Patience, ReadEnd, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd};
 use crate::ledger::{Ledger, Left};
 use crate::sync::Mutex;
-use crate::wire::{ContextId, Decoder, Encoding, Handle, Message};
+use crate::wire::{ContextId, Decoder, Encoding, Handle, Header, Message};
 
 /// Far beyond what anything here takes; a test that reaches it has failed.
 const LONG: Duration = Duration::from_secs(20);
 
 const OUTPUT_LIMIT: usize = 256 * 1024;
+
+const REASSEMBLY_LIMIT: usize = 100 * 1024 * 1024;
 
 /// Tells a test what a stream has brought.
 struct Told(Mutex<Sender<Event>>);
@@ -21,6 +23,7 @@ struct Told(Mutex<Sender<Event>>);
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     Message(u32, usize),
+    GivenUp(u32),
     Closed(Closed),
 }
 
@@ -30,6 +33,10 @@ impl Sink for Told {
             let event = Event::Message(message.header.handle.get(), message.payload.len());
             self.0.lock().send(event).unwrap();
         }
+    }
+
+    fn given_up(self: Arc<Self>, _stream: &Arc<Stream>, header: Header) {
+        self.0.lock().send(Event::GivenUp(header.handle.get())).unwrap();
     }
 
     fn closed(self: Arc<Self>, _stream: &Arc<Stream>, why: Closed) {
@@ -74,6 +81,10 @@ impl Drop for Settled {
 
 impl End {
     fn new(read: OwnedFd, write: OwnedFd) -> Self {
+        Self::with_stall(read, write, LONG)
+    }
+
+    fn with_stall(read: OwnedFd, write: OwnedFd, stall: Duration) -> Self {
         let ledger = Ledger::default();
         let broker = Broker::start(&ledger, || panic!("the broker crashed")).unwrap();
         let (sender, events) = channel();
@@ -82,7 +93,7 @@ impl End {
             (ReadEnd(read), WriteEnd(write)),
             (broker.handle(), &ledger),
             Decoder::new(64 * 1024 * 1024),
-            OUTPUT_LIMIT,
+            Limits { output: OUTPUT_LIMIT, stall, reassembly: Arc::new(Reassembly::new(REASSEMBLY_LIMIT)) },
             Arc::new(Told(Mutex::new(sender))),
         )
         .unwrap();
@@ -182,6 +193,71 @@ fn bytes_that_are_no_frame_end_the_stream_with_the_reason() {
         Event::Closed(Closed::Broken(why)) => assert!(why.contains("frame signature incorrect"), "{why}"),
         other => panic!("{other:?}"),
     }
+}
+
+/// A pipe's write end, and a stream at its read end that bears with `stall`.
+fn raw(stall: Duration) -> (OwnedFd, OwnedFd, End) {
+    let (there_read, raw) = rustix::pipe::pipe().unwrap();
+    let (unread, there_write) = rustix::pipe::pipe().unwrap();
+    let there = End::with_stall(there_read, there_write, stall);
+    there.stream.0.start().unwrap();
+    (raw, unread, there)
+}
+
+fn broken(event: Event) -> String {
+    match event {
+        Event::Closed(Closed::Broken(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_message_that_stops_half_way_ends_the_stream() {
+    let (raw, _unread, there) = raw(Duration::from_millis(20));
+    rustix::io::write(&raw, &message(1, 10).header.encode()).unwrap();
+    assert_eq!(broken(there.next()), "nothing has moved for too long");
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_stream() {
+    let (_raw, _unread, there) = raw(Duration::from_millis(20));
+    there.send(1, 1_000_000, Patience::Wait).unwrap();
+    assert_eq!(broken(there.next()), "nothing has moved for too long");
+}
+
+#[test]
+fn a_stream_without_anything_under_way_may_be_idle() {
+    let (here, there) = {
+        let (there_read, here_write) = rustix::pipe::pipe().unwrap();
+        let (here_read, there_write) = rustix::pipe::pipe().unwrap();
+        let stall = Duration::from_millis(5);
+        (End::with_stall(here_read, here_write, stall), End::with_stall(there_read, there_write, stall))
+    };
+    there.stream.0.start().unwrap();
+    here.send(1, 1_000_000, Patience::Wait).unwrap();
+    assert_eq!(there.next(), Event::Message(1, 1_000_000));
+    // Several times the bound, in which nothing happens.
+    assert!(there.events.recv_timeout(Duration::from_millis(40)).is_err());
+    here.send(2, 1_000_000, Patience::Wait).unwrap();
+    assert_eq!(there.next(), Event::Message(2, 1_000_000));
+}
+
+#[test]
+fn an_unfinished_message_beyond_the_bound_is_given_up_and_the_next_one_arrives() {
+    let (raw, _unread, there) = raw(LONG);
+    // Another stream of the same router holds all that all may hold.
+    there.stream.0.reassembly().update(0, REASSEMBLY_LIMIT);
+    let send = |message: &Message| {
+        let bytes = [&message.header.encode()[..], &message.payload].concat();
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            rest = &rest[rustix::io::write(&raw, rest).unwrap()..];
+        }
+    };
+    send(&message(1, 1_000_000));
+    send(&message(2, 10));
+    assert_eq!(there.next(), Event::GivenUp(1));
+    assert_eq!(there.next(), Event::Message(2, 10));
 }
 
 #[test]

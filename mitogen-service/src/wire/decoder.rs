@@ -122,7 +122,6 @@ impl Decoder {
 
     /// The header of a large message of which a part has arrived. Its payload holds memory until
     /// the rest is there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the bound on reassembly"))]
     pub(crate) fn partial(&self) -> Option<&Header> {
         match &self.state {
             State::Payload { header, .. } => Some(header),
@@ -132,7 +131,6 @@ impl Decoder {
 
     /// Gives the memory of the [`Decoder::partial`] message back. The rest of its payload is read
     /// and thrown away, and `next` goes on with the message behind it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the bound on reassembly"))]
     pub(crate) fn discard_partial(&mut self) {
         if let State::Payload { header, payload } = &self.state {
             self.state = State::Discard { left: (header.length as usize).saturating_sub(payload.len()) };
@@ -141,7 +139,6 @@ impl Decoder {
 
     /// Whether the stream would end inside a frame if it ended now. Meaningful after `next`
     /// returned `None`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the cut of streams without progress"))]
     pub(crate) fn is_mid_frame(&self) -> bool {
         match self.state {
             State::Frame => self.start < self.buffer.len(),
@@ -151,7 +148,6 @@ impl Decoder {
     }
 
     /// Bytes that have arrived and are not part of a message yet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the bound on reassembly"))]
     pub(crate) fn buffered(&self) -> usize {
         let waiting = self.buffer.len() - self.start;
         match &self.state {

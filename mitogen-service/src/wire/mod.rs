@@ -34,6 +34,8 @@ pub(crate) mod message;
 pub(crate) mod msgpack;
 pub mod path;
 pub(crate) mod payload;
+#[cfg(test)]
+mod protocol_examples;
 pub mod value;
 
 pub use blob::Blob;

@@ -9,7 +9,7 @@ use crate::io::{Patience, SendError, StreamId};
 use crate::router::control;
 use crate::router::handles::{Access, Admitted, Listener};
 use crate::router::table::Verdict;
-use crate::wire::{ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
+use crate::wire::{ContextId, DeadCode, DeadReason, Encoding, Handle, Header, Message};
 
 /// Why a hop does not pass a message on.
 const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
@@ -47,6 +47,17 @@ impl Core {
         if let Err(Unrouted { message, reason }) = self.route(message, Some(ingress), patience) {
             let unreachable = message.header.dst_id;
             self.refuse(&message, unreachable, &reason);
+        }
+    }
+
+    /// A message was given up before it had arrived as a whole: its sender is told, as if the
+    /// destination said so.
+    pub(super) fn give_up_on(self: &Arc<Self>, header: Header, ingress: StreamId) {
+        let forged = matches!(self.table.lock().judge(&header, Some(ingress)), Verdict::Forged(_));
+        if !forged {
+            let message = Message { header, payload: bytes::Bytes::new() };
+            let reason = DeadReason::overloaded("too many large messages are arriving at once");
+            self.refuse(&message, header.dst_id, &reason);
         }
     }
 

@@ -30,13 +30,16 @@ use super::lifecycle::{Ending, Lifecycle};
 use super::names::sane_name;
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::io::{Broker, Courier, Stream, StreamId};
+use crate::io::{Broker, Courier, Reassembly, Stream, StreamId};
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle, Message};
 
 /// How many calls of one router may wait for their answers.
 const MAX_PENDING_CALLS: usize = 65_536;
+
+/// How many bytes all unfinished messages of a router may hold.
+const REASSEMBLY_LIMIT: usize = 256 * 1024 * 1024;
 
 /// How many log lines may wait for the subscriber.
 const LOG_CAPACITY: usize = 4096;
@@ -113,6 +116,7 @@ pub(crate) struct Core {
     workers: Mutex<Option<Arc<dyn Workers>>>,
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
+    reassembly: Arc<Reassembly>,
     /// The processes that were started and have not joined yet.
     connecting: Mutex<Vec<Arc<dyn Process>>>,
     lifecycle: Lifecycle,
@@ -158,6 +162,7 @@ impl Core {
             workers: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
+            reassembly: Arc::new(Reassembly::new(REASSEMBLY_LIMIT)),
             connecting: Mutex::default(),
             lifecycle: Lifecycle::new(),
             logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),

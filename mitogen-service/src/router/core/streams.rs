@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tracing::Level;
 
 use super::{Core, Link, Process};
 use crate::error::{Error, Result};
-use crate::io::{Broker, BrokerHandle, Closed, ReadEnd, Sink, Stream, StreamId, WriteEnd};
+use crate::io::{Broker, BrokerHandle, Closed, Limits, ReadEnd, Sink, Stream, StreamId, WriteEnd};
 use crate::router::context::Context;
 use crate::router::control;
 use crate::router::death::Death;
 use crate::router::table::Table;
-use crate::wire::{ContextId, Decoder, Message};
+use crate::wire::{ContextId, Decoder, Header, Message};
 
 /// How many bytes may wait to be written to one stream.
 const OUTPUT_LIMIT: usize = 4 * 1024 * 1024;
+
+/// How long a neighbour may take nothing of what waits for it, or stop in the middle of a message.
+const STALL_BOUND: Duration = Duration::from_secs(45);
 
 impl Core {
     /// The broker, started now if this is the first stream.
@@ -40,7 +44,8 @@ impl Core {
         let broker = self.broker()?;
         let id = StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed));
         let decoder = Decoder::new(self.identity.max_message_size);
-        Stream::new(id, ends, (&broker, &self.ledger), decoder, OUTPUT_LIMIT, self.clone())
+        let limits = Limits { output: OUTPUT_LIMIT, stall: STALL_BOUND, reassembly: self.reassembly.clone() };
+        Stream::new(id, ends, (&broker, &self.ledger), decoder, limits, self.clone())
             .map_err(|error| Error::io("set up a stream", error))
     }
 
@@ -150,6 +155,10 @@ impl Sink for Core {
         for message in messages {
             self.receive_one(message, stream.id());
         }
+    }
+
+    fn given_up(self: Arc<Self>, stream: &Arc<Stream>, header: Header) {
+        self.give_up_on(header, stream.id());
     }
 
     fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed) {

@@ -1,0 +1,428 @@
+//! What the fuzz targets of `tests/fuzz` reach that nobody else may: exists only under
+//! `--cfg fuzzing`, which `cargo fuzz` passes.
+//!
+//! Plain functions over bytes and numbers, so that no internal type becomes public. What must hold
+//! is judged by the targets; only what cannot be said in bytes and numbers is asserted here.
+
+#![allow(missing_docs, missing_debug_implementations, reason = "not a part of the crate that anybody is given")]
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::io::StreamId;
+use crate::service::{ArgSpec, Args};
+use crate::wire::control::{decode_cancel, decode_shutdown, encode_cancel, encode_shutdown};
+use crate::wire::envelope::{reply_err_prefix, reply_ok_prefix};
+use crate::wire::{self, ContextId, Encoding, Handle, Header, Message};
+use crate::{CallError, Router};
+
+/// How deep an accepted value may be.
+pub const MAX_DEPTH: usize = wire::msgpack::MAX_DEPTH;
+
+// ---- frames ----
+
+/// What [`frames`] asks and tells.
+pub trait Frames {
+    /// How many bytes the next read may bring; at least one.
+    fn piece(&mut self) -> usize;
+
+    /// Whether a large message, of which a part has arrived, is to be thrown away.
+    fn discards(&mut self, head: &[u8]) -> bool;
+
+    /// A message has come.
+    fn message(&mut self, head: &[u8], payload: &[u8]);
+}
+
+/// What is left at the end of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Bytes that have arrived and are not part of a message.
+    pub buffered: usize,
+    /// Whether the stream has ended inside of a frame.
+    pub mid_frame: bool,
+    /// Why the stream was given up, if it was.
+    pub failed: Option<String>,
+}
+
+/// Takes a stream apart as the router does: a read into the decoder's space, then all messages out.
+pub fn frames(max_message_size: usize, mut stream: &[u8], frames: &mut dyn Frames) -> Rest {
+    let mut decoder = wire::Decoder::new(max_message_size);
+    let mut failed = None;
+    while !stream.is_empty() {
+        let space = decoder.space();
+        let spare = space.capacity() - space.len();
+        assert!(spare > 0, "a read into nothing looks like the end of the stream");
+        let (now, later) = stream.split_at(spare.min(frames.piece().max(1)).min(stream.len()));
+        space.extend_from_slice(now);
+        stream = later;
+        loop {
+            match decoder.next() {
+                Ok(Some(message)) => {
+                    assert!(failed.is_none(), "a message came after {failed:?}");
+                    assert_eq!(message.header.length as usize, message.payload.len());
+                    frames.message(&message.header.encode(), &message.payload);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let earlier = failed.get_or_insert(error);
+                    assert_eq!(*earlier, error, "a stream fails for one reason");
+                    assert_eq!(decoder.buffered(), 0, "what comes after an error piles up");
+                    break;
+                }
+            }
+        }
+        let partial = decoder.partial().map(Header::encode);
+        if partial.is_some_and(|head| frames.discards(&head)) {
+            decoder.discard_partial();
+            assert_eq!((decoder.partial(), decoder.buffered()), (None, 0));
+        }
+    }
+    let failed = failed.map(|error| error.to_string());
+    Rest { buffered: decoder.buffered(), mid_frame: decoder.is_mid_frame(), failed }
+}
+
+// ---- hello ----
+
+/// What came of a hello: its own encoding and how many bytes of the stream it took, or an error's
+/// text, or nothing yet.
+pub type Greeting = Result<Option<(Vec<u8>, usize)>, String>;
+
+/// Feeds a hello in pieces.
+pub fn hello(mut stream: &[u8], piece: &mut dyn FnMut() -> usize) -> Greeting {
+    let mut decoder = wire::HelloDecoder::new();
+    let mut before = 0;
+    while !stream.is_empty() {
+        let (now, later) = stream.split_at(piece().clamp(1, stream.len()));
+        stream = later;
+        if let Some((hello, taken)) = decoder.feed(now).map_err(|error| error.to_string())? {
+            assert!(taken <= now.len());
+            return Ok(Some((hello.encode(), before + taken)));
+        }
+        before += now.len();
+    }
+    Ok(None)
+}
+
+/// Reads a hello as a connection does: never more than certainly belongs to it.
+pub fn hello_by_need(stream: &[u8], most: usize) -> Greeting {
+    let mut decoder = wire::HelloDecoder::new();
+    let mut at = 0;
+    while at < stream.len() {
+        let now = &stream[at..][..decoder.needed().min(most.max(1)).min(stream.len() - at)];
+        at += now.len();
+        if let Some((hello, taken)) = decoder.feed(now).map_err(|error| error.to_string())? {
+            assert_eq!(taken, now.len(), "a byte of the first message was taken");
+            return Ok(Some((hello.encode(), at)));
+        }
+    }
+    Ok(None)
+}
+
+// ---- payloads ----
+
+/// The check in front of everything.
+pub fn validate(payload: &[u8], max_depth: usize) -> bool {
+    match wire::msgpack::validate(payload, max_depth) {
+        Ok(()) => true,
+        Err(error) => {
+            assert!(error.at <= payload.len(), "{error}, of {} bytes", payload.len());
+            false
+        }
+    }
+}
+
+/// The value at the beginning of a payload, as it is written.
+pub fn skip(payload: &[u8]) -> Option<&[u8]> {
+    wire::Cursor::new(payload).skip().ok()
+}
+
+/// Service, method, meta, arguments.
+pub fn call(payload: &[u8]) -> Option<(&str, &str, &[u8], &[u8])> {
+    let call = wire::CallEnvelope::decode(payload).ok()?;
+    assert_eq!(wire::CallEnvelope::trusted(payload), Ok(call));
+    Some((call.service, call.method, call.meta, call.args))
+}
+
+/// The payload of a call with these arguments, one whole map.
+pub fn write_call(service: &str, method: &str, args: &[u8]) -> Vec<u8> {
+    wire::EnvelopeWriter::with_args(service, method, args)
+}
+
+/// The result of a call, or its error.
+pub fn reply(payload: &[u8]) -> Option<Result<&[u8], &[u8]>> {
+    Some(match wire::Reply::decode(payload).ok()? {
+        wire::Reply::Ok(value) => Ok(value),
+        wire::Reply::Err(error) => Err(error),
+    })
+}
+
+/// The payload of a reply.
+pub fn write_reply(reply: Result<&[u8], &[u8]>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let rest = match reply {
+        Ok(value) => {
+            reply_ok_prefix(&mut payload);
+            value
+        }
+        Err(error) => {
+            reply_err_prefix(&mut payload);
+            error
+        }
+    };
+    payload.extend_from_slice(rest);
+    payload
+}
+
+/// Reads the payload as that of every handle of the router's own; what can be read can be written
+/// again and means the same. Returns how many could read it.
+pub fn control(payload: &[u8]) -> usize {
+    let mut read = 0;
+    if let Ok(route) = wire::AddRoute::decode(payload) {
+        assert_eq!(wire::AddRoute::decode(&route.encode()), Ok(route));
+        read += 1;
+    }
+    if let Ok(route) = wire::DelRoute::decode(payload) {
+        assert_eq!(wire::DelRoute::decode(&route.encode()), Ok(route));
+        read += 1;
+    }
+    if let Ok(block) = wire::IdBlock::decode(payload) {
+        assert!(0 < block.start && block.start < block.end);
+        assert_eq!(wire::IdBlock::decode(&block.encode()), Ok(block));
+        read += 1;
+    }
+    if let Ok(handle) = decode_cancel(payload) {
+        assert_eq!(decode_cancel(&encode_cancel(handle)), Ok(handle));
+        read += 1;
+    }
+    if let Ok(grace) = decode_shutdown(payload) {
+        assert!(grace <= Duration::from_millis(u64::MAX));
+        assert_eq!(decode_shutdown(&encode_shutdown(grace)), Ok(grace));
+        read += 1;
+    }
+    read
+}
+
+/// Why a dead message with this payload is dead: a number and a text; `None` for an encoding that
+/// does not exist.
+pub fn dead_reason(magic: u16, payload: &[u8]) -> Option<(u8, String)> {
+    let (dst, handle) = (ContextId::ROOT, Handle::FIRST_DYNAMIC);
+    let payload = Bytes::copy_from_slice(payload);
+    let message = Message::new(Encoding::from_magic(magic)?, dst, handle, Handle::DEAD, payload);
+    let reason = message.dead_reason().expect("it is dead");
+    let again = Message::dead(dst, handle, &reason).dead_reason();
+    assert_eq!(again.as_ref(), Some(&reason));
+    Some((reason.code as u8, reason.text))
+}
+
+/// How a context died, by what a neighbour says: the texts as they are kept, or `None` if this is
+/// no message about an end.
+pub fn death(payload: &[u8]) -> Option<[String; 3]> {
+    let route = wire::DelRoute::decode(payload).ok()?;
+    let death = crate::router::Death::decode(route.death, "name");
+    let encoded = death.for_parent();
+    assert!(validate(&encoded, MAX_DEPTH));
+    let again = crate::router::Death::decode(Some(&encoded), "other");
+    let texts = [death.context, death.reason, death.stderr_tail];
+    assert_eq!(texts, [again.context, again.reason, again.stderr_tail]);
+    Some(texts)
+}
+
+/// The name that a context gets which is announced by this.
+pub fn name(router: &Router, payload: &[u8]) -> Option<String> {
+    let name = wire::AddRoute::decode(payload).ok()?.name;
+    // What makes it sane is known to the router alone, which does so for every context it meets.
+    let context = router.core().context_named(ContextId::new(u32::MAX), || name.to_owned());
+    Some(context.name().to_owned())
+}
+
+// ---- arguments ----
+
+/// The arguments of a call, as generated code gets them.
+///
+/// # Errors
+/// Those of a call with wrong arguments.
+pub fn arguments<'a>(specs: &'static [ArgSpec], map: &'a [u8]) -> Result<Args<'a>, CallError> {
+    Args::new(specs, map)
+}
+
+/// Runs a decoder over a payload, whose memory blobs may share.
+pub fn sharing<R>(payload: &Bytes, decode: impl FnOnce(&[u8]) -> R) -> R {
+    wire::payload::with(payload.clone(), || decode(payload))
+}
+
+/// Runs a decoder in which contexts are those of this router.
+pub fn in_router<R>(router: &Router, decode: impl FnOnce() -> R) -> R {
+    crate::router::decoding_for(router.core(), decode)
+}
+
+// ---- routing ----
+
+// The state machines are private to the layer that they make up, and must stay so. Here they are
+// compiled once more, from the same files.
+#[allow(dead_code, reason = "some of it is for the router alone")]
+#[path = "router/handles.rs"]
+mod handles;
+#[allow(dead_code, reason = "some of it is for the router alone")]
+#[path = "router/ids.rs"]
+mod ids;
+#[path = "router/table.rs"]
+mod table;
+
+/// What `handles` calls `super::core`.
+mod core {
+    pub(super) use crate::router::Delivery;
+}
+
+/// What `handles` calls `super::death`.
+mod death {
+    pub(super) use crate::router::Death;
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Local,
+    Forward(u64),
+    Refused(u8),
+    Forged,
+}
+
+/// The end of a context: who it was, which streams are told, and whether the parent is.
+pub type Gone = (u32, Vec<u64>, bool);
+
+/// A routing table.
+pub struct Routes(table::Table);
+
+impl Routes {
+    pub fn new(me: u32, parents: &[u32], unidirectional: bool) -> Self {
+        let parents = parents.iter().copied().map(ContextId::new).collect();
+        Self(table::Table::new(ContextId::new(me), parents, unidirectional))
+    }
+
+    pub fn take_id(&mut self) -> Option<u32> {
+        self.0.ids().take().map(ContextId::get)
+    }
+
+    pub fn add_parent(&mut self, stream: u64) {
+        self.0.add_parent(StreamId(stream));
+    }
+
+    pub fn add_child(&mut self, stream: u64, id: u32) {
+        self.0.add_child(StreamId(stream), ContextId::new(id));
+    }
+
+    pub fn parent(&self) -> Option<u64> {
+        self.0.parent().map(|stream| stream.0)
+    }
+
+    pub fn remote(&self, stream: u64) -> Option<u32> {
+        self.0.remote(StreamId(stream)).map(ContextId::get)
+    }
+
+    pub fn route_below(&self, id: u32) -> Option<u64> {
+        self.0.route_below(ContextId::new(id)).map(|stream| stream.0)
+    }
+
+    pub fn children(&self) -> Vec<u32> {
+        self.0.children().into_iter().map(ContextId::get).collect()
+    }
+
+    pub fn judge(&mut self, dst: u32, [src, auth]: [u32; 2], ingress: Option<u64>) -> Verdict {
+        let header = header(dst, [src, auth], Handle::FIRST_DYNAMIC);
+        match self.0.judge(&header, ingress.map(StreamId)) {
+            table::Verdict::Local => Verdict::Local,
+            table::Verdict::Forward(out) => Verdict::Forward(out.0),
+            table::Verdict::Refuse(reason) => Verdict::Refused(reason.code as u8),
+            table::Verdict::Forged(_) => Verdict::Forged,
+        }
+    }
+
+    pub fn take_block_for(&mut self, stream: u64) -> Option<Range<u32>> {
+        self.0.take_block_for(StreamId(stream))
+    }
+
+    pub fn may_allocate(&self, stream: u64) -> bool {
+        self.0.may_allocate(StreamId(stream))
+    }
+
+    pub fn allocate(&mut self, stream: u64, block: Range<u32>) -> bool {
+        self.0.allocate(StreamId(stream), block)
+    }
+
+    pub fn add_own_block(&mut self, block: Range<u32>) {
+        self.0.add_own_block(block);
+    }
+
+    pub fn add_route(&mut self, stream: u64, id: u32) -> bool {
+        self.0.add_route(StreamId(stream), ContextId::new(id)).is_ok()
+    }
+
+    pub fn del_route(&mut self, stream: u64, id: u32) -> Option<Gone> {
+        self.0.del_route(StreamId(stream), ContextId::new(id)).ok().map(gone)
+    }
+
+    pub fn lose(&mut self, stream: u64) -> Vec<Gone> {
+        self.0.lose(StreamId(stream)).into_iter().map(gone).collect()
+    }
+}
+
+/// A table of handles whose listeners are numbers.
+pub struct Endpoints(handles::Handles<u32>);
+
+impl Endpoints {
+    pub fn new(start: u32) -> Self {
+        Self(handles::Handles::new(start))
+    }
+
+    pub fn listen(&mut self, handle: u32, parents_only: bool, listener: u32) -> bool {
+        self.0.listen(Handle::new(handle), access(parents_only), listener).is_ok()
+    }
+
+    pub fn replace(&mut self, handle: u32, parents_only: bool, listener: u32) {
+        self.0.replace(Handle::new(handle), access(parents_only), listener);
+    }
+
+    pub fn await_one(&mut self, respondent: u32, counted: bool, listener: u32) -> Option<u32> {
+        self.0.await_one(ContextId::new(respondent), counted, listener).map(Handle::get)
+    }
+
+    pub fn remove(&mut self, handle: u32) -> Option<(u32, bool)> {
+        self.0.remove(Handle::new(handle)).map(admitted)
+    }
+
+    /// The listener and whether its place is free again, or the number of a reason.
+    ///
+    /// # Errors
+    /// The number of the reason.
+    pub fn admit(&mut self, handle: u32, src: u32, parent_authority: bool) -> Result<(u32, bool), u8> {
+        let header = header(0, [src, src], Handle::new(handle));
+        self.0.admit(&header, parent_authority).map(admitted).map_err(|reason| reason.code as u8)
+    }
+
+    pub fn forsake(&mut self, respondent: u32) -> Vec<(u32, bool)> {
+        self.0.forsake(ContextId::new(respondent)).into_iter().map(admitted).collect()
+    }
+
+    pub fn close(&mut self) -> Vec<u32> {
+        self.0.close()
+    }
+}
+
+fn header(dst: u32, [src, auth]: [u32; 2], handle: Handle) -> Header {
+    let [dst_id, src_id, auth_id] = [dst, src, auth].map(ContextId::new);
+    Header { encoding: Encoding::MessagePack, dst_id, src_id, auth_id, handle, reply_to: Handle::NONE, length: 0 }
+}
+
+fn access(parents_only: bool) -> handles::Access {
+    if parents_only { handles::Access::Parents } else { handles::Access::Any }
+}
+
+fn admitted(admitted: handles::Admitted<u32>) -> (u32, bool) {
+    (admitted.listener, admitted.counted)
+}
+
+fn gone(gone: table::Gone) -> Gone {
+    (gone.id.get(), gone.tell.into_iter().map(|stream| stream.0).collect(), gone.tell_parent)
+}
