@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::Level;
-
 use super::core::{Core, Delivery};
 use super::death::Death;
 use super::handles::Listener;
@@ -41,7 +39,7 @@ pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> R
         return Err(DeadReason::refused());
     }
     if message.is_dead() || header.encoding != Encoding::MessagePack {
-        malformed(core, message);
+        malformed(core, message, stream);
     } else {
         act(core, message, stream);
     }
@@ -50,7 +48,7 @@ pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> R
 
 fn add_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     let Ok(AddRoute { id, name }) = AddRoute::decode(&message.payload) else {
-        return malformed(core, message);
+        return malformed(core, message, stream);
     };
     match core.with_table(|table| table.add_route(stream, id)) {
         Ok(()) => {
@@ -58,34 +56,33 @@ fn add_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
             core.remember_name(id, &name);
             announce(core, id, &name);
         }
-        Err(why) => core.log(Level::ERROR, why),
+        Err(why) => core.log_offence(stream, &why),
     }
 }
 
 fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     let Ok(DelRoute { id, death }) = DelRoute::decode(&message.payload) else {
-        return malformed(core, message);
+        return malformed(core, message, stream);
     };
     match core.with_table(|table| table.del_route(stream, id)) {
         Ok(gone) => {
             let death = Arc::new(Death::decode(death, &core.name_of(id)));
             core.gone(&gone, &death);
         }
-        Err(why) => core.log(Level::ERROR, why),
+        Err(why) => core.log_offence(stream, &why),
     }
 }
 
-fn shut_down(core: &Arc<Core>, message: &Message, _stream: StreamId) {
+fn shut_down(core: &Arc<Core>, message: &Message, stream: StreamId) {
     match decode_shutdown(&message.payload) {
         Ok(grace) => core.shut_down(grace),
-        Err(_) => malformed(core, message),
+        Err(_) => malformed(core, message, stream),
     }
 }
 
 /// Names the offender and the handle, never what was in the message.
-fn malformed(core: &Arc<Core>, message: &Message) {
-    let what = format!("malformed message from {} for handle {}", message.header.src_id, message.header.handle);
-    core.log(Level::ERROR, what);
+fn malformed(core: &Arc<Core>, message: &Message, stream: StreamId) {
+    core.log_offence(stream, &format!("malformed message for handle {}", message.header.handle));
 }
 
 /// A child wants ids: the root makes a block of them, any other context asks its own parent.
@@ -94,7 +91,7 @@ fn malformed(core: &Arc<Core>, message: &Message) {
 fn allocate(core: &Arc<Core>, message: &Message, stream: StreamId) {
     let request = Request { stream, from: message.header.src_id, reply_to: message.header.reply_to };
     if request.reply_to < Handle::FIRST_DYNAMIC {
-        return malformed(core, message);
+        return malformed(core, message, stream);
     }
     let (block, may_ask) = core.with_table(|table| {
         let block = table.take_block_for(stream);

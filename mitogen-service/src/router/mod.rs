@@ -13,6 +13,7 @@ mod handles;
 mod ids;
 mod lifecycle;
 mod names;
+mod offences;
 #[expect(clippy::module_inception, reason = "the file of the type that the layer is named after")]
 mod router;
 mod table;

@@ -301,8 +301,37 @@ fn the_table_of_call_errors() {
         let written = if row.len() == 3 { quoted(&row[1]) } else { Vec::new() };
         assert_eq!(fields, [written, vec!["trace"]].concat(), "{kind}");
     }
-    let after = rows.get(start + errors.len()).map(|row| row[0].as_str());
-    assert_eq!(after, Some("Rust"), "the table has another length");
+    assert_eq!(rows[start + errors.len()][0], "Rust", "the table ends with the last kind");
+    // Who is asked for a kind that is not there lists all that are.
+    let unknown = value::decode::<CallError>(b"\x81\xa5Later\x80").unwrap_err();
+    let known: Vec<_> = rows[start..start + errors.len()].iter().flat_map(|row| quoted(&row[0])).collect();
+    assert_eq!(quoted(&unknown.reason), [vec!["Later"], known].concat());
+}
+
+#[test]
+fn the_table_of_handles() {
+    let handles = [
+        ("CALL_FUNCTION", Handle::CALL_FUNCTION),
+        ("FORWARD_LOG", Handle::FORWARD_LOG),
+        ("ADD_ROUTE", Handle::ADD_ROUTE),
+        ("DEL_ROUTE", Handle::DEL_ROUTE),
+        ("ALLOCATE_ID", Handle::ALLOCATE_ID),
+        ("SHUTDOWN", Handle::SHUTDOWN),
+        ("DETACHING", Handle::DETACHING),
+        ("CALL_SERVICE", Handle::CALL_SERVICE),
+        ("PING", Handle::PING),
+        ("PONG", Handle::PONG),
+        ("CANCEL", Handle::CANCEL),
+        ("CREDIT", Handle::CREDIT),
+        ("CLAIM", Handle::CLAIM),
+        ("POLL_HINT", Handle::POLL_HINT),
+        ("IS_DEAD", Handle::DEAD),
+    ];
+    let rows = rows();
+    for (name, handle) in handles {
+        let row = rows.iter().find(|row| row.get(1).is_some_and(|cell| cell == name));
+        assert_eq!(row.expect(name)[0], handle.to_string(), "{name}");
+    }
 }
 
 #[test]

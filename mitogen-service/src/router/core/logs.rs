@@ -1,10 +1,12 @@
 //! Log events and callbacks: a user's code, on threads that exist for it.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tracing::Level;
 
 use super::Core;
+use crate::io::StreamId;
 
 impl Core {
     /// Runs a user's callback on the thread for such.
@@ -18,6 +20,19 @@ impl Core {
     pub(crate) fn log(&self, level: Level, text: String) {
         let name = self.identity.name.clone();
         self.log_line(move || crate::log::event(level, &name, &text));
+    }
+
+    /// Writes a log event about what a neighbour has done wrong. It names the neighbour, and never
+    /// tells what stood in its messages.
+    pub(in crate::router) fn log_offence(&self, stream: StreamId, what: &str) {
+        let noted = {
+            let mut links = self.links.lock();
+            let link = links.get_mut(&stream);
+            link.and_then(|link| Some((link.offences.note(Instant::now())?, link.name.clone())))
+        };
+        let Some((untold, name)) = noted else { return };
+        let more = if untold > 0 { format!(" ({untold} more like this were not logged)") } else { String::new() };
+        self.log(Level::ERROR, format!("`{name}`: {what}{more}"));
     }
 
     /// Writes a line that a context has printed.

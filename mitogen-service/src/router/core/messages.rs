@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::Level;
-
 use super::{Core, Delivery};
 use crate::io::{Patience, SendError, StreamId};
 use crate::router::control;
@@ -85,8 +83,8 @@ impl Core {
             Verdict::Refuse(reason) => Err(Unrouted { message, reason }),
             Verdict::Forged(what) => {
                 // A dead message may come from a hop behind which the route is already gone.
-                if !message.is_dead() {
-                    self.log(Level::ERROR, what);
+                if let Some(stream) = ingress.filter(|_| !message.is_dead()) {
+                    self.log_offence(stream, &what);
                 }
                 Ok(())
             }

@@ -28,6 +28,7 @@ use super::gate::Gate;
 use super::handles::{Handles, RouterHandles};
 use super::lifecycle::{Ending, Lifecycle};
 use super::names::sane_name;
+use super::offences::Offences;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::io::{Broker, Courier, Reassembly, Stream, StreamId};
@@ -133,6 +134,7 @@ struct Link {
     name: String,
     /// What the neighbour understands beyond the first version of the protocol.
     features: u32,
+    offences: Offences,
 }
 
 /// The contexts that somebody has a name of.

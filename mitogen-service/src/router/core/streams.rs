@@ -12,6 +12,7 @@ use crate::io::{Broker, BrokerHandle, Closed, Limits, ReadEnd, Sink, Stream, Str
 use crate::router::context::Context;
 use crate::router::control;
 use crate::router::death::Death;
+use crate::router::offences::Offences;
 use crate::router::table::Table;
 use crate::wire::{ContextId, Decoder, Header, Message};
 
@@ -52,7 +53,10 @@ impl Core {
     /// Joins this context to its parent.
     pub(crate) fn join_parent(&self, stream: &Arc<Stream>, features: u32) -> Result<()> {
         let name = self.identity.parents.first().map_or_else(String::new, |(_, name)| name.clone());
-        self.add_link(stream, Link { stream: stream.clone(), process: None, name, features });
+        self.add_link(
+            stream,
+            Link { stream: stream.clone(), process: None, name, features, offences: Offences::default() },
+        );
         self.table.lock().add_parent(stream.id());
         self.start(stream)
     }
@@ -66,7 +70,8 @@ impl Core {
         process: Option<Arc<dyn Process>>,
     ) -> Result<Context> {
         // The link comes first: whatever the stream brings, its end included, finds it.
-        let link = Link { stream: stream.clone(), process, name: name.to_owned(), features };
+        let link =
+            Link { stream: stream.clone(), process, name: name.to_owned(), features, offences: Offences::default() };
         self.add_link(stream, link);
         self.contexts.lock().names.insert(id, name.to_owned());
         self.table.lock().add_child(stream.id(), id);
