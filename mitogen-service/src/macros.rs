@@ -37,7 +37,8 @@
 /// * `Files::stub(&context)`, which gives a `FilesStub`. A method of the stub takes the arguments of
 ///   the method by the types of its signature, sends the call at once and returns a
 ///   [`Call`](crate::Call); one of a `#[no_reply]` method returns `Result<(), CallError>` as soon as
-///   the message is queued;
+///   the message is queued. `stub.on_behalf_of(&caller)` is the same stub, calling with the authority
+///   of somebody who has called us;
 /// * `trait FilesApi`, with all methods as `fn(&self, ..) -> Result<T, CallError>`, and
 ///   `FilesStub::faked(impl FilesApi)`: the same stub type over a double, for tests;
 /// * an implementation of [`Service`](crate::Service), with the descriptor and the dispatch table.

@@ -38,7 +38,7 @@ pub(super) fn service_stub(service: &Service) -> TokenStream {
 
 /// The stub type around its methods.
 pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
-    let Names { ident, stub, api, vis, cfgs, .. } = names;
+    let Names { ident, stub, api, vis, krate, cfgs, .. } = names;
     let private = private(names);
     let quiet = quiet();
     let name = stub.to_string();
@@ -67,6 +67,12 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
             #[doc = #faked]
             #vis fn faked(double: impl #api + 'static) -> Self {
                 Self { target: #private::Target::<dyn #api>::double(::std::sync::Arc::new(double)) }
+            }
+
+            /// The same stub, calling with the authority of a caller in place of this context's
+            /// own. It can only lower the authority.
+            #vis fn on_behalf_of(&self, caller: &#krate::Caller) -> Self {
+                Self { target: self.target.on_behalf_of(caller) }
             }
 
             #methods

@@ -11,7 +11,9 @@ use crate::error::{CallError, DeadlineBy, Executed, Trace};
 use crate::io::Patience;
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, decoding_for};
-use crate::wire::{DeadCode, DeadReason, Encoding, FEATURE_CANCEL, Handle, Message, Reply, control, payload, value};
+use crate::wire::{
+    ContextId, DeadCode, DeadReason, Encoding, FEATURE_CANCEL, Handle, Message, Reply, control, payload, value,
+};
 
 /// Turns the value of an answer into the call's result.
 pub(crate) type Decode<T> = fn(&[u8]) -> Result<T, value::DecodeError>;
@@ -47,6 +49,8 @@ enum State<T> {
 pub(crate) struct Request {
     /// Whom to ask.
     pub(crate) context: Context,
+    /// With whose authority, if not this context's own.
+    pub(crate) auth_id: Option<ContextId>,
     /// Which of its handles.
     pub(crate) handle: Handle,
     /// What to say.
@@ -93,26 +97,26 @@ pub(crate) fn start<T>(request: Request, decode: Decode<T>) -> Call<T> {
 
 /// Sends a request that wants no answer.
 pub(crate) fn post(request: Request) -> Result<(), CallError> {
-    let Request { context, handle, payload } = request;
+    let Request { context, auth_id, handle, payload } = request;
     let length = payload.len();
     let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
     if !context.is_connected() {
         return Err(refusal(&context, length, DeadReason::disconnected()).with_executed(Executed::No));
     }
-    let sent = context.core().send(message, Patience::Wait);
+    let sent = context.core().send_as(message, auth_id, Patience::Wait);
     sent.map_err(|reason| refusal(&context, length, reason))
 }
 
 impl Pending {
     fn send(request: Request) -> Result<Self, CallError> {
-        let Request { context, handle, payload } = request;
+        let Request { context, auth_id, handle, payload } = request;
         let core = context.core().clone();
         let waiting = Arc::new(Waiting { latch: Latch::new() });
         let closed = || Death::router_closed(&core.identity().name).into_call_error().with_executed(Executed::No);
         let reply_to = core.await_one(context.id(), waiting.clone()).ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
-        let sent = core.send(message, Patience::Wait);
+        let sent = core.send_as(message, auth_id, Patience::Wait);
         let pending = Self { context, handle: Some(reply_to), waiting };
         match sent {
             Ok(()) => Ok(pending),

@@ -136,6 +136,17 @@ impl Table {
         below.or_else(|| self.parent.filter(|_| !self.given.iter().any(|given| given.contains(&id.get()))))
     }
 
+    /// Whether the next hop believes that this context speaks for another one.
+    pub(crate) fn may_speak_for(&self, auth: ContextId, dst: ContextId) -> bool {
+        auth == self.me
+            || match self.toward(dst) {
+                Some(out) if Some(out) == self.parent => self.routes.contains_key(&auth),
+                // A neighbour takes the ids of those below it from below alone.
+                Some(out) => self.routes.get(&auth) != Some(&out) || self.remote(out) == Some(auth),
+                None => true,
+            }
+    }
+
     /// Judges a message that arrived on a stream, or that this context itself sends.
     pub(crate) fn judge(&mut self, header: &Header, ingress: Option<StreamId>) -> Verdict {
         if let Some(forged) = ingress.and_then(|stream| self.forged(header, stream)) {
@@ -450,6 +461,19 @@ mod tests {
         let question = Header { reply_to: Handle::new(5000), ..header(1002, 2, 2) };
         assert_eq!(table.judge(&question, Some(ONE)), Verdict::Forward(TWO));
         assert_eq!(table.lose(ONE)[0], Gone { id: id(2), tell: vec![TWO], tell_parent: false });
+    }
+
+    #[test]
+    fn one_speaks_for_those_whom_the_next_hop_expects_from_here() {
+        let table = root();
+        let below = below(false);
+        assert!(table.may_speak_for(id(1002), id(2)), "a child of the root's, to another one");
+        assert!(table.may_speak_for(id(1), id(1)) && !table.may_speak_for(id(2), id(1)));
+        assert!(below.may_speak_for(id(2), id(0)), "what is below, to what is above");
+        for above in [0, 99] {
+            assert!(!below.may_speak_for(id(above), id(98)), "{above}");
+            assert!(below.may_speak_for(id(above), id(3)), "downwards nobody has more than the parent");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Context {
         match encode_args(args) {
             Ok(args) => {
                 let payload = EnvelopeWriter::with_args(service, method, &args);
-                let request = Request { context: self.clone(), handle: Handle::CALL_SERVICE, payload };
+                let request = Request { context: self.clone(), auth_id: None, handle: Handle::CALL_SERVICE, payload };
                 start(request, value::decode_owned::<T>)
             }
             Err(reason) => Call::ready(Err(CallError::Encode {

@@ -3,17 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::caller::Caller;
 use super::descriptor::ServiceDescriptor;
 use crate::channel::{Call, Request, post, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{DecodeError, EncodeError};
-use crate::wire::{EnvelopeWriter, Handle};
+use crate::wire::{ContextId, EnvelopeWriter, Handle};
 
 /// Where a stub's calls go: a context, or a double of the service in this process.
 #[doc(hidden)]
 pub struct Target<A: ?Sized> {
     kind: Kind<A>,
+    /// Whose authority the calls have, if not this context's own.
+    auth_id: Option<ContextId>,
 }
 
 enum Kind<A: ?Sized> {
@@ -33,18 +36,23 @@ pub enum Resolved<'a, A: ?Sized> {
 impl<A: ?Sized> Target<A> {
     /// A stub that calls a context.
     pub fn context(context: &Context) -> Self {
-        Self { kind: Kind::Context(context.clone()) }
+        Self { kind: Kind::Context(context.clone()), auth_id: None }
     }
 
     /// A stub over a double.
     pub fn double(double: Arc<A>) -> Self {
-        Self { kind: Kind::Double(double) }
+        Self { kind: Kind::Double(double), auth_id: None }
+    }
+
+    /// The same target, called with the authority of somebody who has called us.
+    pub fn on_behalf_of(&self, caller: &Caller) -> Self {
+        Self { auth_id: Some(caller.auth_id()), ..self.clone() }
     }
 
     /// Where a call goes.
     pub fn resolve(&self) -> Resolved<'_, A> {
         match &self.kind {
-            Kind::Context(context) => Resolved::Context(Remote { context }),
+            Kind::Context(context) => Resolved::Context(Remote { context, auth_id: self.auth_id }),
             Kind::Double(double) => Resolved::Double(double),
         }
     }
@@ -56,7 +64,7 @@ impl<A: ?Sized> Clone for Target<A> {
             Kind::Context(context) => Kind::Context(context.clone()),
             Kind::Double(double) => Kind::Double(double.clone()),
         };
-        Self { kind }
+        Self { kind, auth_id: self.auth_id }
     }
 }
 
@@ -74,6 +82,7 @@ impl<A: ?Sized> fmt::Debug for Target<A> {
 #[derive(Debug)]
 pub struct Remote<'a> {
     context: &'a Context,
+    auth_id: Option<ContextId>,
 }
 
 impl Remote<'_> {
@@ -82,6 +91,7 @@ impl Remote<'_> {
         let described = &service.methods[method];
         StubRequest {
             context: self.context.clone(),
+            auth_id: self.auth_id,
             service,
             method,
             writer: EnvelopeWriter::new(service.name, described.name, described.args.len()),
@@ -95,6 +105,7 @@ impl Remote<'_> {
 #[derive(Debug)]
 pub struct StubRequest {
     context: Context,
+    auth_id: Option<ContextId>,
     service: &'static ServiceDescriptor,
     method: usize,
     writer: EnvelopeWriter,
@@ -133,7 +144,12 @@ impl StubRequest {
     fn into_request(self) -> Result<Request, CallError> {
         match self.error {
             Some(error) => Err(error),
-            None => Ok(Request { context: self.context, handle: Handle::CALL_SERVICE, payload: self.writer.finish() }),
+            None => Ok(Request {
+                context: self.context,
+                auth_id: self.auth_id,
+                handle: Handle::CALL_SERVICE,
+                payload: self.writer.finish(),
+            }),
         }
     }
 

@@ -6,6 +6,8 @@ use mitogen_service::{
     AllowAny, AllowParents, AllowSelf, AnyOf, CallError, Caller, Context, Executed, Policy, Pool, service,
 };
 
+use mitogen_service_tests::LONG;
+
 use crate::bench::{Bench, Worker};
 
 /// Refuses by a panic.
@@ -221,4 +223,66 @@ fn a_policy_that_panics_harms_no_thread_of_the_pool() {
     }
     guarded.any().wait().unwrap();
     assert!(pool.close(mitogen_service_tests::LONG).is_empty());
+}
+
+/// Calls others for its callers.
+#[derive(Default)]
+struct Agent;
+
+#[service(activate, name = "agent")]
+impl Agent {
+    /// Who the called one takes the caller for: with the agent's own authority, and with the caller's.
+    #[expose(policy = AllowAny)]
+    fn ask(&self, whom: Context, caller: &Caller) -> (Result<u32, String>, Result<u32, String>) {
+        let stub = Subject::stub(&whom);
+        let own = stub.for_parents().wait();
+        let lent = stub.on_behalf_of(caller).for_parents().wait();
+        (own.map_err(|error| error.to_string()), lent.map_err(|error| error.to_string()))
+    }
+
+    #[expose(policy = AllowParents)]
+    fn let_agent_ask(
+        &self,
+        agent: Context,
+        whom: Context,
+    ) -> Result<(Result<u32, String>, Result<u32, String>), CallError> {
+        Agent::stub(&agent).ask(whom).wait()
+    }
+}
+
+/// Tells who it thinks calls.
+#[derive(Default)]
+struct Subject;
+
+#[service(activate, name = "subject")]
+impl Subject {
+    #[expose(policy = AllowParents)]
+    fn for_parents(&self, caller: &Caller) -> u32 {
+        caller.auth_id().get()
+    }
+}
+
+#[test]
+fn speaking_for_a_caller_lowers_the_authority_to_the_callers() {
+    let bench = Bench::new();
+    let (subject, stranger) = (bench.child("subject"), bench.child("stranger"));
+    bench.pool.add(Agent).unwrap();
+    let agent = bench.router.myself();
+    // Both ways the root itself asks: its authority is lent to itself.
+    assert_eq!(Agent::stub(&agent).ask(subject.clone()).wait_timeout(LONG).unwrap(), (Ok(0), Ok(0)));
+    // A child asks the root, whose own authority is a parent's; the child's is not.
+    let (own, lent) = Agent::stub(&stranger).let_agent_ask(agent, subject).wait_timeout(LONG).unwrap();
+    assert_eq!(own, Ok(0));
+    assert_eq!(lent, Err("Caller is not authorized to invoke 'for_parents' of service 'subject'".to_owned()));
+}
+
+#[test]
+fn nobody_speaks_for_those_above() {
+    let bench = Bench::new();
+    let (one, two) = (bench.child("one"), bench.child("two"));
+    // A child, called by the root, would speak to its sibling for the root.
+    let (own, lent) = Agent::stub(&one).ask(two).wait_timeout(LONG).unwrap();
+    assert!(own.unwrap_err().contains("refused by policy"));
+    let lent = lent.unwrap_err();
+    assert!(lent.contains("would not believe that this one speaks for the caller"), "{lent}");
 }

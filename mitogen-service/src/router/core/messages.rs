@@ -9,6 +9,9 @@ use crate::router::handles::{Access, Admitted, Listener};
 use crate::router::table::Verdict;
 use crate::wire::{ContextId, DeadCode, DeadReason, Encoding, Handle, Header, Message};
 
+/// Why a message is not sent that the next hop would drop without a word.
+const NOT_BELIEVED: &str = "the contexts above would not believe that this one speaks for the caller";
+
 /// Why a hop does not pass a message on.
 const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
 
@@ -25,9 +28,27 @@ fn is_control(handle: Handle) -> bool {
 
 impl Core {
     /// Sends a message of this context itself, with its own authority.
-    pub(crate) fn send(self: &Arc<Self>, mut message: Message, patience: Patience) -> Result<(), DeadReason> {
-        message.header.src_id = self.identity.id;
-        message.header.auth_id = self.identity.id;
+    pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), DeadReason> {
+        self.send_as(message, None, patience)
+    }
+
+    /// Sends a message of this context itself, with the authority of another one that it speaks for.
+    ///
+    /// That can only lower the authority: below this context nobody has more than its own, and above
+    /// it only those are believed that are below it.
+    pub(crate) fn send_as(
+        self: &Arc<Self>,
+        mut message: Message,
+        auth_id: Option<ContextId>,
+        patience: Patience,
+    ) -> Result<(), DeadReason> {
+        let me = self.identity.id;
+        message.header.src_id = me;
+        message.header.auth_id = auth_id.unwrap_or(me);
+        let believed = |auth| self.table.lock().may_speak_for(auth, message.header.dst_id);
+        if !auth_id.is_none_or(believed) {
+            return Err(DeadReason::new(DeadCode::Refused, NOT_BELIEVED));
+        }
         self.route(message, None, patience).map_err(|unrouted| unrouted.reason)
     }
 
