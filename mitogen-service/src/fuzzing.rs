@@ -267,6 +267,7 @@ mod handles;
 #[allow(dead_code, reason = "some of it is for the router alone")]
 #[path = "router/ids.rs"]
 mod ids;
+#[allow(dead_code, reason = "some of it is for the router alone")]
 #[path = "router/table.rs"]
 mod table;
 
@@ -329,8 +330,10 @@ impl Routes {
         self.0.children().into_iter().map(ContextId::get).collect()
     }
 
-    pub fn judge(&mut self, dst: u32, [src, auth]: [u32; 2], ingress: Option<u64>) -> Verdict {
-        let header = header(dst, [src, auth], Handle::FIRST_DYNAMIC);
+    /// `asks`: somebody waits for an answer.
+    pub fn judge(&mut self, dst: u32, [src, auth]: [u32; 2], asks: bool, ingress: Option<u64>) -> Verdict {
+        let reply_to = if asks { Handle::FIRST_DYNAMIC } else { Handle::NONE };
+        let header = Header { reply_to, ..header(dst, [src, auth], Handle::FIRST_DYNAMIC) };
         match self.0.judge(&header, ingress.map(StreamId)) {
             table::Verdict::Local => Verdict::Local,
             table::Verdict::Forward(out) => Verdict::Forward(out.0),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::names::sane_name;
 use crate::error::{CallError, Exit, Trace};
 use crate::wire::{DeadReason, value};
 
@@ -54,9 +55,9 @@ impl Death {
     pub(crate) fn decode(raw: Option<&[u8]>, context: &str) -> Self {
         let mut death =
             raw.and_then(|raw| value::decode::<Self>(raw).ok()).unwrap_or_else(|| Self::disconnected(context));
-        for text in [&mut death.context, &mut death.reason, &mut death.stderr_tail] {
-            cut(text, MAX_TAIL);
-        }
+        death.context = sane_name(&death.context);
+        death.reason = sane_name(&death.reason);
+        cut(&mut death.stderr_tail, MAX_TAIL);
         death
     }
 

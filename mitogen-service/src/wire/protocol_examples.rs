@@ -16,7 +16,7 @@ use super::envelope::{reply_err_prefix, reply_ok_prefix};
 use super::msgpack::{MAX_DEPTH, validate};
 use super::{
     AddRoute, Blob, CallEnvelope, ContextId, Cursor, DeadCode, DeadReason, Decoder, DelRoute, Encoding, EnvelopeWriter,
-    FEATURE_CANCEL, Handle, Hello, HelloDecoder, IdBlock, Identity, Message, Reply, path, value,
+    FEATURE_CANCEL, Handle, Header, Hello, HelloDecoder, IdBlock, Identity, Message, Reply, path, value,
 };
 use crate::error::{CallError, DeadlineBy, Executed, Exit, Trace};
 
@@ -158,7 +158,9 @@ fn dead_messages() {
     assert_message("dead message", [50, 0], [WAITING, Handle::DEAD], made.payload.into());
 
     let text = message("dead message as a text");
-    assert_eq!((text.header.encoding, text.header.handle), (Encoding::Legacy, WAITING));
+    let Header { encoding, dst_id, src_id, auth_id, handle, .. } = text.header;
+    assert_eq!((encoding, dst_id, handle), (Encoding::Legacy, ContextId::ROOT, WAITING));
+    assert_eq!((src_id, auth_id), (id(1), id(1)));
     assert_eq!(text.dead_reason(), Some(DeadReason::new(DeadCode::Other, "invalid handle")));
     let bytes = [&text.header.encode()[..], &text.payload].concat();
     assert_eq!(bytes, example("dead message as a text"));

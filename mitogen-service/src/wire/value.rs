@@ -1,5 +1,6 @@
 //! Any serde value as MessagePack: structs as maps by name, sequences of bytes as `bin`.
 
+use rmp_serde::config::BytesMode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +19,34 @@ pub struct DecodeError {
     pub(crate) reason: String,
 }
 
+/// The deepest nesting of an argument or a result: what carries it takes two levels more.
+const MAX_VALUE_DEPTH: usize = MAX_DEPTH - 2;
+
 /// Appends the encoding of a value.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let mut serializer =
-        rmp_serde::Serializer::new(out).with_struct_map().with_bytes(rmp_serde::config::BytesMode::ForceAll);
+    let start = out.len();
+    if write(value, out, BytesMode::ForceAll).is_err() {
+        // A sequence that begins with a byte and goes on with something else, as one of an untagged
+        // enum may, is taken for bytes at first.
+        out.truncate(start);
+        write(value, out, BytesMode::Normal).map_err(|error| EncodeError(error.to_string()))?;
+    }
+    // A level takes a byte, so most values cannot be too deep.
+    let encoded = &out[start..];
+    if encoded.len() > MAX_VALUE_DEPTH && msgpack::validate(encoded, MAX_VALUE_DEPTH).is_err() {
+        return Err(EncodeError(format!("it is nested deeper than {MAX_VALUE_DEPTH} levels")));
+    }
+    Ok(())
+}
+
+fn write<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+    bytes: BytesMode,
+) -> Result<(), rmp_serde::encode::Error> {
+    let mut serializer = rmp_serde::Serializer::new(out).with_struct_map().with_bytes(bytes);
     serializer.unstable_set_max_depth(MAX_DEPTH);
-    value.serialize(&mut serializer).map_err(|error| EncodeError(error.to_string()))
+    value.serialize(&mut serializer)
 }
 
 /// Decodes one whole value; strings and bytes may borrow from the input.
@@ -58,6 +81,31 @@ mod tests {
         assert_eq!(out, [0xc4, 3, 1, 2, 3]);
         assert_eq!(decode::<Vec<u8>>(&out).unwrap(), [1, 2, 3]);
         assert_eq!(decode::<&[u8]>(&out).unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_sequence_that_only_begins_like_bytes_is_a_sequence() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum Item {
+            Byte(u8),
+            Text(String),
+        }
+        let items = vec![Item::Byte(1), Item::Text("x".into())];
+        let mut out = vec![9];
+        encode(&items, &mut out).unwrap();
+        assert_eq!(out, [9, 0x92, 1, 0xa1, b'x']);
+        assert_eq!(decode::<Vec<Item>>(&out[1..]).unwrap(), items);
+    }
+
+    #[test]
+    fn what_the_other_side_would_find_too_deep_is_not_sent() {
+        #[derive(Serialize)]
+        struct Chain(Vec<Chain>);
+        let chain = |depth| (1..depth).fold(Chain(vec![]), |inner, _| Chain(vec![inner]));
+        encode(&chain(MAX_VALUE_DEPTH), &mut Vec::new()).unwrap();
+        let error = encode(&chain(MAX_VALUE_DEPTH + 1), &mut Vec::new()).unwrap_err();
+        assert_eq!(error.0, "it is nested deeper than 126 levels");
     }
 
     #[test]

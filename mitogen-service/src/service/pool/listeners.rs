@@ -31,8 +31,10 @@ struct Calls(Arc<Shared>);
 
 impl Listener for Calls {
     fn deliver(&self, delivery: Delivery<'_>) {
-        // A dead message is no call, and ends nothing here.
-        if !delivery.message.is_dead() {
+        // A dead message (999) is no call and ends nothing here; nor is one a call whose answer
+        // would go to a handle that nobody waits on.
+        let reply_to = delivery.message.header.reply_to;
+        if reply_to == Handle::NONE || reply_to >= Handle::FIRST_DYNAMIC {
             self.0.accept(QueuedCall::new(delivery, self.0.in_flight()));
         }
     }
