@@ -6,12 +6,16 @@
 use std::io::Write;
 
 use tracing::Level;
+use tracing::subscriber::NoSubscriber;
 
 /// An event about the router of the context `name`.
 pub(crate) fn event(level: Level, name: &str, text: &str) {
-    if !tracing::dispatcher::has_been_set() {
-        if level <= Level::WARN {
-            line(format_args!("[{name}] {level}: {text}"));
+    if !has_subscriber() {
+        if level <= Level::WARN && crate::process::is_entered() {
+            // The parent puts the name in front of every line of ours.
+            line(format!("{level}: {text}\n"));
+        } else if level <= Level::WARN {
+            line(format!("[{name}] {level}: {text}\n"));
         }
         return;
     }
@@ -25,14 +29,21 @@ pub(crate) fn event(level: Level, name: &str, text: &str) {
 
 /// A line that the context `name` has written to its `source`, stdout or stderr.
 pub(crate) fn output(name: &str, source: &'static str, text: &str) {
-    if tracing::dispatcher::has_been_set() {
+    if has_subscriber() {
         tracing::info!(target: "mitogen_service::output", context = name, source, "{text}");
     } else {
-        line(format_args!("[{name}] {text}"));
+        line(format!("[{name}] {text}\n"));
     }
 }
 
-fn line(text: std::fmt::Arguments<'_>) {
+/// Whether an event of this thread reaches anybody. One that was set for another thread alone, as
+/// tests do, is none here.
+fn has_subscriber() -> bool {
+    tracing::dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())
+}
+
+/// Writes a whole line at once, so that those of several processes do not mix.
+fn line(text: String) {
     // Nobody is left to be told if stderr cannot be written.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -14,6 +14,11 @@ pub(crate) fn is_child() -> bool {
     !ENTERED.load(Ordering::SeqCst) && is_marked()
 }
 
+/// Whether the process runs as a child.
+pub(crate) fn is_entered() -> bool {
+    ENTERED.load(Ordering::SeqCst)
+}
+
 /// Takes note that the child runs as one.
 pub(crate) fn entered() {
     ENTERED.store(true, Ordering::SeqCst);

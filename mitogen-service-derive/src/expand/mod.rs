@@ -120,15 +120,17 @@ fn boxed_invoker(invoker: &Invoker) -> TokenStream {
 
 /// A call error made from the local variable `error`, whatever its type can do.
 ///
-/// A type that can do nothing is reported at `place`. The traits are tried from the most to the least telling one: each `&` is one of them.
+/// A type that has no text is reported at `place`. The traits are tried from the most to the least
+/// telling one: each `&` is one of them.
 fn call_error(private: &TokenStream, place: Span) -> TokenStream {
     quote_spanned! {at(place)=> {
         use #private::failure::{
-            ByBoxed as _, ByCallError as _, ByDisplay as _, ByRuntimeError as _, BySource as _,
+            ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,
             ByTyped as _, ByTypedSource as _,
         };
+        #private::failure::must_display(&error);
         ::core::result::Result::Err(
-            (&&&&&&&#private::failure::Failure(&error)).to_call_error(),
+            (&&&&&&&&#private::failure::Failure(&error)).to_call_error(),
         )
     }}
 }

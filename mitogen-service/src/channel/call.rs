@@ -23,6 +23,9 @@ pub(crate) type Decode<T> = fn(&[u8]) -> Result<T, value::DecodeError>;
 /// Wait for it with [`wait`](Self::wait), or `.await` it on any executor. Starting many calls before
 /// waiting for the first one pipelines them.
 ///
+/// A waker runs on the router's I/O thread, so it must not block, as with any other reactor; those of
+/// executors only queue their task.
+///
 /// Dropping a call cancels it: if it is still queued it will not run, and if it runs,
 /// [`Caller::is_cancelled`](crate::Caller::is_cancelled) tells the method so. Use
 /// [`detach`](Self::detach) to let it run without waiting.
@@ -112,7 +115,7 @@ impl Pending {
         let Request { context, auth_id, handle, payload } = request;
         let core = context.core().clone();
         let waiting = Arc::new(Waiting { latch: Latch::new() });
-        let closed = || Death::router_closed(&core.identity().name).into_call_error().with_executed(Executed::No);
+        let closed = || closed(&context).with_executed(Executed::No);
         let reply_to = core.await_one(context.id(), waiting.clone()).ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
@@ -137,6 +140,7 @@ impl Pending {
         self.handle = None;
         match outcome {
             Outcome::Answer(message) => read(&self.context, &message, decode),
+            Outcome::Dead(death) if death.is_own(self.context.core()) => Err(closed(&self.context)),
             Outcome::Dead(death) => Err(Death::clone(&death).into_call_error()),
         }
     }
@@ -242,6 +246,11 @@ impl<T> fmt::Debug for Call<T> {
 
 fn given_up() -> CallError {
     CallError::DeadlineExceeded { by: DeadlineBy::Caller, trace: Trace::default() }
+}
+
+/// The router of this process is no more, so that nobody can be reached.
+fn closed(context: &Context) -> CallError {
+    Death::router_closed(context.name()).into_call_error()
 }
 
 /// Asking a call again after its result was taken is a mistake, and shall not hang.

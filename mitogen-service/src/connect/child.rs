@@ -112,7 +112,9 @@ fn detach_stdin() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// Both say hello; gives who this is, the parent's process id, and its features. This end speaks first, so that the parent learns our version if theirs differs.
+/// Both say hello; gives who this is, the parent's process id, and its features.
+///
+/// This end speaks first, so that the parent learns our version if theirs differs.
 fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String> {
     let hello = Hello::of_child(FEATURES, std::process::id());
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));

@@ -283,6 +283,11 @@ impl Process for LocalProcess {
         }
     }
 
+    fn resume(&self) {
+        // Fails only for a process that has ended.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::CONT);
+    }
+
     fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
         // Fails only for a process that has ended.

@@ -203,7 +203,7 @@ pub enum CallError {
         trace: Trace,
     },
     /// The context, or one on the way to it, refused the message before any service saw it.
-    #[error("context `{context}` did not take the message: {reason}")]
+    #[error("context `{context}` did not take the message: {reason}{}", advice(reason))]
     Refused {
         /// Why, in Mitogen's words: "refused by policy", "invalid handle"...
         reason: String,
@@ -431,6 +431,20 @@ impl fmt::Display for DeadlineBy {
 
 fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+/// What to do about a refusal that has one usual cause.
+fn advice(reason: &str) -> &'static str {
+    match reason {
+        "invalid handle" => {
+            "; nothing runs services there: the root makes a pool with `Pool::builder(&router)`, any other context \
+             when a parent first calls a service in it"
+        }
+        "refused by policy" => {
+            "; no service runs there yet, and only a parent of the context may cause the first one to be started"
+        }
+        _ => "",
+    }
 }
 
 fn listed(names: &[String]) -> String {

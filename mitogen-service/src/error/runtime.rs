@@ -143,13 +143,10 @@ impl ConnectKind {
     }
 }
 
-/// The text of the error, since `main` prints this when a program fails.
+/// The text of the error, since a `main` that returns it prints this.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Call(error) => fmt::Debug::fmt(error, f),
-            other => fmt::Display::fmt(other, f),
-        }
+        fmt::Display::fmt(self, f)
     }
 }
 

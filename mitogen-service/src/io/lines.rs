@@ -22,6 +22,8 @@ const MAX_TURN: usize = 64 * 1024;
 
 /// Reads a descriptor line by line on the broker's thread, until its end.
 pub(crate) struct LineReader {
+    /// Held from the read until the lines are passed on, so that whoever finishes has them all.
+    turn: Mutex<()>,
     state: Mutex<State>,
     on_line: OnLine,
 }
@@ -52,6 +54,7 @@ impl LineReader {
     ) -> std::io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         let reader = Arc::new(Self {
+            turn: Mutex::new(()),
             state: Mutex::new(State {
                 open: Some(Open { fd, token: None, _entry: ledger.fds(1) }),
                 splitter: Splitter::default(),
@@ -69,6 +72,7 @@ impl LineReader {
 
     /// Reads what is there at this moment.
     fn drain(&self, broker: &BrokerHandle) {
+        let _turn = self.turn.lock();
         let mut lines = Vec::new();
         self.read(broker, &mut lines);
         self.pass_on(lines);
@@ -76,6 +80,7 @@ impl LineReader {
 
     /// Reads what is there, and stops for good: the process that wrote has ended.
     pub(crate) fn finish(&self, broker: &BrokerHandle) {
+        let _turn = self.turn.lock();
         let mut lines = Vec::new();
         self.read(broker, &mut lines);
         let dropped = {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::core::Core;
+use super::core::{Core, KILL_MARGIN};
 use super::death::Death;
 use crate::deadline;
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ impl Context {
         } else {
             drop(state);
             self.inner.core.keep(self, false);
-            self.inner.core.call_back(f);
+            self.inner.core.call_back_now(f);
         }
         Subscription { context: Arc::downgrade(&self.inner), number }
     }
@@ -113,7 +113,7 @@ impl Context {
         }
         let Inner { core, id, .. } = &*self.inner;
         core.post(*id, Handle::SHUTDOWN, control::encode_shutdown(bound));
-        if self.wait_disconnected(bound) { Ok(()) } else { self.kill() }
+        if self.wait_disconnected(bound.saturating_add(KILL_MARGIN)) { Ok(()) } else { self.kill() }
     }
 
     /// Ends the context and everything below it at once, whatever it is doing.

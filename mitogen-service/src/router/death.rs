@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::core::Core;
 use super::names::sane_name;
 use crate::error::{CallError, Exit, Trace};
 use crate::wire::{DeadReason, value};
 
 /// How many bytes of a dead process's last words travel.
 const MAX_TAIL: usize = 4 * 1024;
+
+/// What to look for when a router is gone that is still needed.
+const TOO_EARLY: &str = "this process has shut its router down, or dropped the last `Router`, perhaps too early";
 
 /// Why no more will come from a context.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,9 +32,15 @@ impl Death {
         Self::because(context, DeadReason::disconnected().text)
     }
 
-    /// This router is no more.
+    /// The router of this process is no more, and with it the way to `context`.
     pub(crate) fn router_closed(context: &str) -> Self {
-        Self::because(context, DeadReason::router_closed().text)
+        let reason = DeadReason::router_closed().text;
+        Self::because(context, format!("{reason}: {TOO_EARLY}"))
+    }
+
+    /// Whether it is the end of the router that tells of it, and of no other context.
+    pub(crate) fn is_own(&self, core: &Core) -> bool {
+        self.context == core.identity().name && self.reason.ends_with(TOO_EARLY)
     }
 
     /// Nothing more will come, for this reason.

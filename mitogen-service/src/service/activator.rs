@@ -97,8 +97,27 @@ impl Registration {
 
 /// Makes a service that is marked `activate` without a function.
 #[doc(hidden)]
-pub fn make_default<S: Service + Default>(_scope: &ServiceScope) -> Result<S, CallError> {
-    Ok(S::default())
+pub fn make_default<S: Service + MadeByDefault>(_scope: &ServiceScope) -> Result<S, CallError> {
+    Ok(S::make())
+}
+
+/// A service that needs nothing to be made.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is marked `activate`, and nothing says how it is made",
+    label = "has no `Default`",
+    note = "derive `Default` for `{Self}`, or write `activate = Self::create` with `fn create(&ServiceScope) -> Result<Self, E>`"
+)]
+#[doc(hidden)]
+pub trait MadeByDefault: Sized {
+    /// Makes it.
+    fn make() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Default> MadeByDefault for S {
+    fn make() -> Self {
+        S::default()
+    }
 }
 
 /// What the callers learn of a constructor that failed: none of their methods has run.

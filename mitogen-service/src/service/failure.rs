@@ -1,6 +1,6 @@
 //! From a method's error to a call error, by what its type can do.
 //!
-//! Generated code calls `(&&&&&&&Failure(&error)).to_call_error()` with all traits of this module
+//! Generated code calls `(&&&&&&&&Failure(&error)).to_call_error()` with all traits of this module
 //! in scope. Method lookup takes the first receiver that fits, and each trait is implemented for
 //! one `&` less than the one before it: so the best that the concrete type offers is chosen, and
 //! the type needs no trait of ours. From best to least: a call error, the runtime's error, a boxed
@@ -29,7 +29,7 @@ pub trait ByCallError {
     fn to_call_error(&self) -> CallError;
 }
 
-impl ByCallError for &&&&&&Failure<'_, CallError> {
+impl ByCallError for &&&&&&&Failure<'_, CallError> {
     fn to_call_error(&self) -> CallError {
         self.0.clone()
     }
@@ -41,7 +41,7 @@ pub trait ByRuntimeError {
     fn to_call_error(&self) -> CallError;
 }
 
-impl ByRuntimeError for &&&&&Failure<'_, Error> {
+impl ByRuntimeError for &&&&&&Failure<'_, Error> {
     fn to_call_error(&self) -> CallError {
         self.0.clone().into()
     }
@@ -53,7 +53,7 @@ pub trait ByBoxed {
     fn to_call_error(&self) -> CallError;
 }
 
-impl<E: AsRef<dyn StdError + Send + Sync + 'static> + Display> ByBoxed for &&&&Failure<'_, E> {
+impl<E: AsRef<dyn StdError + Send + Sync + 'static> + Display> ByBoxed for &&&&&Failure<'_, E> {
     fn to_call_error(&self) -> CallError {
         let inner = self.0.as_ref();
         if let Some(error) = inner.downcast_ref::<CallError>() {
@@ -72,7 +72,7 @@ pub trait ByTypedSource {
     fn to_call_error(&self) -> CallError;
 }
 
-impl<E: StdError + Serialize> ByTypedSource for &&&Failure<'_, E> {
+impl<E: StdError + Serialize> ByTypedSource for &&&&Failure<'_, E> {
     fn to_call_error(&self) -> CallError {
         failed(type_name::<E>(), self.0, chain(self.0), data(self.0))
     }
@@ -84,7 +84,7 @@ pub trait ByTyped {
     fn to_call_error(&self) -> CallError;
 }
 
-impl<E: Display + Serialize> ByTyped for &&Failure<'_, E> {
+impl<E: Display + Serialize> ByTyped for &&&Failure<'_, E> {
     fn to_call_error(&self) -> CallError {
         failed(type_name::<E>(), self.0, Vec::new(), data(self.0))
     }
@@ -96,27 +96,50 @@ pub trait BySource {
     fn to_call_error(&self) -> CallError;
 }
 
-impl<E: StdError> BySource for &Failure<'_, E> {
+impl<E: StdError> BySource for &&Failure<'_, E> {
     fn to_call_error(&self) -> CallError {
         failed(type_name::<E>(), self.0, chain(self.0), None)
     }
 }
 
 /// A text.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the error of a service method",
-    note = "it needs `Display`"
-)]
 pub trait ByDisplay {
     /// The call error.
     fn to_call_error(&self) -> CallError;
 }
 
-impl<E: Display> ByDisplay for Failure<'_, E> {
+impl<E: Display> ByDisplay for &Failure<'_, E> {
     fn to_call_error(&self) -> CallError {
         failed(type_name::<E>(), self.0, Vec::new(), None)
     }
 }
+
+/// Something that is no error. It does not compile, and [`must_display`] says why; this is there so
+/// that nothing else says so as well.
+pub trait ByNothing {
+    /// The call error.
+    fn to_call_error(&self) -> CallError;
+}
+
+impl<E> ByNothing for Failure<'_, E> {
+    fn to_call_error(&self) -> CallError {
+        failed(type_name::<E>(), &type_name::<E>(), Vec::new(), None)
+    }
+}
+
+/// What a method may return as its error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a service method",
+    label = "has no `Display`",
+    note = "the text of the error travels to the caller: implement `std::fmt::Display` for `{Self}`"
+)]
+pub trait MethodError {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Display + ?Sized> MethodError for E {}
+
+/// Asks for what every error of a method needs.
+pub fn must_display<E: MethodError + ?Sized>(_error: &E) {}
 
 fn failed(type_name: &str, error: &dyn Display, chain: Vec<String>, data: Option<Blob>) -> CallError {
     CallError::Failed {
@@ -158,10 +181,10 @@ mod tests {
         ($error:expr) => {{
             #[allow(unused_imports)]
             use super::{
-                ByBoxed as _, ByCallError as _, ByDisplay as _, ByRuntimeError as _, BySource as _, ByTyped as _,
-                ByTypedSource as _,
+                ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,
+                ByTyped as _, ByTypedSource as _,
             };
-            (&&&&&&&Failure(&$error)).to_call_error()
+            (&&&&&&&&Failure(&$error)).to_call_error()
         }};
     }
 

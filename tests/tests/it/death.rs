@@ -55,7 +55,7 @@ fn time_until_a_thousand_pending_calls_have_failed() {
     let mut times: Vec<_> = (0..5).map(|_| killed_with_pending_calls(1000)).collect();
     times.sort();
     println!("1000 pending calls failed after {:?} (median), {:?} at most", times[2], times[4]);
-    assert!(times[2] < Duration::from_secs(1), "{times:?}");
+    assert!(times[2] < Duration::from_millis(100), "{times:?}");
 }
 
 #[test]

@@ -92,6 +92,22 @@ fn a_stopped_process_is_killed_when_the_bound_is_over() {
 }
 
 #[test]
+fn a_stopped_process_further_down_is_ended_as_well() {
+    for bound in [Some(Duration::from_millis(300)), None] {
+        let bench = Bench::new();
+        let child = bench.child("worker");
+        let below = Worker::stub(&child).start_child("below".into()).wait_timeout(LONG).unwrap();
+        let process = Watched::new(Worker::stub(&below).pid().wait_timeout(LONG).unwrap());
+        process.stop();
+        match bound {
+            Some(bound) => child.shutdown(bound).unwrap(),
+            None => drop(bench),
+        }
+        assert!(process.ends_within(LONG), "{bound:?}");
+    }
+}
+
+#[test]
 fn kill_ends_whatever_a_context_is_doing() {
     let bench = Bench::new();
     let child = bench.child("worker");

@@ -15,6 +15,13 @@ use crate::wire::{ContextId, Handle};
 /// How long an ordinary end waits for children that were told to end, before it kills them.
 const PROMPT_BOUND: Duration = Duration::from_secs(1);
 
+/// How much earlier than a context those directly below it shall have ended.
+const GRACE_MARGIN: Duration = Duration::from_millis(100);
+
+/// How long a context that was asked to end may take beyond its bound, for what it has to do when
+/// its methods have not come to their end by then.
+pub(in crate::router) const KILL_MARGIN: Duration = Duration::from_millis(300);
+
 /// How long killed children may take until they are reaped.
 const REAP_BOUND: Duration = Duration::from_secs(2);
 
@@ -33,6 +40,11 @@ impl Core {
     /// The children are not waited for: each sees the end of its stream and does the same, so that
     /// a whole tree ends in parallel. Nothing here runs or drops what belongs to a user.
     pub(crate) fn end_process(&self) -> ! {
+        for link in self.links.lock().values() {
+            if let Some(process) = &link.process {
+                process.resume();
+            }
+        }
         crate::sys::exit_now(0)
     }
 
@@ -72,12 +84,16 @@ impl Core {
             Close::Promptly => PROMPT_BOUND,
         };
         let deadline = deadline::after(bound);
+        let children_deadline = match self.ending {
+            Ending::Router => deadline::after(bound.saturating_add(KILL_MARGIN)),
+            Ending::Process => deadline,
+        };
         let workers = self.workers();
         if let Some(workers) = &workers {
             workers.stop();
         }
         self.end_connecting_processes();
-        self.end_children(how, deadline);
+        self.end_children(how, children_deadline);
         if let Some(workers) = &workers {
             workers.join(deadline);
         }
@@ -118,7 +134,9 @@ impl Core {
         let children = self.table.lock().children();
         for id in &children {
             match how {
-                Close::Within(bound) => self.post(*id, Handle::SHUTDOWN, encode_shutdown(bound)),
+                Close::Within(bound) => {
+                    self.post(*id, Handle::SHUTDOWN, encode_shutdown(self.grace_below(bound)));
+                }
                 Close::Promptly => self.close_child(*id),
             }
         }
@@ -134,6 +152,16 @@ impl Core {
         let deadline = deadline::after(REAP_BOUND);
         if !self.lifecycle.wait_until(deadline, || !self.has_children()) {
             self.log(Level::WARN, "child will not exit, giving up".to_owned());
+        }
+    }
+
+    /// What the contexts below may take of the time that this one has. Below the one that was asked
+    /// at first, each level ends a little earlier than the one above it: what does not end by itself
+    /// has to be killed before those who do that are killed themselves.
+    fn grace_below(&self, bound: Duration) -> Duration {
+        match self.ending {
+            Ending::Router => bound,
+            Ending::Process => bound - GRACE_MARGIN.min(bound / 5),
         }
     }
 

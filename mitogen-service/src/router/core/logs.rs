@@ -7,12 +7,22 @@ use tracing::Level;
 
 use super::Core;
 use crate::io::StreamId;
+use crate::panics;
 
 impl Core {
     /// Runs a user's callback on the thread for such.
     pub(in crate::router) fn call_back(&self, callback: impl FnOnce() + Send + 'static) {
         if !self.callbacks.post(callback) && self.lifecycle.is_open() {
             self.log(Level::WARN, "too many callbacks are waiting, one was dropped".to_owned());
+        }
+    }
+
+    /// The same from a user's own thread, which runs it itself where no other does any more.
+    pub(in crate::router) fn call_back_now(&self, callback: impl FnOnce() + Send + 'static) {
+        if self.lifecycle.is_open() {
+            self.call_back(callback);
+        } else {
+            panics::contain(callback);
         }
     }
 

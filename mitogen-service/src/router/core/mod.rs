@@ -17,6 +17,8 @@ mod logs;
 mod messages;
 mod streams;
 
+pub(in crate::router) use ending::KILL_MARGIN;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -75,6 +77,9 @@ pub(crate) trait Process: Send + Sync {
 
     /// Kills the process, whatever it is doing.
     fn kill(&self);
+
+    /// Lets a process go on that somebody has stopped, so that it sees its parent's end.
+    fn resume(&self);
 }
 
 /// The threads that run services, as the `service` layer knows them.

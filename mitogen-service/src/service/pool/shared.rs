@@ -161,7 +161,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the threads; the services go with the last of them.
+    /// Waits for the threads. The services go if none is left; otherwise they stay until the pool goes.
     pub(super) fn join(&self, deadline: Instant) -> Vec<Running> {
         let running = self.threads.join(deadline);
         if self.threads.all_left() {
