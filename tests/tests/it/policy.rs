@@ -241,6 +241,7 @@ impl Agent {
     }
 
     #[expose(policy = AllowParents)]
+    #[expect(clippy::type_complexity, reason = "the two answers of `ask`")]
     fn let_agent_ask(
         &self,
         agent: Context,
