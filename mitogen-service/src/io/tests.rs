@@ -230,14 +230,14 @@ fn a_stream_without_anything_under_way_may_be_idle() {
     let (here, there) = {
         let (there_read, here_write) = rustix::pipe::pipe().unwrap();
         let (here_read, there_write) = rustix::pipe::pipe().unwrap();
-        let stall = Duration::from_millis(5);
+        let stall = Duration::from_millis(500);
         (End::with_stall(here_read, here_write, stall), End::with_stall(there_read, there_write, stall))
     };
     there.stream.0.start().unwrap();
     here.send(1, 1_000_000, Patience::Wait).unwrap();
     assert_eq!(there.next(), Event::Message(1, 1_000_000));
-    // Several times the bound, in which nothing happens.
-    assert!(there.events.recv_timeout(Duration::from_millis(40)).is_err());
+    // More than the bound, in which nothing happens.
+    assert!(there.events.recv_timeout(Duration::from_millis(600)).is_err());
     here.send(2, 1_000_000, Patience::Wait).unwrap();
     assert_eq!(there.next(), Event::Message(2, 1_000_000));
 }
