@@ -17,6 +17,8 @@ mod offences;
 #[expect(clippy::module_inception, reason = "the file of the type that the layer is named after")]
 mod router;
 mod table;
+#[cfg(test)]
+mod table_oracle;
 
 pub(crate) use self::core::{Core, Delivery, Identity, Process, Workers};
 pub(crate) use context::decoding_for;

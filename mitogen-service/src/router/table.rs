@@ -138,13 +138,19 @@ impl Table {
 
     /// Whether the next hop believes that this context speaks for another one.
     pub(crate) fn may_speak_for(&self, auth: ContextId, dst: ContextId) -> bool {
-        auth == self.me
-            || match self.toward(dst) {
-                Some(out) if Some(out) == self.parent => self.routes.contains_key(&auth),
-                // A neighbour takes the ids of those below it from below alone.
-                Some(out) => self.routes.get(&auth) != Some(&out) || self.remote(out) == Some(auth),
-                None => true,
-            }
+        if auth == self.me {
+            return true;
+        }
+        // Nobody takes the id of a context that has ended, wherever it comes from.
+        if self.toward(auth).is_none() {
+            return false;
+        }
+        match self.toward(dst) {
+            Some(out) if Some(out) == self.parent => self.routes.contains_key(&auth),
+            // A neighbour takes the ids of those below it from below alone.
+            Some(out) => self.routes.get(&auth) != Some(&out) || self.remote(out) == Some(auth),
+            None => true,
+        }
     }
 
     /// Judges a message that arrived on a stream, or that this context itself sends.
@@ -469,6 +475,7 @@ mod tests {
         let below = below(false);
         assert!(table.may_speak_for(id(1002), id(2)), "a child of the root's, to another one");
         assert!(table.may_speak_for(id(1), id(1)) && !table.may_speak_for(id(2), id(1)));
+        assert!(!table.may_speak_for(id(77), id(1)), "it is nowhere");
         assert!(below.may_speak_for(id(2), id(0)), "what is below, to what is above");
         for above in [0, 99] {
             assert!(!below.may_speak_for(id(above), id(98)), "{above}");

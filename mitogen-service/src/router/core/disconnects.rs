@@ -14,8 +14,12 @@ impl Core {
     pub(crate) fn lost(self: &Arc<Self>, stream: StreamId, death: Death) {
         let death = &Arc::new(death);
         let gone = self.table.lock().lose(stream);
+        // All of them are known as ended before anybody who waits for one of them goes on.
         for gone in &gone {
-            self.gone(gone, death);
+            self.mark_ended(gone.id, death);
+        }
+        for gone in &gone {
+            self.tell_ended(gone, death);
         }
         // Last, since the end of the router waits until its links are gone.
         let link = self.links.lock().remove(&stream);
@@ -23,8 +27,26 @@ impl Core {
         self.lifecycle.news();
     }
 
-    /// A context has ended: tells everybody here, and the neighbours who asked for it.
+    /// A neighbour tells of the end of a context.
     pub(in crate::router) fn gone(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>) {
+        self.mark_ended(gone.id, death);
+        self.tell_ended(gone, death);
+    }
+
+    /// Whoever has a name of the context sees that it has ended.
+    fn mark_ended(&self, id: ContextId, death: &Arc<Death>) {
+        let context = {
+            let mut contexts = self.contexts.lock();
+            contexts.names.remove(&id);
+            contexts.take(id)
+        };
+        if let Some(context) = context {
+            context.disconnected(death);
+        }
+    }
+
+    /// Tells those who wait here, and the neighbours who asked for it.
+    fn tell_ended(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>) {
         let tell = |stream: &StreamId, death: Vec<u8>| {
             let Some(remote) = self.remote(*stream) else { return };
             self.post(remote, Handle::DEL_ROUTE, DelRoute { id: gone.id, death: Some(&death) }.encode());
@@ -38,14 +60,6 @@ impl Core {
         }
         let waiting = self.handles.lock().forsake(gone.id);
         self.calls.leave(waiting.iter().filter(|waiting| waiting.counted).count());
-        let context = {
-            let mut contexts = self.contexts.lock();
-            contexts.names.remove(&gone.id);
-            contexts.take(gone.id)
-        };
-        if let Some(context) = context {
-            context.disconnected(death);
-        }
         for waiting in waiting {
             waiting.listener.end(death);
         }

@@ -1,0 +1,122 @@
+//! A stream of frames in pieces: the messages are those that stand in it, and memory follows what
+//! has arrived.
+//!
+//! Input: flags, sizes of pieces, and the stream; or, with the flag `FILLED`, heads and lengths of
+//! payloads, so that few bytes of input make large frames.
+
+#![no_main]
+
+use std::collections::VecDeque;
+
+use libfuzzer_sys::fuzz_target;
+use mitogen_service::fuzzing::{self, Frames};
+use mitogen_service_fuzz::{Bytes, Pieces, bounded};
+
+const HEAD: usize = 26;
+
+const FILLED: u8 = 1;
+const DISCARDING: u8 = 2;
+const SMALL_MAX: u8 = 4;
+
+/// A read buffer of 64 KiB, a first chunk of 256 KiB, what growing them holds twice for a moment.
+const CONSTANT: usize = 1024 * 1024;
+
+/// Most that a filled stream holds.
+const MOST: usize = 3 * 1024 * 1024;
+
+/// Compares what comes with what stands in the stream.
+struct Expected<'a> {
+    frames: VecDeque<&'a [u8]>,
+    /// The frame that has begun and does not come to its end, if it is large enough to be thrown away.
+    last: Option<&'a [u8]>,
+    pieces: Pieces<'a>,
+    discards: bool,
+}
+
+impl Frames for Expected<'_> {
+    fn piece(&mut self) -> usize {
+        self.pieces.next_size()
+    }
+
+    fn discards(&mut self, head: &[u8]) -> bool {
+        if !self.discards {
+            return false;
+        }
+        // What is on its way is the next frame, or the one that never ends.
+        match self.frames.pop_front().or_else(|| self.last.take()) {
+            Some(frame) => assert_eq!(&frame[..HEAD], head),
+            None => panic!("a part of a message that does not exist: {head:x?}"),
+        }
+        self.discards = false;
+        true
+    }
+
+    fn message(&mut self, head: &[u8], payload: &[u8]) {
+        let frame = self.frames.pop_front().expect("one message more than there are");
+        assert_eq!(&frame[..HEAD], head);
+        assert!(frame[HEAD..] == *payload, "the payload is another");
+    }
+}
+
+/// What stands in the stream: whole frames, what is left, and whether that is an error.
+fn parse(mut stream: &[u8], max: usize) -> (VecDeque<&[u8]>, &[u8], bool) {
+    let mut frames = VecDeque::new();
+    while stream.len() >= HEAD {
+        let length = u32::from_be_bytes([stream[22], stream[23], stream[24], stream[25]]) as usize;
+        if !matches!(&stream[..2], b"MI" | b"MJ" | b"MK" | b"MP") || length > max {
+            return (frames, stream, true);
+        }
+        let Some((frame, rest)) = stream.split_at_checked(HEAD + length) else { break };
+        frames.push_back(frame);
+        stream = rest;
+    }
+    (frames, stream, false)
+}
+
+/// Heads and lengths become whole frames.
+fn fill(mut input: Bytes<'_>) -> Vec<u8> {
+    let mut stream = Vec::new();
+    while !input.is_empty() && stream.len() < MOST {
+        let at = stream.len();
+        stream.extend_from_slice(input.take(HEAD));
+        let (length, missing) = ((u32::from(input.u16()) * 11).to_be_bytes(), input.u8());
+        if stream.len() - at == HEAD && missing < 250 {
+            stream[at + 22..at + HEAD].copy_from_slice(&length);
+        }
+        let length = u32::from_be_bytes(length) as usize;
+        // Not all of the same byte, so that shifted payloads are seen.
+        stream.extend((0..length.saturating_sub(usize::from(missing & 3))).map(|at| (at % 251) as u8));
+    }
+    stream
+}
+
+fuzz_target!(|input: &[u8]| {
+    let mut input = Bytes::new(input);
+    let flags = input.u8();
+    let pieces = Pieces::read(&mut input);
+    let filled = if flags & FILLED != 0 { fill(input.clone()) } else { Vec::new() };
+    let stream = if flags & FILLED != 0 { &filled } else { input.rest() };
+    let max = if flags & SMALL_MAX != 0 { 100_000 } else { 128 * 1024 * 1024 };
+
+    let (frames, left, failed) = parse(stream, max);
+    let last = (left.len() >= HEAD && !failed).then_some(left);
+    let mut whole =
+        Expected { frames: frames.clone(), last, pieces: Pieces::read(&mut Bytes::new(&[])), discards: false };
+    let mut pieces = Expected { frames, last, pieces, discards: flags & DISCARDING != 0 };
+    for expected in [&mut whole, &mut pieces] {
+        // A large payload has memory for twice of what has arrived, and while that is made the old
+        // memory is there as well.
+        let rest = bounded("decoder", stream.len(), 3, CONSTANT, || fuzzing::frames(max, stream, expected));
+        assert_eq!(rest.failed.is_some(), failed, "{rest:?}");
+        let discarded = expected.last.is_none() && last.is_some();
+        assert!(expected.frames.is_empty(), "{} messages are missing", expected.frames.len());
+        assert_eq!(rest.mid_frame, !failed && !left.is_empty());
+        // What is thrown away is not kept, and what comes after an error neither.
+        if failed {
+            assert_eq!(rest.buffered, 0);
+        } else if !discarded {
+            // A large payload stands without its head.
+            assert!(rest.buffered == left.len() || rest.buffered + HEAD == left.len(), "{rest:?} of {}", left.len());
+        }
+    }
+});
