@@ -22,7 +22,16 @@ const SMALL_MAX: u8 = 4;
 const CONSTANT: usize = 1024 * 1024;
 
 /// Most that a filled stream holds.
-const MOST: usize = 3 * 1024 * 1024;
+const MOST: usize = 1024 * 1024;
+
+const PATTERN: [u8; 4093] = {
+    let (mut pattern, mut at) = ([0; 4093], 0);
+    while at < pattern.len() {
+        pattern[at] = (at % 251) as u8;
+        at += 1;
+    }
+    pattern
+};
 
 /// Compares what comes with what stands in the stream.
 struct Expected<'a> {
@@ -31,11 +40,13 @@ struct Expected<'a> {
     last: Option<&'a [u8]>,
     pieces: Pieces<'a>,
     discards: bool,
+    /// The smallest piece: a large stream has no more than a few thousand.
+    least: usize,
 }
 
 impl Frames for Expected<'_> {
     fn piece(&mut self) -> usize {
-        self.pieces.next_size()
+        self.pieces.next_size().max(self.least)
     }
 
     fn discards(&mut self, head: &[u8]) -> bool {
@@ -79,13 +90,18 @@ fn fill(mut input: Bytes<'_>) -> Vec<u8> {
     while !input.is_empty() && stream.len() < MOST {
         let at = stream.len();
         stream.extend_from_slice(input.take(HEAD));
-        let (length, missing) = ((u32::from(input.u16()) * 11).to_be_bytes(), input.u8());
+        let (length, missing) = (u32::from(input.u16()), input.u8());
+        // Mostly small ones, since large ones take their time.
+        let length = (if missing & 0xc == 0xc { length * 11 } else { length / 5 }).to_be_bytes();
         if stream.len() - at == HEAD && missing < 250 {
             stream[at + 22..at + HEAD].copy_from_slice(&length);
         }
         let length = u32::from_be_bytes(length) as usize;
         // Not all of the same byte, so that shifted payloads are seen.
-        stream.extend((0..length.saturating_sub(usize::from(missing & 3))).map(|at| (at % 251) as u8));
+        let end = stream.len() + length.saturating_sub(usize::from(missing & 3));
+        while stream.len() < end {
+            stream.extend_from_slice(&PATTERN[..PATTERN.len().min(end - stream.len())]);
+        }
     }
     stream
 }
@@ -100,9 +116,9 @@ fuzz_target!(|input: &[u8]| {
 
     let (frames, left, failed) = parse(stream, max);
     let last = (left.len() >= HEAD && !failed).then_some(left);
-    let mut whole =
-        Expected { frames: frames.clone(), last, pieces: Pieces::read(&mut Bytes::new(&[])), discards: false };
-    let mut pieces = Expected { frames, last, pieces, discards: flags & DISCARDING != 0 };
+    let least = stream.len() / 4096;
+    let mut pieces = Expected { frames: frames.clone(), last, pieces, discards: flags & DISCARDING != 0, least };
+    let mut whole = Expected { frames, last, pieces: Pieces::none(), discards: false, least };
     for expected in [&mut whole, &mut pieces] {
         // A large payload has memory for twice of what has arrived, and while that is made the old
         // memory is there as well.

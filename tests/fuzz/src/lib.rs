@@ -120,6 +120,11 @@ impl<'a> Pieces<'a> {
         Self { sizes: bytes.take(count), at: 0 }
     }
 
+    /// All in one piece.
+    pub fn none() -> Self {
+        Self { sizes: &[], at: 0 }
+    }
+
     /// One size: small ones by themselves, then 4 KiB and 64 KiB with their neighbours, and all.
     pub fn next_size(&mut self) -> usize {
         let Some(&size) = self.sizes.get(self.at % self.sizes.len().max(1)) else { return usize::MAX };

@@ -102,6 +102,8 @@ impl Core {
             parent.drain(deadline::after(DRAIN_BOUND));
         }
         if self.ending == Ending::Process {
+            // The last lines of the contexts below leave as well.
+            self.logs.stop(DRAIN_BOUND);
             // What the parent sees as the end shall be the process's end.
             self.end_process();
         }
