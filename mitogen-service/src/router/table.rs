@@ -16,6 +16,9 @@ use crate::wire::{ContextId, DeadReason, Handle, Header};
 /// How many different destinations of one stream are remembered, to tell it of their end.
 const MAX_EGRESS: usize = 65_536;
 
+/// How many contexts behind one stream may have asked something of those behind another one.
+const MAX_ASKERS: usize = 16_384;
+
 /// How many blocks of ids one subtree may have, so that no child uses up those of all others.
 const MAX_BLOCKS: usize = 1000;
 
@@ -39,9 +42,11 @@ struct Link {
     remote: ContextId,
     /// The neighbour acts with a parent's authority, so `unidirectional` does not bind it.
     privileged: bool,
-    /// The contexts whose end it is told of: those that it has sent to, and those that have asked
-    /// something of it.
+    /// The contexts that it has sent to, and of whose end it is told.
     egress: HashSet<ContextId>,
+    /// The contexts that have asked something of it, and of whose end it is told, by the stream that
+    /// they are behind.
+    askers: HashMap<StreamId, HashSet<ContextId>>,
     /// The ids that the subtree behind this stream may announce.
     allocated: Vec<Range<u32>>,
 }
@@ -173,21 +178,37 @@ impl Table {
     /// who shall answer of the sender's. Without that promise nothing is passed on, since somebody
     /// may wait for an answer.
     fn forward(&mut self, header: &Header, ingress: Option<StreamId>, out: StreamId) -> Verdict {
-        let promised = ingress.is_none_or(|ingress| self.promise(ingress, header.dst_id))
-            && (header.reply_to == Handle::NONE || self.promise(out, header.src_id));
+        // The end of this context itself is the end of its streams, which nobody needs to be told of.
+        let Some(ingress) = ingress else { return Verdict::Forward(out) };
+        let promised = self.promise(ingress, header.dst_id)
+            && (header.reply_to == Handle::NONE || self.promise_answerer(out, header.src_id, ingress));
         if !promised {
             return Verdict::Refuse(DeadReason::overloaded("messages went to too many contexts"));
         }
         Verdict::Forward(out)
     }
 
-    /// Promises to tell the contexts behind a stream of the end of another one.
+    /// Promises to tell the contexts behind a stream of the end of one that they have sent to.
     fn promise(&mut self, stream: StreamId, id: ContextId) -> bool {
         let Some(link) = self.links.get_mut(&stream) else { return true };
         if link.egress.len() >= MAX_EGRESS && !link.egress.contains(&id) {
             return false;
         }
         link.egress.insert(id);
+        true
+    }
+
+    /// Promises to tell the contexts behind a stream of the end of one that has asked them.
+    ///
+    /// Those who ask are counted by where they come from, so that one subtree that asks under many
+    /// ids takes nobody else's place.
+    fn promise_answerer(&mut self, stream: StreamId, asker: ContextId, ingress: StreamId) -> bool {
+        let Some(link) = self.links.get_mut(&stream) else { return true };
+        let askers = link.askers.entry(ingress).or_default();
+        if askers.len() >= MAX_ASKERS && !askers.contains(&asker) {
+            return false;
+        }
+        askers.insert(asker);
         true
     }
 
@@ -298,7 +319,10 @@ impl Table {
     fn gone(&mut self, id: ContextId, tell_parent: bool) -> Gone {
         let mut tell = Vec::new();
         for (stream, link) in &mut self.links {
-            if link.egress.remove(&id) && Some(*stream) != self.parent {
+            let sent = link.egress.remove(&id);
+            let asked = link.askers.values_mut().filter_map(|askers| askers.remove(&id).then_some(())).count() > 0;
+            link.askers.retain(|_, askers| !askers.is_empty());
+            if (sent || asked) && Some(*stream) != self.parent {
                 tell.push(*stream);
             }
         }
@@ -309,7 +333,7 @@ impl Table {
 
 impl Link {
     fn new(remote: ContextId, privileged: bool) -> Self {
-        Self { remote, privileged, egress: HashSet::new(), allocated: Vec::new() }
+        Self { remote, privileged, egress: HashSet::new(), askers: HashMap::new(), allocated: Vec::new() }
     }
 }
 
@@ -459,6 +483,23 @@ mod tests {
         let (other, before) = (table.take_block_for(TWO).unwrap(), table.take_block_for(PARENT));
         assert_eq!((other.len(), before), (1000, None));
         assert!(other.start < 1_100_000, "refused requests have used ids up");
+    }
+
+    #[test]
+    fn who_asks_under_many_ids_takes_nobody_elses_place() {
+        let mut table = root();
+        table.add_child(StreamId(3), id(5_000_000));
+        let question = |src| Header { reply_to: Handle::new(5000), ..header(1002, src, src) };
+        let mut refused = 0;
+        while let Some(block) = table.take_block_for(ONE).filter(|_| refused == 0) {
+            for new in block {
+                let _ = table.add_route(ONE, id(new));
+                refused += usize::from(table.judge(&question(new), Some(ONE)) != Verdict::Forward(TWO));
+            }
+        }
+        assert!(refused > 0, "there is a bound");
+        assert_eq!(table.judge(&question(5_000_000), Some(StreamId(3))), Verdict::Forward(TWO));
+        assert_eq!(table.judge(&question(0), None), Verdict::Forward(TWO));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct DecodeError {
 /// The deepest nesting of an argument or a result: what carries it takes two levels more.
 const MAX_VALUE_DEPTH: usize = MAX_DEPTH - 2;
 
+/// The longest explanation of a decoder that is passed on, in bytes.
+const MAX_REASON: usize = 1024;
+
 /// Appends the encoding of a value.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
@@ -61,7 +64,13 @@ pub fn decode<'a, T: Deserialize<'a>>(raw: &'a [u8]) -> Result<T, DecodeError> {
 fn reason(error: &rmp_serde::decode::Error) -> String {
     match error {
         rmp_serde::decode::Error::TypeMismatch(_) => String::new(),
-        other => other.to_string(),
+        other => {
+            // It may quote what was refused, however long that is.
+            let mut reason = other.to_string();
+            let end = (0..=MAX_REASON.min(reason.len())).rev().find(|&at| reason.is_char_boundary(at));
+            reason.truncate(end.unwrap_or(0));
+            reason
+        }
     }
 }
 
