@@ -1,6 +1,5 @@
 //! One method called: what generated code gets, and what it gives back.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use super::args::Args;
@@ -54,8 +53,6 @@ pub struct Invocation<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) router: &'a Router,
     pub(crate) responder: &'a Arc<Responder>,
-    /// A `Reply` was handed out.
-    pub(crate) deferred: Cell<bool>,
 }
 
 impl<'a> Invocation<'a> {
@@ -81,7 +78,6 @@ impl<'a> Invocation<'a> {
 
     /// The value of a `Reply<T>` parameter.
     pub fn deferred<T>(&self, encode: fn(&T, &mut Vec<u8>) -> Result<(), EncodeError>) -> Reply<T> {
-        self.deferred.set(true);
         Reply::new(self.responder.clone(), self.service, self.method, encode)
     }
 

@@ -1,6 +1,5 @@
 //! How the calls of a service are run.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -139,15 +138,10 @@ impl Authorized {
             caller: &self.caller,
             router: &Router::borrowed(&self.core),
             responder: &self.responder,
-            deferred: Cell::new(false),
         };
-        let outcome = decoding_for(&self.core, || {
+        decoding_for(&self.core, || {
             payload::with(self.payload.clone(), || self.hosted.target().invoke(self.method, &invocation))
-        });
-        debug_assert!(
-            outcome.is_err() || invocation.deferred.get() == matches!(outcome, Ok(Answer(AnswerKind::Deferred)))
-        );
-        outcome
+        })
     }
 }
 
