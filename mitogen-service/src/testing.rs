@@ -24,9 +24,11 @@
 //! # Ok::<(), mitogen_service::CallError>(())
 //! ```
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::router::{Core, Ending, Identity, Router};
+use crate::error::Result;
+use crate::router::{Bounds, Context, Core, Ending, Identity, Router};
 use crate::service::{Caller, CallerParts, Credentials};
 use crate::wire::ContextId;
 
@@ -41,6 +43,33 @@ use crate::wire::ContextId;
 #[expect(clippy::expect_used, reason = "a test has no use for the error")]
 pub fn pair() -> (Router, Router) {
     crate::connect::pair().expect("two routers can be joined")
+}
+
+/// Joins whatever is at the other end of a socket to a router, as a child of this name; for tests of
+/// children that follow the protocol in another way than this crate does, or not at all.
+///
+/// Both ends say hello first, as `docs/protocol.md` tells, and the other end may have written its own
+/// before. There is no process behind the child that the router could end, only the socket.
+///
+/// ```
+/// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
+///
+/// # fn main() -> mitogen_service::Result<()> {
+/// let router = mitogen_service::Router::builder().build()?;
+/// let (ours, mut theirs) = UnixStream::pair().unwrap();
+/// // Version 1, no features, reads MessagePack, process 1.
+/// theirs.write_all(b"MGSV\0\x01\0\0\0\0\0\0\0\0\0\x14\x82\xa9encodings\x91\xcd\x4d\x50\xa3pid\x01").unwrap();
+/// let child = mitogen_service::testing::join(&router, "stranger", ours)?;
+/// assert!(child.is_connected());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As for [`Local::connect`](crate::Local::connect).
+pub fn join(router: &Router, name: &str, socket: impl Into<OwnedFd>) -> Result<Context> {
+    crate::connect::join(router, name, socket.into())
 }
 
 /// Begins a caller made by hand, to ask policies in tests. Unless told otherwise it is a stranger:
@@ -118,7 +147,7 @@ impl CallerBuilder {
         let known = uid.is_some() || gid.is_some();
         let credentials = Credentials::new(uid.unwrap_or(0), gid.unwrap_or(0), std::process::id());
         let parts = CallerParts {
-            core: Core::new(identity, Ending::Router),
+            core: Core::new(identity, Ending::Router, Bounds::default()),
             src_id: id,
             auth_id: id,
             is_local: authority == Authority::Myself,

@@ -14,7 +14,7 @@ use rustix::process::{PidfdFlags, getppid, pidfd_open};
 use super::handshake::{self, Failure};
 use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
-use crate::router::{Core, Ending, Identity};
+use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
 use crate::wire::{FEATURES, Hello};
 
@@ -69,7 +69,7 @@ fn join() -> Result<OwnedFd, String> {
     let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
     let (identity, parent_pid, features) = greet(&read, &write)?;
     set_thread_name(&identity.name);
-    let core = Core::new(identity, Ending::Process);
+    let core = Core::new(identity, Ending::Process, Bounds::default());
     listen_for_first_call(&core);
     let broker = core.broker().map_err(|error| error.to_string())?;
     watch_parent(&core, &broker, parent_pid);

@@ -1,12 +1,14 @@
 //! Both ends say hello before the first message. Blocks, on the thread that connects.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::wire::{Hello, HelloDecoder};
+use crate::error::ConnectKind;
+use crate::router::Core;
+use crate::wire::{ContextId, FEATURES, Hello, HelloDecoder, Identity};
 
 /// Why no hello came.
 #[derive(Debug)]
@@ -19,6 +21,39 @@ pub(super) enum Failure {
     Protocol(String),
     /// The system said no.
     Io(Errno),
+}
+
+impl Failure {
+    /// What whoever wanted to connect is told; `timeout` is how long it would have waited.
+    pub(super) fn into_kind(self, timeout: Duration) -> ConnectKind {
+        match self {
+            Self::Eof => ConnectKind::Protocol { what: "the other end has closed before it said hello".to_owned() },
+            Self::Timeout => ConnectKind::Timeout { after: timeout },
+            Self::Protocol(what) => ConnectKind::Protocol { what },
+            Self::Io(error) => ConnectKind::io("greet a child", error),
+        }
+    }
+}
+
+/// Both say hello, and the child learns who it is; gives the child's features.
+pub(super) fn with_child(
+    core: &Core,
+    (id, name): (ContextId, &str),
+    (read, write): (&OwnedFd, &OwnedFd),
+    deadline: Instant,
+) -> Result<u32, Failure> {
+    let me = core.identity();
+    let mut parents = vec![(me.id, me.name.clone())];
+    parents.extend(me.parents.iter().cloned());
+    let identity = Identity {
+        context_id: id,
+        name: name.to_owned(),
+        parents,
+        max_message_size: me.max_message_size as u64,
+        unidirectional: me.unidirectional,
+    };
+    send(write, &Hello::of_parent(FEATURES, std::process::id(), identity))?;
+    Ok(receive(read, Some(deadline))?.features)
 }
 
 /// Writes a hello; it is smaller than a pipe's buffer, so this does not wait for the other end.

@@ -26,13 +26,13 @@ use crate::error::{ConnectKind, Error, Result};
 use crate::io::{ReadEnd, WriteEnd};
 use crate::process::CHILD_MARK;
 use crate::router::{Context, Core, Death, MAX_NAME, Process, Router, is_name};
-use crate::wire::{ContextId, FEATURES, Hello, Identity};
+use crate::wire::ContextId;
 
 /// This executable, also if its file has been replaced or removed since it was started.
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
 
 /// How long a child may take to join unless told otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts a child process on this machine; see [`Router::local`].
 #[must_use = "call `connect` to start the child"]
@@ -210,30 +210,15 @@ fn send_pipes(socket: &OwnedFd, [read, write]: [OwnedFd; 2]) -> rustix::io::Resu
 /// Both say hello, and the child learns who it is; gives the child's features.
 fn greet(
     core: &Arc<Core>,
-    (id, name): (ContextId, &str),
-    (read, write): (&OwnedFd, &OwnedFd),
+    child: (ContextId, &str),
+    ends: (&OwnedFd, &OwnedFd),
     deadline: Instant,
     timeout: Duration,
 ) -> std::result::Result<u32, Joining> {
-    let me = core.identity();
-    let mut parents = vec![(me.id, me.name.clone())];
-    parents.extend(me.parents.iter().cloned());
-    let identity = Identity {
-        context_id: id,
-        name: name.to_owned(),
-        parents,
-        max_message_size: me.max_message_size as u64,
-        unidirectional: me.unidirectional,
-    };
-    let hello = Hello::of_parent(FEATURES, std::process::id(), identity);
-    let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, Some(deadline)));
-    match greeted {
-        Ok(hello) => Ok(hello.features),
-        Err(Failure::Eof) => Err(Joining::Ended),
-        Err(Failure::Timeout) => Err(Joining::Failed(ConnectKind::Timeout { after: timeout })),
-        Err(Failure::Protocol(what)) => Err(Joining::Failed(ConnectKind::Protocol { what })),
-        Err(Failure::Io(error)) => Err(Joining::Failed(ConnectKind::io("greet a child", error))),
-    }
+    handshake::with_child(core, child, ends, deadline).map_err(|failure| match failure {
+        Failure::Eof => Joining::Ended,
+        failure => Joining::Failed(failure.into_kind(timeout)),
+    })
 }
 
 /// Makes the child part of the tree, or ends it.
@@ -265,7 +250,7 @@ fn join(
     })
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     if !is_name(name) {
         let what =
             format!("the name of a context is 1 to {MAX_NAME} bytes without control characters, and {name:?} is not");

@@ -2,6 +2,8 @@
 
 mod child;
 mod handshake;
+#[cfg(feature = "testing")]
+mod join;
 mod last_words;
 mod local;
 #[cfg(feature = "testing")]
@@ -13,4 +15,4 @@ pub(crate) use child::enter_before_main;
 pub use child::init;
 pub use local::Local;
 #[cfg(feature = "testing")]
-pub(crate) use pair::pair;
+pub(crate) use {join::join, pair::pair};

@@ -4,7 +4,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::error::{Error, Result};
 use crate::io::{ReadEnd, WriteEnd};
-use crate::router::{Core, Ending, Identity, Router};
+use crate::router::{Bounds, Core, Ending, Identity, Router};
 use crate::service::listen_for_first_call;
 use crate::wire::{ContextId, FEATURES};
 
@@ -23,6 +23,7 @@ pub(crate) fn pair() -> Result<(Router, Router)> {
             unidirectional: me.unidirectional,
         },
         Ending::Router,
+        Bounds::default(),
     );
     listen_for_first_call(&child);
     let (up, down) = (pipe()?, pipe()?);

@@ -4,6 +4,7 @@
 //! locks and streams. This layer must not name channels, services, or ways to start processes; it
 //! knows those only as [`Listener`](handles::Listener)s and [`Process`](core::Process)es.
 
+mod bounds;
 mod context;
 mod control;
 mod core;
@@ -21,6 +22,7 @@ mod table;
 mod table_oracle;
 
 pub(crate) use self::core::{Core, Delivery, Identity, Process, Workers};
+pub(crate) use bounds::Bounds;
 pub(crate) use context::decoding_for;
 pub use context::{Context, Subscription};
 pub(crate) use death::{Death, cut};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bounds::Bounds;
 use super::context::Context;
 use super::control;
 use super::core::{Close, Core, Delivery, Identity};
@@ -57,12 +58,13 @@ struct Owner {
 pub struct RouterBuilder {
     max_message_size: usize,
     unidirectional: bool,
+    bounds: Bounds,
 }
 
 impl Router {
     /// Sets up a router at the root of a new tree.
     pub fn builder() -> RouterBuilder {
-        RouterBuilder { max_message_size: MAX_MESSAGE_SIZE, unidirectional: false }
+        RouterBuilder { max_message_size: MAX_MESSAGE_SIZE, unidirectional: false, bounds: Bounds::default() }
     }
 
     /// This process, as others see it.
@@ -173,6 +175,40 @@ impl RouterBuilder {
         self
     }
 
+    /// How many calls of this router may wait for their answers, 65,536 by default and at least one.
+    /// Whoever makes one more waits until another one is answered.
+    pub fn max_pending_calls(mut self, calls: usize) -> Self {
+        self.bounds.pending_calls = calls.max(1);
+        self
+    }
+
+    /// How many bytes may wait to be written to one neighbour, 4 MiB by default; one message is
+    /// admitted whatever its size.
+    ///
+    /// Beyond it a call of this process waits, a call that only passes through is refused as
+    /// [`Overloaded`](crate::CallError::Overloaded), and calls from there do not begin to run.
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.bounds.output = bytes;
+        self
+    }
+
+    /// How many bytes the messages that have begun to arrive may hold together, 256 MiB by default;
+    /// one message is admitted whatever its size.
+    ///
+    /// The message that exceeds it is read and thrown away, and its call is answered with
+    /// [`Overloaded`](crate::CallError::Overloaded).
+    pub fn max_reassembly(mut self, bytes: usize) -> Self {
+        self.bounds.reassembly = bytes;
+        self
+    }
+
+    /// How long a neighbour may take nothing of what waits for it, or stop in the middle of a
+    /// message, until it is disconnected; 45 seconds by default.
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.bounds.stall = timeout;
+        self
+    }
+
     /// Makes the router. It has no thread and no descriptor until its first child starts.
     ///
     /// # Errors
@@ -187,7 +223,7 @@ impl RouterBuilder {
 
     /// The root's state, without a look at the process that it is in.
     pub(crate) fn build_core(self) -> Result<Arc<Core>> {
-        let Self { max_message_size, unidirectional } = self;
+        let Self { max_message_size, unidirectional, bounds } = self;
         if !(MIN_MESSAGE_SIZE..=u32::MAX as usize).contains(&max_message_size) {
             let what = format!(
                 "max_message_size is {max_message_size}, and must be between {MIN_MESSAGE_SIZE} and {} bytes",
@@ -203,7 +239,7 @@ impl RouterBuilder {
             max_message_size,
             unidirectional,
         };
-        Ok(Core::new(identity, Ending::Router))
+        Ok(Core::new(identity, Ending::Router, bounds))
     }
 }
 

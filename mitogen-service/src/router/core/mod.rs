@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::bounds::Bounds;
 use super::context::{Context, Inner as ContextInner};
 use super::gate::Gate;
 use super::handles::{Handles, RouterHandles};
@@ -37,12 +38,6 @@ use crate::io::{Broker, Courier, Reassembly, Stream, StreamId};
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle, Message};
-
-/// How many calls of one router may wait for their answers.
-const MAX_PENDING_CALLS: usize = 65_536;
-
-/// How many bytes all unfinished messages of a router may hold.
-const REASSEMBLY_LIMIT: usize = 256 * 1024 * 1024;
 
 /// How many log lines may wait for the subscriber.
 const LOG_CAPACITY: usize = 4096;
@@ -113,6 +108,7 @@ pub(crate) enum Close {
 pub(crate) struct Core {
     identity: Identity,
     ending: Ending,
+    bounds: Bounds,
     table: Mutex<Table>,
     handles: Mutex<RouterHandles>,
     /// Bounds the calls that wait for an answer.
@@ -155,7 +151,7 @@ struct Contexts {
 
 impl Core {
     /// A router without streams.
-    pub(crate) fn new(identity: Identity, ending: Ending) -> Arc<Self> {
+    pub(crate) fn new(identity: Identity, ending: Ending, bounds: Bounds) -> Arc<Self> {
         let parents: Vec<_> = identity.parents.iter().map(|(id, _)| *id).collect();
         let mut names: HashMap<_, _> = identity.parents.iter().cloned().collect();
         names.insert(identity.id, identity.name.clone());
@@ -163,13 +159,13 @@ impl Core {
         Arc::new(Self {
             table: Mutex::new(Table::new(identity.id, parents, identity.unidirectional)),
             handles: Mutex::new(Handles::new(random_handle())),
-            calls: Gate::new(MAX_PENDING_CALLS),
+            calls: Gate::new(bounds.pending_calls),
             links: Mutex::default(),
             contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
             workers: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
-            reassembly: Arc::new(Reassembly::new(REASSEMBLY_LIMIT)),
+            reassembly: Arc::new(Reassembly::new(bounds.reassembly)),
             connecting: Mutex::default(),
             lifecycle: Lifecycle::new(),
             logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),
@@ -178,6 +174,7 @@ impl Core {
             ledger,
             identity,
             ending,
+            bounds,
         })
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tracing::Level;
 
@@ -15,12 +14,6 @@ use crate::router::death::Death;
 use crate::router::offences::Offences;
 use crate::router::table::Table;
 use crate::wire::{ContextId, Decoder, Header, Message};
-
-/// How many bytes may wait to be written to one stream.
-const OUTPUT_LIMIT: usize = 4 * 1024 * 1024;
-
-/// How long a neighbour may take nothing of what waits for it, or stop in the middle of a message.
-const STALL_BOUND: Duration = Duration::from_secs(45);
 
 impl Core {
     /// The broker, started now if this is the first stream.
@@ -45,7 +38,8 @@ impl Core {
         let broker = self.broker()?;
         let id = StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed));
         let decoder = Decoder::new(self.identity.max_message_size);
-        let limits = Limits { output: OUTPUT_LIMIT, stall: STALL_BOUND, reassembly: self.reassembly.clone() };
+        let limits =
+            Limits { output: self.bounds.output, stall: self.bounds.stall, reassembly: self.reassembly.clone() };
         Stream::new(id, ends, (&broker, &self.ledger), decoder, limits, self.clone())
             .map_err(|error| Error::io("set up a stream", error))
     }
