@@ -335,7 +335,7 @@ impl Routes {
         let reply_to = if asks { Handle::FIRST_DYNAMIC } else { Handle::NONE };
         let header = Header { reply_to, ..header(dst, [src, auth], Handle::FIRST_DYNAMIC) };
         match self.0.judge(&header, ingress.map(StreamId)) {
-            table::Verdict::Local => Verdict::Local,
+            table::Verdict::Local { .. } => Verdict::Local,
             table::Verdict::Forward(out) => Verdict::Forward(out.0),
             table::Verdict::Refuse(reason) => Verdict::Refused(reason.code as u8),
             table::Verdict::Forged(_) => Verdict::Forged,

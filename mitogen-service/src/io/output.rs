@@ -8,8 +8,12 @@ use crate::wire::{Header, Message};
 /// How many pieces one `writev` takes at most; the kernel takes 1024.
 const MAX_SLICES: usize = 64;
 
-/// What control messages and refusals may take beyond the bound.
-const RESERVE: usize = 1024 * 1024;
+/// What control messages and refusals may take beyond the bound: so many times the bound, which is
+/// room for a refusal of each call that one context may have pending.
+const RESERVE: usize = 2;
+
+/// The least that the reserve has.
+const MIN_RESERVE: usize = 1024 * 1024;
 
 /// What a sender does when the bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +22,11 @@ pub(crate) enum Patience {
     Wait,
     /// Is refused: a frame of somebody else that only passes through.
     Refuse,
-    /// May use the reserve beyond the bound, and is refused when that is used up as well: control
-    /// messages and refusals, which are small.
+    /// May use half of the reserve beyond the bound: a small frame of somebody else, such as a dead
+    /// message, that only passes through. So a neighbour cannot be kept from what this process itself
+    /// has to tell it.
+    Pass,
+    /// May use the whole reserve: control messages and refusals of this process.
     Reserve,
     /// Goes beyond the bound: an answer of this process. A method has run for it, and its thread
     /// must not wait for the one who reads too slowly.
@@ -64,12 +71,24 @@ impl Output {
 
     /// Whether a frame of this size may be queued.
     pub(crate) fn admits(&self, size: usize, patience: Patience) -> bool {
+        let reserve = self.limit.saturating_mul(RESERVE).max(MIN_RESERVE);
         let limit = match patience {
             Patience::Wait | Patience::Refuse => self.limit,
-            Patience::Reserve => self.limit.saturating_add(RESERVE),
+            Patience::Pass => self.limit.saturating_add(reserve / 2),
+            Patience::Reserve => self.limit.saturating_add(reserve),
             Patience::Exceed => return true,
         };
         self.frames.is_empty() || self.bytes.saturating_add(size) <= limit
+    }
+
+    /// Whether more waits than the bound admits.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bytes > self.limit
+    }
+
+    /// Whether so little waits that there is room for some time.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes <= self.limit / 2
     }
 
     /// Appends a frame of which `sent` bytes have left already.
@@ -156,10 +175,17 @@ mod tests {
         output.push(message(b"0123456789"), 0);
         assert!(output.admits(64, Patience::Refuse));
         assert!(!output.admits(65, Patience::Refuse));
-        assert!(output.admits(RESERVE + 64, Patience::Reserve));
-        assert!(!output.admits(RESERVE + 65, Patience::Reserve));
+        assert!(output.admits(MIN_RESERVE / 2 + 64, Patience::Pass));
+        assert!(!output.admits(MIN_RESERVE / 2 + 65, Patience::Pass));
+        assert!(output.admits(MIN_RESERVE + 64, Patience::Reserve));
+        assert!(!output.admits(MIN_RESERVE + 65, Patience::Reserve));
         assert!(output.admits(usize::MAX, Patience::Exceed));
+        assert!(!output.is_over() && output.has_room(), "36 bytes");
+        output.push(message(b"0123456789012345678901234567890123456789"), 0);
+        assert!(output.is_over());
         output.advance(36);
-        assert!(output.admits(1_000_000, Patience::Wait));
+        assert!(!output.is_over() && !output.has_room(), "66 bytes");
+        output.advance(66);
+        assert!(output.admits(1_000_000, Patience::Wait) && output.has_room());
     }
 }

@@ -43,6 +43,9 @@ pub(crate) trait Sink: Send + Sync {
     /// A message was not taken, since the unfinished ones hold too much memory together.
     fn given_up(self: Arc<Self>, stream: &Arc<Stream>, header: Header);
 
+    /// What made the stream [over its bound](Stream::is_over) has left, or the stream ends.
+    fn relieved(self: Arc<Self>, stream: &Arc<Stream>);
+
     /// The stream has ended. Called once, on the broker's thread, after all its messages.
     fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed);
 }
@@ -77,6 +80,8 @@ pub(crate) struct Stream {
     writer: Mutex<Writer>,
     /// Signalled when the output queue shrinks or the stream ends.
     drained: Condvar,
+    /// More waits to leave than the bound admits; from then on until half of the bound is free.
+    over: AtomicBool,
     /// Set by the first of those who notice the end.
     ended: AtomicBool,
 }
@@ -141,6 +146,7 @@ impl Stream {
                 stall: Stall::new(limits.stall),
             }),
             drained: Condvar::new(),
+            over: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }))
     }
@@ -161,6 +167,12 @@ impl Stream {
         &self.reassembly
     }
 
+    /// Whether so much waits to leave that nobody should cause more to be sent. Once that has become
+    /// `false` again the sink hears of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
     /// The name of the stream.
     pub(crate) fn id(&self) -> StreamId {
         self.id
@@ -177,7 +189,7 @@ impl Stream {
             self.drained.wait(&mut writer);
         }
         if !writer.output.is_empty() && writer.end.is_some() {
-            writer.output.push(message, 0);
+            self.queue(&mut writer, message, 0);
             return Ok(());
         }
         self.write_first(writer, message)
@@ -197,10 +209,17 @@ impl Stream {
             }
         };
         if sent < message.size() {
-            writer.output.push(message, sent);
+            self.queue(&mut writer, message, sent);
             self.flush(writer);
         }
         Ok(())
+    }
+
+    fn queue(&self, writer: &mut Writer, message: Message, sent: usize) {
+        writer.output.push(message, sent);
+        if writer.output.is_over() {
+            self.over.store(true, Ordering::Release);
+        }
     }
 
     /// Writes what the kernel takes; asks to be told when it takes more.
@@ -222,9 +241,13 @@ impl Stream {
             }
         };
         self.watch_output(&mut writer, shrunk);
+        let relieved = writer.output.has_room() && self.over.swap(false, Ordering::AcqRel);
         drop(writer);
         if shrunk {
             self.drained.notify_all();
+        }
+        if relieved {
+            self.sink.clone().relieved(self);
         }
         if let Some(error) = error {
             self.broken(&error);
@@ -371,6 +394,11 @@ impl Stream {
         self.end_soon(Closed::Local);
     }
 
+    /// Closes the stream because of what the other end does.
+    pub(crate) fn cut(self: &Arc<Self>, why: &str) {
+        self.end_soon(Closed::Broken(why.to_owned()));
+    }
+
     /// The write end is of no use any more. What has arrived is read before the stream ends: the
     /// answers of a process that has ended since are still good.
     fn broken(self: &Arc<Self>, error: &std::io::Error) {
@@ -393,6 +421,9 @@ impl Stream {
             return;
         }
         self.release();
+        if self.over.swap(false, Ordering::AcqRel) {
+            self.sink.clone().relieved(self);
+        }
         self.sink.clone().closed(self, why);
     }
 

@@ -24,6 +24,7 @@ struct Told(Mutex<Sender<Event>>);
 enum Event {
     Message(u32, usize),
     GivenUp(u32),
+    Relieved,
     Closed(Closed),
 }
 
@@ -37,6 +38,10 @@ impl Sink for Told {
 
     fn given_up(self: Arc<Self>, _stream: &Arc<Stream>, header: Header) {
         self.0.lock().send(Event::GivenUp(header.handle.get())).unwrap();
+    }
+
+    fn relieved(self: Arc<Self>, _stream: &Arc<Stream>) {
+        self.0.lock().send(Event::Relieved).unwrap();
     }
 
     fn closed(self: Arc<Self>, _stream: &Arc<Stream>, why: Closed) {
@@ -156,6 +161,29 @@ fn a_full_queue_refuses_or_lets_wait_or_is_exceeded() {
 }
 
 #[test]
+fn a_stream_over_its_bound_says_when_it_is_relieved() {
+    let (here, there) = ends();
+    while here.send(1, 32 * 1024, Patience::Refuse).is_ok() {}
+    assert!(!here.stream.0.is_over(), "within the bound");
+    here.send(2, 32 * 1024, Patience::Exceed).unwrap();
+    assert!(here.stream.0.is_over());
+    there.stream.0.start().unwrap();
+    assert_eq!(here.next(), Event::Relieved);
+    assert!(!here.stream.0.is_over());
+}
+
+#[test]
+fn the_end_of_a_stream_relieves_it() {
+    let (here, _there) = ends();
+    while !here.stream.0.is_over() {
+        here.send(1, 32 * 1024, Patience::Exceed).unwrap();
+    }
+    here.stream.0.cut("enough");
+    assert_eq!(here.next(), Event::Relieved);
+    assert_eq!(here.next(), Event::Closed(Closed::Broken("enough".to_owned())));
+}
+
+#[test]
 fn closing_wakes_those_who_wait_for_room() {
     let (here, _there) = ends();
     while here.send(1, 32 * 1024, Patience::Refuse).is_ok() {}
@@ -221,7 +249,7 @@ fn a_message_that_stops_half_way_ends_the_stream() {
 #[test]
 fn output_that_nobody_reads_ends_the_stream() {
     let (_raw, _unread, there) = raw(Duration::from_millis(20));
-    there.send(1, 1_000_000, Patience::Wait).unwrap();
+    there.send(1, 200_000, Patience::Wait).unwrap();
     assert_eq!(broken(there.next()), "nothing has moved for too long");
 }
 

@@ -20,7 +20,13 @@ const MAX_EGRESS: usize = 65_536;
 const MAX_ASKERS: usize = 16_384;
 
 /// How many blocks of ids one subtree may have, so that no child uses up those of all others.
+///
+/// Half as many for each level below the root, so that neither can one context use up those of the
+/// subtree that it belongs to.
 const MAX_BLOCKS: usize = 1000;
+
+/// The least that a subtree may have, however deep.
+const MIN_BLOCKS: usize = 8;
 
 /// The routing table of one context.
 pub(crate) struct Table {
@@ -55,7 +61,11 @@ struct Link {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is for this context.
-    Local,
+    Local {
+        /// Whose share of what is bounded it uses: a child answers for all that is below it, so that
+        /// many ids are worth no more than one.
+        origin: ContextId,
+    },
     /// It goes on through this stream.
     Forward(StreamId),
     /// It cannot or must not go on, and the sender is told why.
@@ -164,7 +174,7 @@ impl Table {
             return Verdict::Forged(forged);
         }
         if header.dst_id == self.me {
-            return Verdict::Local;
+            return Verdict::Local { origin: self.origin(header.src_id, ingress) };
         }
         let toward = self.toward(header.dst_id).filter(|&out| Some(out) != ingress);
         match toward {
@@ -172,6 +182,11 @@ impl Table {
             Some(out) if self.may_pass(ingress, out) => self.forward(header, ingress, out),
             Some(_) => Verdict::Refuse(DeadReason::unidirectional(header.src_id, header.dst_id, self.me)),
         }
+    }
+
+    fn origin(&self, src: ContextId, ingress: Option<StreamId>) -> ContextId {
+        let child = ingress.filter(|_| ingress != self.parent).and_then(|stream| self.remote(stream));
+        child.unwrap_or(src)
     }
 
     /// Takes note of who is to be told of whose end: the sender of the destination's, and the one
@@ -238,7 +253,9 @@ impl Table {
     /// Whether the subtree behind a stream may have more ids.
     pub(crate) fn may_allocate(&self, stream: StreamId) -> bool {
         let link = self.links.get(&stream).filter(|_| Some(stream) != self.parent);
-        link.is_some_and(|link| link.allocated.len() < MAX_BLOCKS)
+        let depth = u32::try_from(self.parents.len()).unwrap_or(u32::MAX);
+        let max = MAX_BLOCKS.checked_shr(depth).unwrap_or(0).max(MIN_BLOCKS);
+        link.is_some_and(|link| link.allocated.len() < max)
     }
 
     /// A block of ids for the subtree behind a stream; only the root has any, and only for a subtree
@@ -384,7 +401,7 @@ mod tests {
     #[test]
     fn messages_go_where_their_destination_is() {
         let mut table = root();
-        assert_eq!(table.judge(&header(0, 0, 0), None), Verdict::Local);
+        assert_eq!(table.judge(&header(0, 0, 0), None), Verdict::Local { origin: id(0) });
         assert_eq!(table.judge(&header(2, 0, 0), None), Verdict::Forward(ONE));
         assert_eq!(table.judge(&header(1002, 2, 2), Some(ONE)), Verdict::Forward(TWO));
         let mut table = below(false);
@@ -427,7 +444,7 @@ mod tests {
         );
         assert_eq!(table.judge(&header(0, 2, 2), Some(ONE)), Verdict::Forward(PARENT));
         assert_eq!(table.judge(&header(2, 0, 0), Some(PARENT)), Verdict::Forward(ONE));
-        assert_eq!(table.judge(&header(1, 2, 2), Some(ONE)), Verdict::Local);
+        assert_eq!(table.judge(&header(1, 2, 2), Some(ONE)), Verdict::Local { origin: id(2) });
     }
 
     #[test]
@@ -483,6 +500,17 @@ mod tests {
         let (other, before) = (table.take_block_for(TWO).unwrap(), table.take_block_for(PARENT));
         assert_eq!((other.len(), before), (1000, None));
         assert!(other.start < 1_100_000, "refused requests have used ids up");
+    }
+
+    #[test]
+    fn a_context_cannot_use_up_the_ids_of_the_subtree_that_it_belongs_to() {
+        for depth in 0..12 {
+            let parents = (0..depth).map(|parent| id(100 + parent)).collect();
+            let mut table = Table::new(id(1), parents, false);
+            table.add_child(ONE, id(2));
+            let granted = (1..=2000).filter(|block| table.allocate(ONE, block * 1000..block * 1000 + 1000)).count();
+            assert_eq!(granted + 1, (MAX_BLOCKS >> depth).max(MIN_BLOCKS), "at depth {depth}");
+        }
     }
 
     #[test]

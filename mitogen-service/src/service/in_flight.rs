@@ -1,4 +1,4 @@
-//! The calls that have arrived and are not answered, so that they can be cancelled.
+//! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
+use super::load::{Full, Load};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle};
 
@@ -21,10 +22,26 @@ pub(crate) struct CallFlag {
 /// A call, as its caller names it: where the answer goes.
 pub(crate) type CallId = (ContextId, Handle);
 
+/// What is counted of a call until it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    /// Whose share it uses.
+    pub(crate) origin: ContextId,
+    /// The bytes of its message.
+    pub(crate) size: usize,
+}
+
 /// The calls that are not answered.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    calls: Mutex<HashMap<CallId, Arc<CallFlag>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Those whose callers wait, and may cancel.
+    calls: HashMap<CallId, Arc<CallFlag>>,
+    load: Load,
 }
 
 impl CallFlag {
@@ -64,28 +81,34 @@ impl CallFlag {
 
 impl InFlight {
     /// A call has arrived.
-    pub(crate) fn enter(&self, id: CallId, flag: &Arc<CallFlag>) {
-        self.calls.lock().insert(id, flag.clone());
+    pub(crate) fn enter(&self, id: CallId, flag: &Arc<CallFlag>, weight: Weight) -> Result<(), Full> {
+        let mut state = self.state.lock();
+        state.load.enter(weight.origin, weight.size)?;
+        if id.1 != Handle::NONE {
+            state.calls.insert(id, flag.clone());
+        }
+        Ok(())
     }
 
     /// The call is answered. A caller that uses a handle twice loses only its own means to cancel.
-    pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>) {
-        let mut calls = self.calls.lock();
-        if calls.get(&id).is_some_and(|entered| Arc::ptr_eq(entered, flag)) {
-            calls.remove(&id);
+    pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>, weight: Weight) {
+        let mut state = self.state.lock();
+        state.load.leave(weight.origin, weight.size);
+        if state.calls.get(&id).is_some_and(|entered| Arc::ptr_eq(entered, flag)) {
+            state.calls.remove(&id);
         }
     }
 
     /// The caller does not wait for this call any more.
     pub(crate) fn cancel(&self, id: CallId) {
-        if let Some(flag) = self.calls.lock().get(&id) {
+        if let Some(flag) = self.state.lock().calls.get(&id) {
             flag.cancel();
         }
     }
 
     /// The caller is gone, and does not wait for any of its calls.
     pub(crate) fn cancel_all_of(&self, caller: ContextId) {
-        for ((context, _), flag) in &*self.calls.lock() {
+        for ((context, _), flag) in &self.state.lock().calls {
             if *context == caller {
                 flag.cancel();
             }
@@ -97,18 +120,20 @@ impl InFlight {
 mod tests {
     use super::*;
 
+    const WEIGHT: Weight = Weight { origin: ContextId::ROOT, size: 1 };
+
     #[test]
     fn just_the_named_calls_are_cancelled() {
         let calls = InFlight::default();
         let flags: [Arc<CallFlag>; 3] = std::array::from_fn(|_| Arc::default());
         let id = |context, handle| (ContextId::new(context), Handle::new(handle));
-        calls.enter(id(1, 1000), &flags[0]);
-        calls.enter(id(1, 1001), &flags[1]);
-        calls.enter(id(2, 1000), &flags[2]);
+        for (flag, at) in flags.iter().zip([id(1, 1000), id(1, 1001), id(2, 1000)]) {
+            calls.enter(at, flag, WEIGHT).unwrap();
+        }
         calls.cancel(id(2, 1001));
         calls.cancel(id(1, 1001));
         assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [false, true, false]);
-        calls.leave(id(2, 1000), &flags[2]);
+        calls.leave(id(2, 1000), &flags[2], WEIGHT);
         calls.cancel_all_of(ContextId::new(2));
         calls.cancel_all_of(ContextId::new(1));
         assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [true, true, false]);
@@ -119,9 +144,9 @@ mod tests {
         let calls = InFlight::default();
         let (first, second): (Arc<CallFlag>, Arc<CallFlag>) = Default::default();
         let id = (ContextId::new(1), Handle::new(1000));
-        calls.enter(id, &first);
-        calls.enter(id, &second);
-        calls.leave(id, &first);
+        calls.enter(id, &first, WEIGHT).unwrap();
+        calls.enter(id, &second, WEIGHT).unwrap();
+        calls.leave(id, &first, WEIGHT);
         calls.cancel(id);
         assert!(second.is_cancelled());
     }

@@ -15,6 +15,7 @@ pub mod failure;
 mod hosted;
 mod in_flight;
 mod invoker;
+mod load;
 mod policy;
 mod pool;
 mod remote;

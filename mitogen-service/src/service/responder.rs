@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tracing::Level;
-
-use super::in_flight::{CallFlag, CallId, InFlight};
+use super::in_flight::{CallFlag, CallId, InFlight, Weight};
 use crate::error::{CallError, Executed, Trace};
 use crate::io::Patience;
 use crate::router::Core;
@@ -18,18 +16,26 @@ pub(crate) struct Responder {
     /// Where the answer goes; the handle is 0 if nobody waits.
     id: CallId,
     flag: Arc<CallFlag>,
-    in_flight: Arc<InFlight>,
+    /// What is counted of the call until it is answered; nothing if it was not taken in.
+    counted: Option<(Arc<InFlight>, Weight)>,
     answered: AtomicBool,
 }
 
 impl Responder {
-    /// The way back for a call that has arrived.
-    pub(crate) fn new(core: &Arc<Core>, id: CallId, flag: Arc<CallFlag>, in_flight: &Arc<InFlight>) -> Arc<Self> {
-        if id.1 != Handle::NONE {
-            in_flight.enter(id, &flag);
+    /// The way back for a call that has arrived. One that is beyond a bound is answered at once, and
+    /// `None` given.
+    pub(crate) fn admit(core: &Arc<Core>, id: CallId, in_flight: &Arc<InFlight>, weight: Weight) -> Option<Arc<Self>> {
+        let flag = Arc::<CallFlag>::default();
+        let entered = in_flight.enter(id, &flag, weight);
+        let counted = entered.is_ok().then(|| (in_flight.clone(), weight));
+        let responder = Self { core: core.clone(), id, flag, counted, answered: AtomicBool::new(false) };
+        match entered {
+            Ok(()) => Some(Arc::new(responder)),
+            Err(full) => {
+                responder.refuse(&CallError::Overloaded { what: full.text(), trace: Trace::default() });
+                None
+            }
         }
-        let in_flight = in_flight.clone();
-        Arc::new(Self { core: core.clone(), id, flag, in_flight, answered: AtomicBool::new(false) })
     }
 
     /// What caller and callee agree on.
@@ -43,11 +49,11 @@ impl Responder {
             return;
         }
         let size = payload.len();
-        if let Err(error) = self.send(payload) {
+        if let Err(error) = self.send(payload, Patience::Exceed) {
             let max = self.core.identity().max_message_size as u64;
             if error == DeadCode::TooLarge {
                 let error = CallError::TooLarge { got: size as u64, max, trace: Trace::default() };
-                self.send_error(error);
+                self.send_error(error, Patience::Exceed);
             }
         }
     }
@@ -62,6 +68,16 @@ impl Responder {
 
     /// Answers with an error; where nobody waits, it is logged.
     pub(crate) fn fail(&self, error: &CallError) {
+        self.fail_with(error, Patience::Exceed);
+    }
+
+    /// The same for a call that was not even begun. As many of them as somebody sends, they use no
+    /// more than the reserve of the stream.
+    pub(crate) fn refuse(&self, error: &CallError) {
+        self.fail_with(error, Patience::Reserve);
+    }
+
+    fn fail_with(&self, error: &CallError, patience: Patience) {
         if !self.claim() {
             return;
         }
@@ -71,9 +87,9 @@ impl Responder {
                 "" => format!("a call without reply from {} failed: {}", self.id.0, error.without_arguments()),
                 _ => format!("While calling no-reply method {service}.{method}: {}", error.without_arguments()),
             };
-            return self.core.log(Level::WARN, what);
+            return self.core.log_caused_by(self.id.0, &what);
         }
-        self.send_error(error.clone());
+        self.send_error(error.clone(), patience);
     }
 
     /// Forgets the call: its caller does not wait any more.
@@ -83,13 +99,13 @@ impl Responder {
 
     fn claim(&self) -> bool {
         let first = !self.answered.swap(true, Ordering::AcqRel);
-        if first && self.id.1 != Handle::NONE {
-            self.in_flight.leave(self.id, &self.flag);
+        if let Some((in_flight, weight)) = self.counted.as_ref().filter(|_| first) {
+            in_flight.leave(self.id, &self.flag, *weight);
         }
         first
     }
 
-    fn send_error(&self, error: CallError) {
+    fn send_error(&self, error: CallError, patience: Patience) {
         // Known here for certain, whatever the error says of calls that the method has made itself.
         let executed = if self.flag.is_entered() { Executed::Yes } else { Executed::No };
         let error = error.with_executed(executed);
@@ -98,17 +114,17 @@ impl Responder {
         // Call errors are strings and numbers, which have an encoding.
         if value::encode(&error, &mut payload).is_ok() {
             // If it cannot be sent, the caller is gone or learns it from a hop.
-            let _ = self.send(payload);
+            let _ = self.send(payload, patience);
         }
     }
 
-    fn send(&self, payload: Vec<u8>) -> Result<(), DeadCode> {
+    fn send(&self, payload: Vec<u8>, patience: Patience) -> Result<(), DeadCode> {
         let (context, handle) = self.id;
         if handle == Handle::NONE {
             return Ok(());
         }
         let message = Message::new(Encoding::MessagePack, context, handle, Handle::NONE, payload.into());
-        self.core.send(message, Patience::Exceed).map_err(|reason| reason.code)
+        self.core.send(message, patience).map_err(|reason| reason.code)
     }
 }
 

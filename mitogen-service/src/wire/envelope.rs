@@ -30,6 +30,13 @@ impl<'a> CallEnvelope<'a> {
         Self::trusted(payload)
     }
 
+    /// The name of the service, read without a look at what follows; `None` if it is no call.
+    pub(crate) fn service_of(payload: &'a [u8]) -> Option<&'a str> {
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(4).ok()?;
+        cursor.str().ok()
+    }
+
     /// Takes a call apart that has passed [`CallEnvelope::decode`] before.
     pub(crate) fn trusted(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(payload);

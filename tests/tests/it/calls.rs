@@ -257,8 +257,8 @@ fn a_service_can_be_called_by_names_known_at_run_time() {
 }
 
 #[test]
-fn ten_mebibytes_travel_both_ways() {
-    const SIZE: usize = 10 * 1024 * 1024;
+fn five_mebibytes_travel_both_ways() {
+    const SIZE: usize = 5 * 1024 * 1024;
     let bench = Bench::new();
     let worker = Worker::stub(&bench.child("worker"));
     let data: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();

@@ -8,6 +8,7 @@ use tracing::Level;
 use super::Core;
 use crate::io::StreamId;
 use crate::panics;
+use crate::wire::ContextId;
 
 impl Core {
     /// Runs a user's callback on the thread for such.
@@ -41,8 +42,22 @@ impl Core {
             link.and_then(|link| Some((link.offences.note(Instant::now())?, link.name.clone())))
         };
         let Some((untold, name)) = noted else { return };
-        let more = if untold > 0 { format!(" ({untold} more like this were not logged)") } else { String::new() };
-        self.log(Level::ERROR, format!("`{name}`: {what}{more}"));
+        self.log(Level::ERROR, format!("`{name}`: {what}{}", more(untold)));
+    }
+
+    /// Writes a log event that a message of this context has caused, as seldom as an offence.
+    pub(crate) fn log_caused_by(&self, context: ContextId, what: &str) {
+        let stream = self.table.lock().toward(context).filter(|_| context != self.identity.id);
+        let untold = {
+            let mut links = self.links.lock();
+            match stream.and_then(|stream| links.get_mut(&stream)) {
+                Some(link) => link.offences.note(Instant::now()),
+                None => Some(0),
+            }
+        };
+        if let Some(untold) = untold {
+            self.log(Level::WARN, format!("{what}{}", more(untold)));
+        }
     }
 
     /// Writes a line that a context has printed.
@@ -64,4 +79,8 @@ impl Core {
             self.lost_logs.fetch_add(lost + 1, Ordering::Relaxed);
         }
     }
+}
+
+fn more(untold: u64) -> String {
+    if untold > 0 { format!(" ({untold} more like this were not logged)") } else { String::new() }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Core, Delivery};
-use crate::io::{Patience, SendError, StreamId};
+use crate::io::{Patience, SendError, Stream, StreamId};
 use crate::router::control;
 use crate::router::handles::{Access, Admitted, Listener};
 use crate::router::table::Verdict;
@@ -14,6 +14,9 @@ const NOT_BELIEVED: &str = "the contexts above would not believe that this one s
 
 /// Why a hop does not pass a message on.
 const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
+
+/// Why a child is disconnected that lets the reserve fill up.
+const DOES_NOT_READ: &str = "it does not read, and more waits for it than can be kept";
 
 /// A message that was not taken, and what its sender is to be told.
 struct Unrouted {
@@ -60,9 +63,9 @@ impl Core {
     }
 
     /// Takes a message that has arrived on a stream.
-    pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: StreamId) {
+    pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: &Arc<Stream>) {
         let small = message.is_dead() || is_control(message.header.handle);
-        let patience = if small { Patience::Reserve } else { Patience::Refuse };
+        let patience = if small { Patience::Pass } else { Patience::Refuse };
         if let Err(Unrouted { message, reason }) = self.route(message, Some(ingress), patience) {
             let unreachable = message.header.dst_id;
             self.refuse(&message, unreachable, &reason);
@@ -84,20 +87,23 @@ impl Core {
     fn route(
         self: &Arc<Self>,
         message: Message,
-        ingress: Option<StreamId>,
+        ingress: Option<&Arc<Stream>>,
         patience: Patience,
     ) -> Result<(), Unrouted> {
         if message.payload.len() > self.identity.max_message_size {
             return Err(Unrouted { message, reason: DeadReason::too_large(self.identity.max_message_size) });
         }
-        let verdict = self.table.lock().judge(&message.header, ingress);
+        let verdict = self.table.lock().judge(&message.header, ingress.map(|stream| stream.id()));
         match verdict {
-            Verdict::Local => self.deliver(message, ingress),
+            Verdict::Local { origin } => self.deliver(message, ingress, origin),
             Verdict::Forward(out) => match self.stream(out).map(|out| out.send(message, patience)) {
                 // A stream that ends takes along what was on its way; the news of its end is what
                 // wakes those who wait for an answer.
                 Some(Ok(()) | Err(SendError::Closed)) | None => Ok(()),
                 Some(Err(SendError::Full(message))) => {
+                    if patience == Patience::Reserve {
+                        self.cut(out);
+                    }
                     Err(Unrouted { message, reason: DeadReason::overloaded(OUTPUT_FULL) })
                 }
             },
@@ -105,16 +111,32 @@ impl Core {
             Verdict::Forged(what) => {
                 // A dead message may come from a hop behind which the route is already gone.
                 if let Some(stream) = ingress.filter(|_| !message.is_dead()) {
-                    self.log_offence(stream, &what);
+                    self.log_offence(stream.id(), &what);
                 }
                 Ok(())
             }
         }
     }
 
-    fn deliver(self: &Arc<Self>, message: Message, ingress: Option<StreamId>) -> Result<(), Unrouted> {
+    /// Ends the stream to a child that lets even the reserve fill up: what it is owed cannot be kept
+    /// for it, and nothing is lost without a word. The parent is not judged.
+    fn cut(&self, stream: StreamId) {
+        if self.table.lock().parent() == Some(stream) {
+            return;
+        }
+        if let Some(stream) = self.stream(stream) {
+            stream.cut(DOES_NOT_READ);
+        }
+    }
+
+    fn deliver(
+        self: &Arc<Self>,
+        message: Message,
+        ingress: Option<&Arc<Stream>>,
+        origin: ContextId,
+    ) -> Result<(), Unrouted> {
         if let Some(stream) = ingress {
-            match control::handle(self, &message, stream) {
+            match control::handle(self, &message, stream.id()) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(reason) => return Err(Unrouted { message, reason }),
@@ -125,7 +147,7 @@ impl Core {
         match admitted {
             Ok(Admitted { listener, counted }) => {
                 self.calls.leave(usize::from(counted));
-                listener.deliver(Delivery { core: self, message, ingress });
+                listener.deliver(Delivery { core: self, message, ingress, origin });
                 Ok(())
             }
             Err(reason) => Err(Unrouted { message, reason }),
@@ -139,6 +161,7 @@ impl Core {
         if message.is_dead() {
             return;
         }
+        let mut patience = Patience::Reserve;
         let mut dead = if header.reply_to != Handle::NONE {
             // A hop that cannot pass a message on answers in the name of the context that cannot
             // be reached: only the respondent ends a call, and reverse-path checks allow it.
@@ -148,13 +171,15 @@ impl Core {
         } else if reason.code == DeadCode::Overloaded && header.handle >= Handle::FIRST_DYNAMIC {
             let mut dead = Message::dead(header.dst_id, header.handle, &DeadReason::answer_lost(OUTPUT_FULL));
             dead.header.src_id = header.src_id;
+            // On account of the one who has sent the answer, and not of the one who waits for it.
+            patience = Patience::Pass;
             dead
         } else {
             return;
         };
         dead.header.auth_id = dead.header.src_id;
-        // Beyond the reserve it is lost: whoever lets so much wait does not read.
-        let _ = self.route(dead, None, Patience::Reserve);
+        // What the reserve does not take ends the stream of a child that does not read.
+        let _ = self.route(dead, None, patience);
     }
 
     /// Listens on a reserved handle; `false` if somebody does so already.

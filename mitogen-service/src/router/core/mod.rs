@@ -61,7 +61,9 @@ pub(crate) struct Delivery<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) message: Message,
     /// The stream it came over, `None` if this process has sent it to itself.
-    pub(crate) ingress: Option<StreamId>,
+    pub(crate) ingress: Option<&'a Arc<Stream>>,
+    /// Whose share of what is bounded it uses: the child that it came through, or else its sender.
+    pub(crate) origin: ContextId,
 }
 
 /// The process behind a stream, as the `connect` layer knows it.
@@ -87,6 +89,9 @@ pub(crate) trait Workers: Send + Sync {
 
     /// Whether [`stop`](Self::stop) has been called.
     fn is_stopped(&self) -> bool;
+
+    /// A stream takes answers again that was full of them, or has ended.
+    fn relieved(&self, stream: StreamId);
 
     /// A context is gone, and waits for none of its calls.
     fn caller_gone(&self, caller: ContextId);

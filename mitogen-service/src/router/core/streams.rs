@@ -152,7 +152,13 @@ impl Core {
 impl Sink for Core {
     fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>) {
         for message in messages {
-            self.receive_one(message, stream.id());
+            self.receive_one(message, stream);
+        }
+    }
+
+    fn relieved(self: Arc<Self>, stream: &Arc<Stream>) {
+        if let Some(workers) = self.workers() {
+            workers.relieved(stream.id());
         }
     }
 

@@ -34,8 +34,10 @@ impl Listener for Calls {
         // A dead message (999) is no call and ends nothing here; nor is one a call whose answer
         // would go to a handle that nobody waits on.
         let reply_to = delivery.message.header.reply_to;
-        if reply_to == Handle::NONE || reply_to >= Handle::FIRST_DYNAMIC {
-            self.0.accept(QueuedCall::new(delivery, self.0.in_flight()));
+        let is_call = reply_to == Handle::NONE || reply_to >= Handle::FIRST_DYNAMIC;
+        let call = is_call.then(|| QueuedCall::admit(delivery, self.0.in_flight())).flatten();
+        if let Some(call) = call {
+            self.0.accept(call);
         }
     }
 
@@ -60,7 +62,7 @@ struct FirstCall;
 
 impl Listener for FirstCall {
     fn deliver(&self, delivery: Delivery<'_>) {
-        let Delivery { core, message, ingress } = delivery;
+        let Delivery { core, message, ingress, origin } = delivery;
         if message.is_dead() {
             return;
         }
@@ -70,7 +72,7 @@ impl Listener for FirstCall {
             started => started.map(drop),
         };
         match (started, Router::borrowed(core).pool()) {
-            (Ok(()), Some(pool)) => Calls(pool.shared).deliver(Delivery { core, message, ingress }),
+            (Ok(()), Some(pool)) => Calls(pool.shared).deliver(Delivery { core, message, ingress, origin }),
             (Err(error), _) => {
                 core.log(Level::ERROR, format!("cannot start a pool: {error}"));
                 let reason = DeadReason::overloaded(&format!("the context cannot start a pool: {error}"));

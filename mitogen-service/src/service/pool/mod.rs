@@ -2,17 +2,19 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `queue` | the calls that wait for a thread, and their bound |
-//! | `services` | the services by name, made when they are first asked for |
+//! | `turns` | whose turn it is, of the calls that wait and the services that they name |
+//! | `queue` | the calls that wait for a thread, and the threads that wait for a call |
+//! | `activation` | services made when they are first asked for |
 //! | `threads` | the threads, and what each runs |
-//! | `shared` | the three together: from a queued call to a running one |
+//! | `shared` | all of it together: from a queued call to a running one |
 //! | `listeners` | the handles on which calls and cancels arrive |
 
+mod activation;
 mod listeners;
 mod queue;
-mod services;
 mod shared;
 mod threads;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +27,6 @@ use crate::deadline;
 use crate::error::{Error, Result};
 use crate::router::Router;
 pub(crate) use listeners::listen_for_first_call;
-use queue::Job;
 use shared::Shared;
 pub use threads::Running;
 
@@ -100,7 +101,7 @@ impl Pool {
     /// # Errors
     /// [`CallError::Overloaded`](crate::CallError::Overloaded) when the queue is full, [`Error::PoolStopped`] after a stop.
     pub fn defer(&self, f: impl FnOnce() + Send + 'static) -> Result<()> {
-        self.shared.defer(Job::Deferred(Box::new(f)))
+        self.shared.defer(Box::new(f))
     }
 
     /// The number of threads.

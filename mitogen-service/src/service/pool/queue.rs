@@ -1,23 +1,24 @@
-//! The calls that wait for a thread.
+//! The calls that wait for a thread, and the threads that wait for a call.
+//!
+//! A lock and a condition around [`Turns`]. A thread is woken for each job that comes, and all of
+//! them when jobs become ready that were passed over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
-use crate::error::{CallError, Trace};
+use super::turns::{Place, Settled, Turn, Turns};
+use crate::error::CallError;
+use crate::error::Trace;
+use crate::io::{Stream, StreamId};
 use crate::router::{Core, Delivery};
 use crate::service::caller::{Caller, CallerParts};
-use crate::service::in_flight::{CallFlag, InFlight};
+use crate::service::hosted::Hosted;
+use crate::service::in_flight::{InFlight, Weight};
 use crate::service::responder::Responder;
-use crate::sync::Mutex;
-use crate::wire::Message;
+use crate::sync::{Condvar, Mutex};
+use crate::wire::{CallEnvelope, ContextId, Encoding, Message};
 
-/// How many calls may wait for a thread.
-pub(super) const MAX_CALLS: usize = 65_536;
-
-/// How many bytes the waiting calls may have together; one call is admitted whatever its size.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// How many deferred functions may wait for a thread.
+const MAX_DEFERRED: usize = 65_536;
 
 /// Work for a thread.
 pub(super) enum Job {
@@ -29,8 +30,10 @@ pub(super) enum Job {
 pub(super) struct QueuedCall {
     pub(super) message: Message,
     pub(super) responder: Arc<Responder>,
-    /// It came over no stream.
-    is_local: bool,
+    /// The stream that it came over, `None` if this process has made it itself.
+    ingress: Option<Arc<Stream>>,
+    /// Whose share of the pool it uses.
+    origin: ContextId,
 }
 
 /// What the queue did not take.
@@ -42,73 +45,142 @@ pub(super) enum Rejected {
     Stopped(Job),
 }
 
-/// A bounded queue that can be closed.
+/// A queue that can be closed. The calls in it are bounded by [`InFlight`].
 pub(super) struct Queue {
-    /// `None` once the queue is closed.
-    intake: Mutex<Option<Sender<Job>>>,
-    /// Has no bound of its own, since the channel would allocate and touch all places at once.
-    jobs: Receiver<Job>,
-    bytes: AtomicUsize,
+    state: Mutex<State>,
+    /// Signalled when there may be a job to give out, or the queue is closed.
+    ready: Condvar,
+}
+
+struct State {
+    turns: Turns<Job, Hosted>,
+    deferred: usize,
+    closed: bool,
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
-        let (intake, jobs) = unbounded();
-        Self { intake: Mutex::new(Some(intake)), jobs, bytes: AtomicUsize::new(0) }
+        let state = State { turns: Turns::new(), deferred: 0, closed: false };
+        Self { state: Mutex::new(state), ready: Condvar::new() }
     }
 
-    /// Queues a job; does not block.
-    pub(super) fn push(&self, job: Job) -> Result<(), Rejected> {
-        let size = job.size();
-        // The lock makes a push and a close follow one another: nothing comes in behind a close.
-        let intake = self.intake.lock();
-        let Some(intake) = &*intake else { return Err(Rejected::Stopped(job)) };
-        let queued = self.bytes.load(Ordering::Relaxed);
-        let is_full = self.jobs.len() >= MAX_CALLS || (queued > 0 && queued.saturating_add(size) > MAX_BYTES);
-        if is_full {
+    /// Adds a service; gives it back if there is one of its name, or one is being made.
+    pub(super) fn add(&self, service: Hosted) -> Result<(), Hosted> {
+        let name = service.descriptor().name;
+        if !self.state.lock().turns.add(name, service.clone()) {
+            return Err(service);
+        }
+        self.ready.notify_all();
+        Ok(())
+    }
+
+    /// Queues a call; gives it back if the queue is closed.
+    pub(super) fn push(&self, call: QueuedCall) -> Result<(), QueuedCall> {
+        let payload = call.message.payload.clone();
+        // What is no call at all is told so by the thread that takes it.
+        let service = CallEnvelope::service_of(&payload).filter(|_| call.is_message_pack());
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(call);
+        }
+        state.turns.push(service, call.origin, Job::Call(call));
+        drop(state);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Queues a function, on behalf of this context.
+    pub(super) fn defer(&self, me: ContextId, f: Box<dyn FnOnce() + Send>) -> Result<(), Rejected> {
+        let job = Job::Deferred(f);
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Rejected::Stopped(job));
+        }
+        if state.deferred >= MAX_DEFERRED {
             return Err(Rejected::Full(job));
         }
-        self.bytes.fetch_add(size, Ordering::Relaxed);
-        // The queue holds a receiver itself, so this cannot fail while it lives.
-        intake.send(job).map_err(|unsent| Rejected::Stopped(unsent.0))
+        state.deferred += 1;
+        state.turns.push(None, me, job);
+        drop(state);
+        self.ready.notify_one();
+        Ok(())
     }
 
-    /// Waits for a job; `None` when the queue is closed and empty.
-    pub(super) fn pop(&self) -> Option<Job> {
-        let job = self.jobs.recv().ok()?;
-        self.bytes.fetch_sub(job.size(), Ordering::Relaxed);
-        Some(job)
+    /// Waits for a job; `None` when the queue is closed.
+    pub(super) fn take(&self) -> Option<Turn<Job, Hosted>> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(turn) = state.turns.next(Job::held) {
+                state.deferred -= usize::from(matches!(turn, Turn::Nowhere(Job::Deferred(_))));
+                return Some(turn);
+            }
+            if state.closed {
+                return None;
+            }
+            self.ready.wait(&mut state);
+        }
     }
 
-    /// Takes no more jobs; the threads leave once it is empty.
-    pub(super) fn close(&self) {
-        let intake = self.intake.lock().take();
-        drop(intake);
+    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed.
+    pub(super) fn settle(&self, place: Place, settled: Settled<Hosted>) -> Vec<Job> {
+        let failed = self.state.lock().turns.settle(place, settled);
+        self.ready.notify_all();
+        failed
     }
 
-    /// Takes out what is queued at this moment.
-    pub(super) fn drain(&self) -> impl Iterator<Item = Job> + '_ {
-        self.jobs.try_iter().inspect(|job| {
-            self.bytes.fetch_sub(job.size(), Ordering::Relaxed);
-        })
+    /// A stream takes answers again.
+    pub(super) fn release(&self, stream: StreamId) {
+        if self.state.lock().turns.release(stream) {
+            self.ready.notify_all();
+        }
+    }
+
+    /// Takes no more jobs, and lets the threads leave; gives what is queued.
+    pub(super) fn close(&self) -> Vec<Job> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let jobs = state.turns.drain_all();
+        drop(state);
+        self.ready.notify_all();
+        jobs
+    }
+
+    /// Takes out all services.
+    pub(super) fn clear(&self) -> Vec<Hosted> {
+        self.state.lock().turns.clear()
     }
 }
 
 impl Job {
-    fn size(&self) -> usize {
+    /// The stream that takes no answers of this job at present, if so.
+    fn held(&self) -> Option<StreamId> {
         match self {
-            Self::Call(call) => call.message.size(),
-            Self::Deferred(_) => 0,
+            Self::Call(call) => call.ingress.as_ref().filter(|stream| stream.is_over()).map(|stream| stream.id()),
+            Self::Deferred(_) => None,
         }
     }
 }
 
 impl QueuedCall {
-    pub(super) fn new(delivery: Delivery<'_>, in_flight: &Arc<InFlight>) -> Self {
-        let Delivery { core, message, ingress } = delivery;
+    /// The call that has arrived; `None` if it was beyond a bound, and has been answered.
+    pub(super) fn admit(delivery: Delivery<'_>, in_flight: &Arc<InFlight>) -> Option<Self> {
+        let Delivery { core, message, ingress, origin } = delivery;
         let id = (message.header.src_id, message.header.reply_to);
-        let responder = Responder::new(core, id, Arc::<CallFlag>::default(), in_flight);
-        Self { message, is_local: ingress.is_none(), responder }
+        let responder = Responder::admit(core, id, in_flight, Weight { origin, size: message.size() })?;
+        Some(Self { message, responder, ingress: ingress.cloned(), origin })
+    }
+
+    fn is_message_pack(&self) -> bool {
+        self.message.header.encoding == Encoding::MessagePack
+    }
+
+    /// The parts of the call, all of which have been checked.
+    pub(super) fn envelope(&self) -> Result<CallEnvelope<'_>, CallError> {
+        let malformed = |reason| CallError::Malformed { reason, trace: Trace::default() };
+        if !self.is_message_pack() {
+            return Err(malformed("a service call is MessagePack".to_owned()));
+        }
+        CallEnvelope::decode(&self.message.payload).map_err(|error| malformed(error.to_string()))
     }
 
     pub(super) fn caller(&self, core: &Arc<Core>) -> Caller {
@@ -116,15 +188,15 @@ impl QueuedCall {
             core: core.clone(),
             src_id: self.message.header.src_id,
             auth_id: self.message.header.auth_id,
-            is_local: self.is_local,
+            is_local: self.ingress.is_none(),
             credentials: None,
         };
         Caller::new(parts, self.responder.flag().clone())
     }
 }
 
-/// The answer to what the full queue did not take.
-pub(super) fn overloaded() -> CallError {
-    let what = format!("the pool's queue is full ({MAX_CALLS} calls or {MAX_BYTES} bytes); try again later");
+/// The answer to a function that the full queue did not take.
+pub(super) fn too_many_deferred() -> CallError {
+    let what = format!("{MAX_DEFERRED} deferred functions wait for a thread of the pool; try again later");
     CallError::Overloaded { what, trace: Trace::default() }
 }

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use tracing::Level;
 
-use super::queue::{Job, Queue, QueuedCall, Rejected, overloaded};
-use super::services::{Found, Services};
+use super::activation::Activation;
+use super::queue::{Job, Queue, QueuedCall, Rejected, too_many_deferred};
 use super::threads::{Running, Threads, What};
+use super::turns::{Place, Settled, Turn};
 use crate::error::{CallError, Error, Result, Trace};
+use crate::io::StreamId;
 use crate::panics;
 use crate::router::{Core, Workers};
 use crate::service::activator::Activator;
@@ -18,7 +20,7 @@ use crate::service::hosted::Hosted;
 use crate::service::in_flight::InFlight;
 use crate::service::invoker::{Authorized, panicked};
 use crate::service::scope::ServiceScope;
-use crate::wire::{CallEnvelope, ContextId, Encoding};
+use crate::wire::{CallEnvelope, ContextId};
 
 /// What all handles of a pool share.
 pub(super) struct Shared {
@@ -26,7 +28,7 @@ pub(super) struct Shared {
     size: usize,
     queue: Queue,
     in_flight: Arc<InFlight>,
-    services: Services,
+    activation: Activation,
     threads: Arc<Threads>,
     stopped: AtomicBool,
 }
@@ -38,7 +40,7 @@ impl Shared {
             size,
             queue: Queue::new(),
             in_flight: Arc::default(),
-            services: Services::new(activator),
+            activation: Activation::new(activator),
             threads: Arc::default(),
             stopped: AtomicBool::new(false),
         })
@@ -66,98 +68,120 @@ impl Shared {
 
     /// Adds a service.
     pub(super) fn add(&self, service: Hosted) -> Result<()> {
-        if self.stopped.load(Ordering::SeqCst) { Err(Error::PoolStopped) } else { self.services.add(service) }
+        if self.stopped.load(Ordering::SeqCst) {
+            return Err(Error::PoolStopped);
+        }
+        let exists = |service: Hosted| Error::ServiceExists { name: service.descriptor().name.to_owned() };
+        self.queue.add(service).map_err(exists)
     }
 
     /// Queues a function.
-    pub(super) fn defer(&self, job: Job) -> Result<()> {
-        match self.queue.push(job) {
+    pub(super) fn defer(&self, f: Box<dyn FnOnce() + Send>) -> Result<()> {
+        match self.queue.defer(self.core.identity().id, f) {
             Ok(()) => Ok(()),
-            Err(Rejected::Full(_)) => Err(overloaded().into()),
+            Err(Rejected::Full(_)) => Err(too_many_deferred().into()),
             Err(Rejected::Stopped(_)) => Err(Error::PoolStopped),
         }
     }
 
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
-        let responder = call.responder.clone();
-        match self.queue.push(Job::Call(call)) {
-            Ok(()) => {}
-            Err(Rejected::Full(_)) => responder.fail(&overloaded()),
-            Err(Rejected::Stopped(_)) => responder.fail(&stopped()),
+        if let Err(call) = self.queue.push(call) {
+            call.responder.refuse(&stopped());
         }
     }
 
     fn work(self: Arc<Self>) {
-        while let Some(job) = self.queue.pop() {
+        while let Some(turn) = self.queue.take() {
             let _working = self.threads.begin(What::Job);
-            match job {
-                Job::Call(call) => self.serve(call),
-                Job::Deferred(f) => panics::contain(f),
+            match turn {
+                Turn::Ready(Job::Call(call), hosted) => {
+                    self.serve(&call, |envelope| self.run(&call, envelope, &hosted));
+                }
+                Turn::Vacant(Job::Call(call), place) => self.serve_vacant(&call, place),
+                Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
+                Turn::Ready(Job::Deferred(f), _)
+                | Turn::Vacant(Job::Deferred(f), _)
+                | Turn::Nowhere(Job::Deferred(f)) => {
+                    panics::contain(f);
+                }
             }
         }
     }
 
-    fn serve(&self, call: QueuedCall) {
-        let responder = call.responder.clone();
+    /// Takes a call apart and lets it be run, unless nobody waits for it any more.
+    fn serve(&self, call: &QueuedCall, run: impl FnOnce(&CallEnvelope<'_>) -> Result<(), CallError>) {
+        let responder = &call.responder;
         if self.stopped.load(Ordering::SeqCst) {
             return responder.fail(&stopped());
         }
         if responder.flag().is_cancelled() {
             return responder.forget();
         }
-        if let Err(error) = self.dispatch(call) {
+        if let Err(error) = call.envelope().and_then(|envelope| run(&envelope)) {
             responder.fail(&error);
         }
     }
 
-    /// Finds the service and the method, asks the policies, and hands the call to its invoker.
-    fn dispatch(&self, call: QueuedCall) -> Result<(), CallError> {
-        if call.message.header.encoding != Encoding::MessagePack {
-            let reason = "a service call is MessagePack".to_owned();
-            return Err(CallError::Malformed { reason, trace: Trace::default() });
-        }
-        let payload = call.message.payload.clone();
-        let envelope = CallEnvelope::decode(&payload)
-            .map_err(|error| CallError::Malformed { reason: error.to_string(), trace: Trace::default() })?;
+    /// Finds the method, asks the policies, and hands the call to its invoker.
+    fn run(&self, call: &QueuedCall, envelope: &CallEnvelope<'_>, hosted: &Hosted) -> Result<(), CallError> {
         let caller = call.caller(&self.core);
-        let responder = call.responder.clone();
-        let hosted = match self.services.find(envelope.service, &caller, call)? {
-            Found::Ready(hosted) => hosted,
-            Found::Taken => return Ok(()),
-            Found::Vacant => self.activate(envelope.service)?,
-        };
         let descriptor = hosted.descriptor();
-        let method = descriptor.method(envelope.method).ok_or_else(|| no_such_method(&envelope))?;
-        let authorized = Authorized::check(&hosted, method, caller, (&self.core, payload.clone()), responder)?;
+        let method = descriptor.method(envelope.method).ok_or_else(|| no_such_method(envelope))?;
+        let payload = call.message.payload.clone();
+        let authorized = Authorized::check(hosted, method, caller, (&self.core, payload), call.responder.clone())?;
         let _running = self.threads.begin(What::Method(descriptor, &descriptor.methods[method]));
         // A method's panic ends in `Authorized::run`; this one is the invoker's own.
         panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
     }
 
-    /// Makes a service for all calls that ask for it meanwhile.
-    fn activate(&self, name: &str) -> Result<Hosted, CallError> {
-        let _making = self.threads.begin(What::Activation(name.to_owned()));
-        let (made, waiting) = self.services.activate(name, &ServiceScope::new(&self.core));
-        for call in waiting {
-            match &made {
-                Ok(_) => self.accept(call),
-                Err(error) => call.responder.fail(error),
+    /// Makes the service of a call, if that may be, for all calls that ask for it meanwhile.
+    fn serve_vacant(&self, call: &QueuedCall, place: Place) {
+        let mut settled = false;
+        self.serve(call, |envelope| {
+            let name = envelope.service;
+            self.activation.check(name, &call.caller(&self.core))?;
+            let hosted = {
+                let _making = self.threads.begin(What::Activation(name.to_owned()));
+                self.activation.make(name, &ServiceScope::new(&self.core))
+            };
+            settled = true;
+            match hosted {
+                Ok(hosted) => {
+                    self.queue.settle(place, Settled::Made(hosted.clone()));
+                    self.run(call, envelope, &hosted)
+                }
+                Err(error) => {
+                    self.fail_waiting(name, self.queue.settle(place, Settled::Failed), &error);
+                    Err(error)
+                }
+            }
+        });
+        if !settled {
+            self.queue.settle(place, Settled::Refused);
+        }
+    }
+
+    /// The calls that have waited for a service get the error of its making, if that is their business.
+    fn fail_waiting(&self, name: &str, waiting: Vec<Job>, error: &CallError) {
+        for job in waiting {
+            let Job::Call(call) = job else { continue };
+            match self.activation.check(name, &call.caller(&self.core)) {
+                Ok(()) => call.responder.fail(error),
+                Err(refused) => call.responder.fail(&refused),
             }
         }
-        made
     }
 
     /// Takes no more calls, and answers those that are queued.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        self.queue.close();
-        let queued = self.queue.drain().filter_map(|job| match job {
-            Job::Call(call) => Some(call),
-            Job::Deferred(_) => None,
-        });
-        for call in queued.chain(self.services.drain_waiting()) {
-            call.responder.fail(&stopped());
+        for job in self.queue.close() {
+            match job {
+                Job::Call(call) => call.responder.refuse(&stopped()),
+                // What it owns is a user's.
+                Job::Deferred(f) => panics::contain(|| drop(f)),
+            }
         }
     }
 
@@ -165,7 +189,9 @@ impl Shared {
     pub(super) fn join(&self, deadline: Instant) -> Vec<Running> {
         let running = self.threads.join(deadline);
         if self.threads.all_left() {
-            self.services.clear();
+            for service in self.queue.clear() {
+                panics::contain(|| drop(service));
+            }
         }
         running
     }
@@ -187,6 +213,10 @@ impl Workers for Shared {
         self.stopped.load(Ordering::SeqCst)
     }
 
+    fn relieved(&self, stream: StreamId) {
+        self.queue.release(stream);
+    }
+
     fn caller_gone(&self, caller: ContextId) {
         self.in_flight.cancel_all_of(caller);
     }
@@ -198,6 +228,10 @@ impl Workers for Shared {
 
 fn stopped() -> CallError {
     CallError::Stopped { trace: Trace::default() }
+}
+
+fn no_service() -> CallError {
+    CallError::Malformed { reason: "no service is named".to_owned(), trace: Trace::default() }
 }
 
 fn no_such_method(envelope: &CallEnvelope<'_>) -> CallError {
