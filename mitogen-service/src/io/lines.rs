@@ -1,5 +1,6 @@
 //! What a child writes to its stdout and stderr, as lines.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -143,7 +144,8 @@ impl Source for LineReader {
     }
 }
 
-/// Cuts bytes into lines, without their ends. What is not UTF-8 is shown as `\u{fffd}`.
+/// Cuts bytes into lines, without their ends. What is not UTF-8 is shown as `\u{fffd}`, a control
+/// character by its escape.
 #[derive(Default)]
 struct Splitter {
     partial: Vec<u8>,
@@ -179,8 +181,26 @@ impl Splitter {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        Some(String::from_utf8_lossy(&line).into_owned())
+        Some(harmless(String::from_utf8_lossy(&line)))
     }
+}
+
+/// Shows control characters instead of passing them on: a terminal obeys some of them, and the
+/// child may have written what somebody else has sent it.
+fn harmless(line: Cow<'_, str>) -> String {
+    let is_harmful = |c: char| c.is_control() && c != '\t';
+    if !line.contains(is_harmful) {
+        return line.into_owned();
+    }
+    let mut shown = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if is_harmful(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// How much may pass in each second.
@@ -231,6 +251,13 @@ mod tests {
         assert_eq!(split(&[b"\n"]), [""]);
         assert_eq!(split(&[b"one\r\ntw", b"o\nthree"]), ["one", "two", "three"]);
         assert_eq!(split(&[b"\xff\n"]), ["\u{fffd}"]);
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_passed_on() {
+        let red = b"\x1b[31mred\x1b[0m\tand \x07\x00 and \xc2\x9b\n";
+        assert_eq!(split(&[red]), ["\\u{1b}[31mred\\u{1b}[0m\tand \\u{7}\\u{0} and \\u{9b}"]);
+        assert_eq!(split(&[b"10 %\r20 %\n"]), ["10 %\\r20 %"]);
     }
 
     #[test]
