@@ -147,7 +147,7 @@ pub fn call(payload: &[u8]) -> Option<(&str, &str, &[u8], &[u8])> {
 
 /// The payload of a call with these arguments, one whole map.
 pub fn write_call(service: &str, method: &str, args: &[u8]) -> Vec<u8> {
-    wire::EnvelopeWriter::with_args(service, method, args)
+    wire::EnvelopeWriter::with_args(service, method, &wire::Meta::default(), args)
 }
 
 /// The result of a call, or its error.

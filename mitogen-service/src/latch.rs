@@ -15,6 +15,8 @@ pub(crate) struct Latch<T> {
 struct State<T> {
     slot: Slot<T>,
     waker: Option<Waker>,
+    /// Who waits is wanted for something else meanwhile.
+    nudged: bool,
 }
 
 enum Slot<T> {
@@ -26,7 +28,7 @@ enum Slot<T> {
 impl<T> Latch<T> {
     /// A latch without a value.
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { slot: Slot::Empty, waker: None }), filled: Condvar::new() }
+        Self { state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false }), filled: Condvar::new() }
     }
 
     /// Puts the value and wakes who waits; tells whether this was the first one.
@@ -46,12 +48,40 @@ impl<T> Latch<T> {
         true
     }
 
+    /// Wakes who waits, or shall wait, to do something else meanwhile.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.state.lock();
+        if !matches!(state.slot, Slot::Empty) {
+            return;
+        }
+        state.nudged = true;
+        let waker = state.waker.take();
+        drop(state);
+        self.filled.notify_all();
+        if let Some(waker) = waker {
+            panics::contain(|| waker.wake());
+        }
+    }
+
     /// Takes the value, waiting for it until `deadline`, or for ever without one.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<T> {
+        self.wait_and(deadline, None)
+    }
+
+    /// The same, and does `meanwhile` without the lock whenever somebody has [nudged](Self::nudge).
+    pub(crate) fn wait_and(&self, deadline: Option<Instant>, mut meanwhile: Option<&mut dyn FnMut()>) -> Option<T> {
         let mut state = self.state.lock();
         loop {
             if let Some(value) = state.take() {
                 return Some(value);
+            }
+            if let Some(meanwhile) = &mut meanwhile
+                && std::mem::take(&mut state.nudged)
+            {
+                drop(state);
+                meanwhile();
+                state = self.state.lock();
+                continue;
             }
             match deadline {
                 None => self.filled.wait(&mut state),
@@ -118,6 +148,25 @@ mod tests {
         });
         latch.put("value");
         assert_eq!(waiting.join().unwrap(), Some("value"));
+    }
+
+    #[test]
+    fn who_waits_is_woken_to_do_something_else_and_waits_on() {
+        let latch = Latch::new();
+        latch.nudge();
+        let mut nudges = 0;
+        let mut meanwhile = || {
+            nudges += 1;
+            if nudges < 3 { latch.nudge() } else { assert!(latch.put(7)) }
+        };
+        assert_eq!(latch.wait_and(None, Some(&mut meanwhile)), Some(7));
+        assert_eq!(nudges, 3);
+        latch.nudge();
+        assert_eq!(
+            latch.wait_and(Some(Instant::now()), Some(&mut || unreachable!())),
+            None,
+            "there is nothing to wait for"
+        );
     }
 
     #[test]

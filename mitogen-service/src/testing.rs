@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::router::{Bounds, Context, Core, Ending, Identity, Router};
 use crate::service::{Caller, CallerParts, Credentials};
-use crate::wire::ContextId;
+use crate::wire::{ContextId, Handle};
 
 /// Joins two new routers in this process, as parent and child; every frame is really encoded and
 /// travels through a pipe.
@@ -152,6 +152,9 @@ impl CallerBuilder {
             auth_id: id,
             is_local: authority == Authority::Myself,
             credentials: known.then_some(credentials),
+            id: (id, Handle::NONE),
+            chain: None,
+            deadline: None,
         };
         Caller::new(parts, Arc::default())
     }

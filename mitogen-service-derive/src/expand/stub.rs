@@ -75,6 +75,18 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
                 Self { target: self.target.on_behalf_of(caller) }
             }
 
+            /// The same stub, whose calls are given up after this time. The time travels with them,
+            /// and what the methods call inherits it.
+            #vis fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
+                Self { target: self.target.with_timeout(timeout) }
+            }
+
+            /// The same stub, whose calls fail with `Overloaded` where they would wait for room in
+            /// this process.
+            #vis fn no_wait(&self) -> Self {
+                Self { target: self.target.no_wait() }
+            }
+
             #methods
         }
     }

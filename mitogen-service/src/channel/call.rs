@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
+use super::nested::{self, Helper};
 use crate::error::{CallError, DeadlineBy, Executed, Trace};
 use crate::io::Patience;
 use crate::latch::Latch;
-use crate::router::{Context, Death, Delivery, Listener, decoding_for};
+use crate::router::{Context, Death, Delivery, Listener, TooMany, decoding_for};
 use crate::wire::{
     ContextId, DeadCode, DeadReason, Encoding, FEATURE_CANCEL, Handle, Message, Reply, control, payload, value,
 };
@@ -58,6 +59,10 @@ pub(crate) struct Request {
     pub(crate) handle: Handle,
     /// What to say.
     pub(crate) payload: Vec<u8>,
+    /// When the caller gives up.
+    pub(crate) deadline: Option<Instant>,
+    /// Whether to wait while this process's own bounds are full.
+    pub(crate) wait: bool,
 }
 
 /// What the answer's side holds of a call.
@@ -69,6 +74,7 @@ struct Waiting {
 enum Outcome {
     Answer(Message),
     Dead(Arc<Death>),
+    TimeOver,
 }
 
 /// What the caller's side holds of a call; dropping it cancels the call.
@@ -77,6 +83,9 @@ struct Pending {
     /// `None` once the answer has come or nobody wants it.
     handle: Option<Handle>,
     waiting: Arc<Waiting>,
+    deadline: Option<Instant>,
+    /// The broker will tell when the deadline has passed.
+    is_timed: bool,
 }
 
 impl Listener for Waiting {
@@ -86,6 +95,10 @@ impl Listener for Waiting {
 
     fn end(&self, death: &Arc<Death>) {
         self.latch.put(Outcome::Dead(death.clone()));
+    }
+
+    fn nudge(&self) {
+        self.latch.nudge();
     }
 }
 
@@ -100,30 +113,61 @@ pub(crate) fn start<T>(request: Request, decode: Decode<T>) -> Call<T> {
 
 /// Sends a request that wants no answer.
 pub(crate) fn post(request: Request) -> Result<(), CallError> {
-    let Request { context, auth_id, handle, payload } = request;
+    let Request { context, auth_id, handle, payload, deadline: _, wait } = request;
     let length = payload.len();
     let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
     if !context.is_connected() {
         return Err(refusal(&context, length, DeadReason::disconnected()).with_executed(Executed::No));
     }
-    let sent = context.core().send_as(message, auth_id, Patience::Wait);
+    let sent = context.core().send_as(message, auth_id, patience(wait));
     sent.map_err(|reason| refusal(&context, length, reason))
 }
 
 impl Pending {
     fn send(request: Request) -> Result<Self, CallError> {
-        let Request { context, auth_id, handle, payload } = request;
+        let Request { context, auth_id, handle, payload, deadline, wait } = request;
         let core = context.core().clone();
         let waiting = Arc::new(Waiting { latch: Latch::new() });
         let closed = || closed(&context).with_executed(Executed::No);
-        let reply_to = core.await_one(context.id(), waiting.clone()).ok_or_else(closed)?;
+        let reply_to = core.await_one(context.id(), waiting.clone(), wait).map_err(|TooMany| too_many())?;
+        let reply_to = reply_to.ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
-        let sent = core.send_as(message, auth_id, Patience::Wait);
-        let pending = Self { context, handle: Some(reply_to), waiting };
+        let sent = core.send_as(message, auth_id, patience(wait));
+        let pending = Self { context, handle: Some(reply_to), waiting, deadline, is_timed: false };
         match sent {
             Ok(()) => Ok(pending),
             Err(reason) => Err(refusal(&pending.forget(), length, reason)),
+        }
+    }
+
+    /// Waits for what comes of the call, until `bound` or its own deadline. A thread of a pool runs
+    /// meanwhile what is needed for the answer.
+    fn wait(&self, bound: Option<Instant>) -> Option<Outcome> {
+        let deadline = bound.into_iter().chain(self.deadline).min();
+        let helper = nested::helper(self.context.core());
+        let outcome = match &helper {
+            None => self.waiting.latch.wait(deadline),
+            Some(helper) => self.waiting.latch.wait_and(deadline, Some(&mut || self.help(&**helper))),
+        };
+        let is_over = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        outcome.or_else(|| is_over().then_some(Outcome::TimeOver))
+    }
+
+    fn help(&self, helper: &dyn Helper) {
+        while self.handle.is_some_and(|handle| helper.run_one(handle)) {}
+    }
+
+    /// Sees to it that who waits without a thread learns that the time is over.
+    fn watch_deadline(&mut self) {
+        let Some(deadline) = self.deadline.filter(|_| !self.is_timed) else { return };
+        self.is_timed = true;
+        let waiting = self.waiting.clone();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Ok(broker) = self.context.core().broker() {
+            broker.call_after(left, move |_| {
+                waiting.latch.put(Outcome::TimeOver);
+            });
         }
     }
 
@@ -137,8 +181,13 @@ impl Pending {
 
     /// Reads what has come, which has used the handle up.
     fn finish<T>(mut self, outcome: Outcome, decode: Decode<T>) -> Result<T, CallError> {
+        if let Outcome::TimeOver = outcome {
+            // Dropping it cancels the call.
+            return Err(given_up());
+        }
         self.handle = None;
         match outcome {
+            Outcome::TimeOver => Err(given_up()),
             Outcome::Answer(message) => read(&self.context, &message, decode),
             Outcome::Dead(death) if death.is_own(self.context.core()) => Err(closed(&self.context)),
             Outcome::Dead(death) => Err(Death::clone(&death).into_call_error()),
@@ -194,7 +243,7 @@ impl<T> Call<T> {
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<T, CallError>> {
         if let State::Pending(pending, _) = &self.state {
-            let outcome = pending.waiting.latch.wait(deadline)?;
+            let outcome = pending.wait(deadline)?;
             return self.finish(outcome);
         }
         match self.take() {
@@ -210,6 +259,15 @@ impl<T> Call<T> {
         }
     }
 
+    /// Does what a waiting thread of a pool is needed for.
+    pub(super) fn help(&self) {
+        if let State::Pending(pending, _) = &self.state
+            && let Some(helper) = nested::helper(pending.context.core())
+        {
+            pending.help(&*helper);
+        }
+    }
+
     fn take(&mut self) -> State<T> {
         std::mem::replace(&mut self.state, State::Finished)
     }
@@ -219,7 +277,8 @@ impl<T> Future for Call<T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let State::Pending(pending, _) = &self.state {
+        if let State::Pending(pending, _) = &mut self.state {
+            pending.watch_deadline();
             let Poll::Ready(outcome) = pending.waiting.latch.poll(task) else { return Poll::Pending };
             let result = self.finish(outcome);
             return Poll::Ready(result.unwrap_or_else(|| Err(taken())));
@@ -242,6 +301,15 @@ impl<T> fmt::Debug for Call<T> {
             State::Finished => f.write_str("Call(finished)"),
         }
     }
+}
+
+fn patience(wait: bool) -> Patience {
+    if wait { Patience::Wait } else { Patience::Refuse }
+}
+
+fn too_many() -> CallError {
+    let what = "as many calls of this process are pending as may be".to_owned();
+    CallError::Overloaded { what, trace: Trace::default() }
 }
 
 fn given_up() -> CallError {

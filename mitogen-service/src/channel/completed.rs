@@ -77,6 +77,7 @@ impl<T> Iterator for Completed<T> {
         while self.left > 0 {
             let index = self.ready.next();
             let Some(call) = &mut self.calls[index] else { continue };
+            call.help();
             let waker = Waker::from(Arc::new(Waiter { index, ready: self.ready.clone() }));
             if let Poll::Ready(result) = Pin::new(call).poll(&mut Context::from_waker(&waker)) {
                 self.calls[index] = None;

@@ -5,7 +5,9 @@
 
 mod call;
 mod completed;
+mod nested;
 
 pub use call::Call;
 pub(crate) use call::{Request, post, start};
 pub use completed::{Completed, as_completed};
+pub(crate) use nested::{Helper, helping};

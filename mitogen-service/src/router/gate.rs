@@ -31,6 +31,14 @@ impl Gate {
         !state.closed
     }
 
+    /// Takes a place if there is one; `false` when the gate is full or was closed.
+    pub(crate) fn try_enter(&self) -> bool {
+        let mut state = self.state.lock();
+        let admitted = state.inside < self.limit && !state.closed;
+        state.inside += usize::from(admitted);
+        admitted
+    }
+
     /// Gives places back.
     pub(crate) fn leave(&self, places: usize) {
         if places == 0 {
@@ -59,7 +67,7 @@ mod tests {
     #[test]
     fn who_comes_too_many_waits_for_one_to_leave() {
         let gate = Gate::new(2);
-        assert!(gate.enter() && gate.enter());
+        assert!(gate.enter() && gate.try_enter() && !gate.try_enter());
         std::thread::scope(|scope| {
             let third = scope.spawn(|| gate.enter());
             gate.leave(1);

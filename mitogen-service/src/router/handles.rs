@@ -14,6 +14,9 @@ pub(crate) trait Listener: Send + Sync {
 
     /// Learns that no message will come any more.
     fn end(&self, death: &Arc<Death>);
+
+    /// Is wanted for something else, while it waits for its message.
+    fn nudge(&self) {}
 }
 
 /// Who may send to a handle.
@@ -100,6 +103,11 @@ impl<L: Clone> Handles<L> {
         let respondent = Some(respondent);
         self.entries.insert(handle, Entry { listener, access: Access::Any, respondent, once: true, counted });
         Some(handle)
+    }
+
+    /// The listener of a handle.
+    pub(crate) fn listener(&self, handle: Handle) -> Option<L> {
+        self.entries.get(&handle).map(|entry| entry.listener.clone())
     }
 
     /// Stops listening; gives the listener if there was one.

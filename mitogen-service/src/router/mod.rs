@@ -21,7 +21,7 @@ mod table;
 #[cfg(test)]
 mod table_oracle;
 
-pub(crate) use self::core::{Core, Delivery, Identity, Process, Workers};
+pub(crate) use self::core::{Core, Delivery, Identity, Process, TooMany, Workers};
 pub(crate) use bounds::Bounds;
 pub(crate) use context::decoding_for;
 pub use context::{Context, Subscription};

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::credentials::Credentials;
-use super::in_flight::CallFlag;
+use super::in_flight::{CallFlag, CallId};
+use super::nesting;
 use super::policy::Policy;
 use crate::error::{CallError, Trace};
 use crate::router::{Context, Core};
-use crate::wire::ContextId;
+use crate::wire::{ContextId, Link};
 
 /// Who calls a method, verified hop by hop; every policy judges it, and a method may ask for it.
 ///
@@ -45,6 +47,12 @@ pub(crate) struct CallerParts {
     /// The call came over no stream.
     pub(crate) is_local: bool,
     pub(crate) credentials: Option<Credentials>,
+    /// The name of the call; its handle is 0 if nobody waits for an answer.
+    pub(crate) id: CallId,
+    /// The calls that wait for this one.
+    pub(crate) chain: Option<Arc<[Link]>>,
+    /// When the caller gives up.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Caller {
@@ -73,9 +81,61 @@ impl Caller {
         self.parts.is_local
     }
 
-    /// Whether nobody waits for the answer any more: the call was dropped, or its caller is gone.
+    /// Whether nobody waits for the answer any more: the call was dropped, its caller is gone, or its
+    /// time is over.
     pub fn is_cancelled(&self) -> bool {
-        self.flag.is_cancelled()
+        self.flag.is_cancelled() || self.remaining().is_some_and(|left| left.is_zero())
+    }
+
+    /// How long the caller still waits; `None` if it has set no bound. What the method calls inherits
+    /// this.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.parts.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs `f` as a part of this call: what it calls inherits the remaining time, and carries the
+    /// chain of calls by which circles are noticed.
+    ///
+    /// The method itself is run like this. A thread that a method starts is not, unless it says so:
+    ///
+    /// ```
+    /// use mitogen_service::{AllowAny, Caller, service};
+    ///
+    /// struct Report;
+    ///
+    /// #[service]
+    /// impl Report {
+    ///     #[expose(policy = AllowAny)]
+    ///     fn build(&self, caller: &Caller) -> bool {
+    ///         let caller = caller.clone();
+    ///         let part = std::thread::spawn(move || caller.scope(|| { /* calls of other services */ }));
+    ///         part.join().is_ok()
+    ///     }
+    /// }
+    /// ```
+    pub fn scope<R>(&self, f: impl FnOnce() -> R) -> R {
+        nesting::within(self, f)
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.parts.core
+    }
+
+    pub(super) fn id(&self) -> CallId {
+        self.parts.id
+    }
+
+    pub(super) fn chain(&self) -> &[Link] {
+        self.parts.chain.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.parts.deadline
+    }
+
+    /// The names of the method and of its service.
+    pub(super) fn running(&self) -> (String, String) {
+        self.flag.running()
     }
 
     /// The peer's credentials, if it is a process of this machine that has joined this one directly.

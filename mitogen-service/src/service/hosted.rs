@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, Outcome};
-use super::invoker::Invoker;
+use super::invoker::{Invoker, Order};
 use crate::error::CallError;
 
 /// A service that is ready to be called, with its invokers.
@@ -22,6 +22,8 @@ struct Inner {
     invoker: Box<dyn Invoker>,
     /// The invokers of single methods, in the order of the descriptor.
     of_methods: Vec<Option<Box<dyn Invoker>>>,
+    /// Any of them wants its calls one at a time.
+    has_strands: bool,
 }
 
 /// A service without its type.
@@ -39,9 +41,10 @@ pub(crate) trait Dispatch: Send + Sync {
 impl Hosted {
     /// Makes a service ready to be called.
     pub fn new<S: Service>(service: S) -> Self {
-        let of_methods = S::METHODS.iter().map(|method| method.invoker.map(|make| make())).collect();
-        let target = Arc::new(Typed(service));
-        Self { inner: Arc::new(Inner { target, invoker: S::invoker(), of_methods }) }
+        let of_methods: Vec<_> = S::METHODS.iter().map(|method| method.invoker.map(|make| make())).collect();
+        let invoker = S::invoker();
+        let has_strands = is_ordered(&*invoker) || of_methods.iter().flatten().any(|invoker| is_ordered(&**invoker));
+        Self { inner: Arc::new(Inner { target: Arc::new(Typed(service)), invoker, of_methods, has_strands }) }
     }
 
     /// What the service says of itself.
@@ -58,6 +61,25 @@ impl Hosted {
         let of_method = self.inner.of_methods.get(method).and_then(Option::as_ref);
         of_method.unwrap_or(&self.inner.invoker).as_ref()
     }
+}
+
+impl Hosted {
+    /// Where the calls of a method wait that run one at a time: 0 for those of the service's own
+    /// invoker, another number for each method that has one.
+    pub(crate) fn strand_of(&self, method: impl FnOnce() -> Option<usize>) -> Option<usize> {
+        if !self.inner.has_strands {
+            return None;
+        }
+        let method = method()?;
+        match self.inner.of_methods.get(method).and_then(Option::as_ref) {
+            Some(invoker) => is_ordered(&**invoker).then_some(method + 1),
+            None => is_ordered(&*self.inner.invoker).then_some(0),
+        }
+    }
+}
+
+fn is_ordered(invoker: &dyn Invoker) -> bool {
+    invoker.order() == Order::Arrival
 }
 
 impl fmt::Debug for Hosted {

@@ -7,6 +7,7 @@ use super::caller::Caller;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::dispatch::{Answer, AnswerKind, Invocation};
 use super::hosted::Hosted;
+use super::nesting;
 use super::responder::Responder;
 use crate::error::{CallError, Trace};
 use crate::panics;
@@ -47,6 +48,22 @@ pub trait Invoker: Send + Sync + 'static {
     ///
     /// It may run the call now, or keep it and run it later; dropping it answers `Cancelled`.
     fn invoke(&self, call: Authorized);
+
+    /// Whether calls are given to [`invoke`](Self::invoke) while another one has not come back from
+    /// there. They are, unless this says otherwise.
+    fn order(&self) -> Order {
+        Order::Any
+    }
+}
+
+/// In which order a pool gives calls to an invoker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Order {
+    /// Each as soon as a thread is free, in turns between callers.
+    Any,
+    /// One at a time, in the order in which they came to this context.
+    Arrival,
 }
 
 /// Runs each call at once, on the pool's threads. The default; Mitogen's `Invoker`.
@@ -56,6 +73,38 @@ pub struct ConcurrentInvoker;
 impl Invoker for ConcurrentInvoker {
     fn invoke(&self, call: Authorized) {
         call.run();
+    }
+}
+
+/// Runs one call at a time, in the order in which they came to this context, whoever made them.
+///
+/// A call that fails or panics answers its caller, and the next one runs. A thread is taken from the
+/// pool only while a call runs. A call that could only run after one that waits for it is refused as
+/// [`CallError::Deadlock`].
+///
+/// ```
+/// use mitogen_service::{AllowAny, SerializedInvoker, service};
+///
+/// struct Journal;
+///
+/// #[service(invoker = SerializedInvoker)]
+/// impl Journal {
+///     #[expose(policy = AllowAny)]
+///     fn append(&self, line: String) {
+///         // No other call of this journal runs meanwhile.
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SerializedInvoker;
+
+impl Invoker for SerializedInvoker {
+    fn invoke(&self, call: Authorized) {
+        call.run();
+    }
+
+    fn order(&self) -> Order {
+        Order::Arrival
     }
 }
 
@@ -139,8 +188,10 @@ impl Authorized {
             router: &Router::borrowed(&self.core),
             responder: &self.responder,
         };
-        decoding_for(&self.core, || {
-            payload::with(self.payload.clone(), || self.hosted.target().invoke(self.method, &invocation))
+        nesting::within(&self.caller, || {
+            decoding_for(&self.core, || {
+                payload::with(self.payload.clone(), || self.hosted.target().invoke(self.method, &invocation))
+            })
         })
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::nesting;
 use crate::channel::{Call, Request, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
@@ -45,8 +46,13 @@ impl Context {
     ) -> Call<T> {
         match encode_args(args) {
             Ok(args) => {
-                let payload = EnvelopeWriter::with_args(service, method, &args);
-                let request = Request { context: self.clone(), auth_id: None, handle: Handle::CALL_SERVICE, payload };
+                let (meta, deadline) = match nesting::outgoing(self.core(), None) {
+                    Ok(outgoing) => outgoing,
+                    Err(error) => return Call::ready(Err(error)),
+                };
+                let payload = EnvelopeWriter::with_args(service, method, &meta, &args);
+                let (context, handle) = (self.clone(), Handle::CALL_SERVICE);
+                let request = Request { context, auth_id: None, handle, payload, deadline, wait: true };
                 start(request, value::decode_owned::<T>)
             }
             Err(reason) => Call::ready(Err(CallError::Encode {

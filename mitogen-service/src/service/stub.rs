@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::caller::Caller;
 use super::descriptor::ServiceDescriptor;
+use super::nesting;
 use crate::channel::{Call, Request, post, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
@@ -15,8 +17,24 @@ use crate::wire::{ContextId, EnvelopeWriter, Handle};
 #[doc(hidden)]
 pub struct Target<A: ?Sized> {
     kind: Kind<A>,
+    manner: Manner,
+}
+
+/// How calls are made.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
     /// Whose authority the calls have, if not this context's own.
     auth_id: Option<ContextId>,
+    /// How long the caller waits.
+    timeout: Option<Duration>,
+    /// Whether to wait while this process's own bounds are full.
+    wait: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { auth_id: None, timeout: None, wait: true }
+    }
 }
 
 enum Kind<A: ?Sized> {
@@ -36,23 +54,37 @@ pub enum Resolved<'a, A: ?Sized> {
 impl<A: ?Sized> Target<A> {
     /// A stub that calls a context.
     pub fn context(context: &Context) -> Self {
-        Self { kind: Kind::Context(context.clone()), auth_id: None }
+        Self { kind: Kind::Context(context.clone()), manner: Manner::default() }
     }
 
     /// A stub over a double.
     pub fn double(double: Arc<A>) -> Self {
-        Self { kind: Kind::Double(double), auth_id: None }
+        Self { kind: Kind::Double(double), manner: Manner::default() }
     }
 
     /// The same target, called with the authority of somebody who has called us.
     pub fn on_behalf_of(&self, caller: &Caller) -> Self {
-        Self { auth_id: Some(caller.auth_id()), ..self.clone() }
+        self.in_manner(Manner { auth_id: Some(caller.auth_id()), ..self.manner })
+    }
+
+    /// The same target, whose calls are given up after this time.
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        self.in_manner(Manner { timeout: Some(timeout), ..self.manner })
+    }
+
+    /// The same target, whose calls fail at once while this process's own bounds are full.
+    pub fn no_wait(&self) -> Self {
+        self.in_manner(Manner { wait: false, ..self.manner })
+    }
+
+    fn in_manner(&self, manner: Manner) -> Self {
+        Self { manner, ..self.clone() }
     }
 
     /// Where a call goes.
     pub fn resolve(&self) -> Resolved<'_, A> {
         match &self.kind {
-            Kind::Context(context) => Resolved::Context(Remote { context, auth_id: self.auth_id }),
+            Kind::Context(context) => Resolved::Context(Remote { context, manner: self.manner }),
             Kind::Double(double) => Resolved::Double(double),
         }
     }
@@ -64,7 +96,7 @@ impl<A: ?Sized> Clone for Target<A> {
             Kind::Context(context) => Kind::Context(context.clone()),
             Kind::Double(double) => Kind::Double(double.clone()),
         };
-        Self { kind, auth_id: self.auth_id }
+        Self { kind, manner: self.manner }
     }
 }
 
@@ -82,20 +114,32 @@ impl<A: ?Sized> fmt::Debug for Target<A> {
 #[derive(Debug)]
 pub struct Remote<'a> {
     context: &'a Context,
-    auth_id: Option<ContextId>,
+    manner: Manner,
 }
 
 impl Remote<'_> {
     /// Begins a call of a method.
     pub fn request(&self, service: &'static ServiceDescriptor, method: usize) -> StubRequest {
         let described = &service.methods[method];
+        let Manner { auth_id, timeout, wait } = self.manner;
+        let (outgoing, error) = match described.no_reply {
+            // Nobody waits for it, so it has no time and is nobody's link.
+            true => (Default::default(), None),
+            false => match nesting::outgoing(self.context.core(), timeout) {
+                Ok(outgoing) => (outgoing, None),
+                Err(error) => (Default::default(), Some(error)),
+            },
+        };
+        let (meta, deadline) = outgoing;
         StubRequest {
             context: self.context.clone(),
-            auth_id: self.auth_id,
+            auth_id,
+            deadline,
+            wait,
             service,
             method,
-            writer: EnvelopeWriter::new(service.name, described.name, described.args.len()),
-            error: None,
+            writer: EnvelopeWriter::new(service.name, described.name, &meta, described.args.len()),
+            error,
         }
     }
 }
@@ -106,10 +150,12 @@ impl Remote<'_> {
 pub struct StubRequest {
     context: Context,
     auth_id: Option<ContextId>,
+    deadline: Option<Instant>,
+    wait: bool,
     service: &'static ServiceDescriptor,
     method: usize,
     writer: EnvelopeWriter,
-    /// The first argument that has no encoding.
+    /// Why the call cannot be made: its first argument that has no encoding, for example.
     error: Option<CallError>,
 }
 
@@ -149,6 +195,8 @@ impl StubRequest {
                 auth_id: self.auth_id,
                 handle: Handle::CALL_SERVICE,
                 payload: self.writer.finish(),
+                deadline: self.deadline,
+                wait: self.wait,
             }),
         }
     }

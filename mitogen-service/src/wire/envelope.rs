@@ -7,6 +7,7 @@
 //! This file must not know what a service is; arguments, values and errors stay as they are
 //! written.
 
+use super::Meta;
 use super::msgpack::{self, Cursor, MAX_DEPTH, Malformed, validate};
 
 /// A service call, taken apart but not decoded. All of it has been validated and may be handed to
@@ -23,6 +24,17 @@ pub(crate) struct CallEnvelope<'a> {
     pub(crate) args: &'a [u8],
 }
 
+/// The beginning of a service call. Its meta has not been validated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
+    /// Name of the service.
+    pub(crate) service: &'a str,
+    /// Name of the method.
+    pub(crate) method: &'a str,
+    /// As it is written.
+    pub(crate) meta: &'a [u8],
+}
+
 impl<'a> CallEnvelope<'a> {
     /// Takes a call apart.
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
@@ -30,11 +42,12 @@ impl<'a> CallEnvelope<'a> {
         Self::trusted(payload)
     }
 
-    /// The name of the service, read without a look at what follows; `None` if it is no call.
-    pub(crate) fn service_of(payload: &'a [u8]) -> Option<&'a str> {
+    /// The beginning of a call, read without a look at its arguments.
+    pub(crate) fn head(payload: &'a [u8]) -> Result<Head<'a>, Malformed> {
         let mut cursor = Cursor::new(payload);
-        cursor.array_of(4).ok()?;
-        cursor.str().ok()
+        cursor.array_of(4)?;
+        let (service, method) = (cursor.str()?, cursor.str()?);
+        Ok(Head { service, method, meta: cursor.skip()? })
     }
 
     /// Takes a call apart that has passed [`CallEnvelope::decode`] before.
@@ -68,21 +81,18 @@ pub(crate) struct EnvelopeWriter {
 const USUAL_CALL: usize = 256;
 
 impl EnvelopeWriter {
-    /// A call with exactly `arg_count` arguments and no meta.
-    pub(crate) fn new(service: &str, method: &str, arg_count: usize) -> Self {
-        Self::begin(service, method, msgpack::write_nil, arg_count)
-    }
-
-    /// The same with `meta`, one whole map in MessagePack.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for deadlines"))]
-    pub(crate) fn with_meta(service: &str, method: &str, meta: &[u8], arg_count: usize) -> Self {
-        Self::begin(service, method, |payload| payload.extend_from_slice(meta), arg_count)
+    /// A call with exactly `arg_count` arguments.
+    pub(crate) fn new(service: &str, method: &str, meta: &Meta, arg_count: usize) -> Self {
+        let mut payload = Vec::with_capacity(USUAL_CALL);
+        Self::write_head(&mut payload, service, method, meta);
+        msgpack::write_map_len(&mut payload, u32::try_from(arg_count).unwrap_or(u32::MAX));
+        Self { payload }
     }
 
     /// The payload of a call whose arguments are encoded already, as one whole map.
-    pub(crate) fn with_args(service: &str, method: &str, args: &[u8]) -> Vec<u8> {
+    pub(crate) fn with_args(service: &str, method: &str, meta: &Meta, args: &[u8]) -> Vec<u8> {
         let mut payload = Vec::with_capacity(USUAL_CALL + args.len());
-        Self::write_names(&mut payload, service, method, msgpack::write_nil);
+        Self::write_head(&mut payload, service, method, meta);
         payload.extend_from_slice(args);
         payload
     }
@@ -103,18 +113,11 @@ impl EnvelopeWriter {
         self.payload
     }
 
-    fn begin(service: &str, method: &str, write_meta: impl FnOnce(&mut Vec<u8>), arg_count: usize) -> Self {
-        let mut payload = Vec::with_capacity(USUAL_CALL);
-        Self::write_names(&mut payload, service, method, write_meta);
-        msgpack::write_map_len(&mut payload, u32::try_from(arg_count).unwrap_or(u32::MAX));
-        Self { payload }
-    }
-
-    fn write_names(payload: &mut Vec<u8>, service: &str, method: &str, write_meta: impl FnOnce(&mut Vec<u8>)) {
+    fn write_head(payload: &mut Vec<u8>, service: &str, method: &str, meta: &Meta) {
         msgpack::write_array_len(payload, 4);
         msgpack::write_str(payload, service);
         msgpack::write_str(payload, method);
-        write_meta(payload);
+        meta.encode(payload);
     }
 }
 
@@ -168,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_call_stands_on_the_wire_byte_for_byte() {
-        let mut call = EnvelopeWriter::new("files::Files", "read_file", 1);
+        let mut call = EnvelopeWriter::new("files::Files", "read_file", &Meta::default(), 1);
         call.arg_name("path");
         msgpack::write_str(call.buffer(), "/x");
         assert_eq!(call.finish(), CALL);
@@ -178,10 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn meta_is_passed_on_as_it_is_written() {
-        let call = EnvelopeWriter::with_meta("s", "m", b"\x81\xa1t\x05", 0).finish();
-        assert_eq!(call, b"\x94\xa1s\xa1m\x81\xa1t\x05\x80");
-        assert_eq!(CallEnvelope::decode(&call).unwrap().meta, b"\x81\xa1t\x05");
+    fn the_head_of_a_call_is_read_without_its_arguments() {
+        let meta = Meta { time: Some(std::time::Duration::from_micros(5)), chain: Vec::new() };
+        let call = EnvelopeWriter::new("s", "m", &meta, 0).finish();
+        assert_eq!(call, b"\x94\xa1s\xa1m\x81\xa4time\x05\x80");
+        assert_eq!(CallEnvelope::decode(&call).unwrap().meta, b"\x81\xa4time\x05");
+        for rest in [&b"\x80"[..], b"", b"\xc1\xc1"] {
+            let cut = [b"\x94\xa1s\xa1m\x81\xa4time\x05", rest].concat();
+            let head = CallEnvelope::head(&cut).unwrap();
+            assert_eq!((head.service, head.method, head.meta), ("s", "m", &b"\x81\xa4time\x05"[..]));
+        }
+        assert!(CallEnvelope::head(b"\x94\xa1s\xa1m\x81").is_err());
     }
 
     #[test]

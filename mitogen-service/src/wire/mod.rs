@@ -17,6 +17,7 @@
 //! | `msgpack` | check and read MessagePack without serde |
 //! | `hello` | what both ends say before the first message |
 //! | `envelope` | payloads of service calls and their replies |
+//! | `meta` | what a call carries beside its names and arguments |
 //! | `control` | payloads of the router's own handles |
 //! | `value`, `path` | any serde value, and paths, as MessagePack |
 //! | `blob`, `payload` | byte strings that share the memory of the message they came in |
@@ -31,6 +32,7 @@ pub(crate) mod header;
 pub(crate) mod hello;
 pub(crate) mod id;
 pub(crate) mod message;
+pub(crate) mod meta;
 pub(crate) mod msgpack;
 pub mod path;
 pub(crate) mod payload;
@@ -48,4 +50,5 @@ pub(crate) use hello::{FEATURE_CANCEL, FEATURES, Hello, HelloDecoder, Identity};
 pub use id::ContextId;
 pub(crate) use id::Handle;
 pub(crate) use message::Message;
+pub(crate) use meta::{Link, MAX_CHAIN, Meta};
 pub(crate) use msgpack::{Cursor, Malformed};

@@ -16,7 +16,7 @@ use super::envelope::{reply_err_prefix, reply_ok_prefix};
 use super::msgpack::{MAX_DEPTH, validate};
 use super::{
     AddRoute, Blob, CallEnvelope, ContextId, Cursor, DeadCode, DeadReason, Decoder, DelRoute, Encoding, EnvelopeWriter,
-    FEATURE_CANCEL, Handle, Header, Hello, HelloDecoder, IdBlock, Identity, Message, Reply, path, value,
+    FEATURE_CANCEL, Handle, Header, Hello, HelloDecoder, IdBlock, Identity, Message, Meta, Reply, path, value,
 };
 use crate::error::{CallError, DeadlineBy, Executed, Exit, Trace};
 
@@ -200,7 +200,7 @@ fn a_service_call() {
     assert_eq!((call.service, call.method, call.meta), ("files::Files", "read_file", &b"\xc0"[..]));
     assert_eq!(value::decode::<BTreeMap<&str, &str>>(call.args).unwrap(), BTreeMap::from([("path", "/etc/hosts")]));
 
-    let mut writer = EnvelopeWriter::new("files::Files", "read_file", 1);
+    let mut writer = EnvelopeWriter::new("files::Files", "read_file", &Meta::default(), 1);
     writer.arg_name("path");
     path::encode(Path::new("/etc/hosts"), writer.buffer()).unwrap();
     assert_message("service call", [0, 1], [Handle::CALL_SERVICE, WAITING], writer.finish());

@@ -18,6 +18,10 @@ const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
 /// Why a child is disconnected that lets the reserve fill up.
 const DOES_NOT_READ: &str = "it does not read, and more waits for it than can be kept";
 
+/// As many calls of this router are pending as may be.
+#[derive(Debug)]
+pub(crate) struct TooMany;
+
 /// A message that was not taken, and what its sender is to be told.
 struct Unrouted {
     message: Message,
@@ -192,15 +196,29 @@ impl Core {
         self.handles.lock().replace(handle, access, listener);
     }
 
-    /// A handle for the one answer of `respondent`. Waits while too many calls are pending;
-    /// `None` when the router is closed.
-    pub(crate) fn await_one(&self, respondent: ContextId, listener: Arc<dyn Listener>) -> Option<Handle> {
-        if !self.calls.enter() {
-            return None;
+    /// A handle for the one answer of `respondent`. Waits while too many calls are pending, if that
+    /// is wanted; `None` when the router is closed.
+    pub(crate) fn await_one(
+        &self,
+        respondent: ContextId,
+        listener: Arc<dyn Listener>,
+        wait: bool,
+    ) -> Result<Option<Handle>, TooMany> {
+        let entered = if wait { self.calls.enter() } else { self.calls.try_enter() };
+        if !entered {
+            return if self.lifecycle.is_open() && !wait { Err(TooMany) } else { Ok(None) };
         }
         let handle = self.handles.lock().await_one(respondent, true, listener);
         self.calls.leave(usize::from(handle.is_none()));
-        handle
+        Ok(handle)
+    }
+
+    /// Wakes who waits on a handle, for something else than its answer.
+    pub(crate) fn nudge(&self, handle: Handle) {
+        let listener = self.handles.lock().listener(handle);
+        if let Some(listener) = listener {
+            listener.nudge();
+        }
     }
 
     /// The same for the router itself, which must not wait and asks little.

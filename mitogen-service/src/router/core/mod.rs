@@ -18,6 +18,7 @@ mod messages;
 mod streams;
 
 pub(in crate::router) use ending::KILL_MARGIN;
+pub(crate) use messages::TooMany;
 
 use std::any::Any;
 use std::collections::HashMap;

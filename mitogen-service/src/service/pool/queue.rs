@@ -4,18 +4,19 @@
 //! them when jobs become ready that were passed over.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::turns::{Place, Settled, Turn, Turns};
-use crate::error::CallError;
-use crate::error::Trace;
+use super::turns::{Arrival, Place, Settled, Strands, Turn, Turns};
+use crate::error::{CallError, Trace};
 use crate::io::{Stream, StreamId};
 use crate::router::{Core, Delivery};
 use crate::service::caller::{Caller, CallerParts};
 use crate::service::hosted::Hosted;
-use crate::service::in_flight::{InFlight, Weight};
+use crate::service::in_flight::{CallId, InFlight, Weight};
+use crate::service::nesting;
 use crate::service::responder::Responder;
 use crate::sync::{Condvar, Mutex};
-use crate::wire::{CallEnvelope, ContextId, Encoding, Message};
+use crate::wire::{CallEnvelope, ContextId, Encoding, Handle, Link, MAX_CHAIN, Message, Meta};
 
 /// How many deferred functions may wait for a thread.
 const MAX_DEFERRED: usize = 65_536;
@@ -34,6 +35,10 @@ pub(super) struct QueuedCall {
     ingress: Option<Arc<Stream>>,
     /// Whose share of the pool it uses.
     origin: ContextId,
+    /// The calls that wait for it.
+    chain: Option<Arc<[Link]>>,
+    /// When its caller gives up.
+    deadline: Option<Instant>,
 }
 
 /// What the queue did not take.
@@ -59,8 +64,8 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
-        let state = State { turns: Turns::new(), deferred: 0, closed: false };
+    pub(super) fn new(me: ContextId) -> Self {
+        let state = State { turns: Turns::new(me), deferred: 0, closed: false };
         Self { state: Mutex::new(state), ready: Condvar::new() }
     }
 
@@ -74,19 +79,28 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a call; gives it back if the queue is closed.
-    pub(super) fn push(&self, call: QueuedCall) -> Result<(), QueuedCall> {
+    /// Queues a call; gives it back if the queue is closed, or if the call would wait for itself.
+    pub(super) fn push(&self, call: QueuedCall) -> Result<(), NotQueued> {
         let payload = call.message.payload.clone();
         // What is no call at all is told so by the thread that takes it.
-        let service = CallEnvelope::service_of(&payload).filter(|_| call.is_message_pack());
+        let service = CallEnvelope::head(&payload).ok().filter(|_| call.is_message_pack()).map(|head| head.service);
+        let chain: Vec<_> = call.chain().iter().map(|link| (link.context, link.handle)).collect();
+        let id = Some(call.id()).filter(|id| id.1 != Handle::NONE);
         let mut state = self.state.lock();
         if state.closed {
-            return Err(call);
+            return Err(NotQueued::Closed(call));
         }
-        state.turns.push(service, call.origin, Job::Call(call));
+        let arrival = Arrival { service, caller: call.origin, id, chain: &chain, job: Job::Call(call) };
+        let pushed = state.turns.push(arrival);
         drop(state);
-        self.ready.notify_one();
-        Ok(())
+        match pushed {
+            Ok(()) => {
+                self.ready.notify_one();
+                Ok(())
+            }
+            Err(Job::Call(call)) => Err(NotQueued::Circle(call)),
+            Err(Job::Deferred(_)) => Ok(()),
+        }
     }
 
     /// Queues a function, on behalf of this context.
@@ -100,8 +114,10 @@ impl Queue {
             return Err(Rejected::Full(job));
         }
         state.deferred += 1;
-        state.turns.push(None, me, job);
+        // Nobody waits for it, so it cannot wait for itself.
+        let pushed = state.turns.push(Arrival { service: None, caller: me, id: None, chain: &[], job });
         drop(state);
+        drop(pushed);
         self.ready.notify_one();
         Ok(())
     }
@@ -121,11 +137,31 @@ impl Queue {
         }
     }
 
-    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed.
-    pub(super) fn settle(&self, place: Place, settled: Settled<Hosted>) -> Vec<Job> {
-        let failed = self.state.lock().turns.settle(place, settled);
+    /// A call that the one with this handle waits for, if there is one.
+    pub(super) fn take_nested(&self, handle: Handle) -> Option<Turn<Job, Hosted>> {
+        self.state.lock().turns.next_nested(handle)
+    }
+
+    /// A job that was given out with a place has run; gives the handles of calls that wait for what is
+    /// there.
+    pub(super) fn done(&self, place: Place) -> Vec<Handle> {
+        let nested = self.state.lock().turns.done(place);
+        self.ready.notify_one();
+        nested
+    }
+
+    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed, and the handles
+    /// of calls that wait for what is there.
+    pub(super) fn settle(&self, place: Place, settled: Settled<Job, Hosted>) -> (Vec<Job>, Vec<Handle>) {
+        let mut state = self.state.lock();
+        let mut settled = state.turns.settle(place, settled);
+        if state.closed {
+            // The job that the service was made for has come back too late.
+            settled.0.extend(state.turns.drain_all());
+        }
+        drop(state);
         self.ready.notify_all();
-        failed
+        settled
     }
 
     /// A stream takes answers again.
@@ -151,6 +187,24 @@ impl Queue {
     }
 }
 
+/// A call that was not queued, and why.
+pub(super) enum NotQueued {
+    /// The queue is closed.
+    Closed(QueuedCall),
+    /// The call waits for itself.
+    Circle(QueuedCall),
+}
+
+impl Strands<Job> for Hosted {
+    fn strand(&self, job: &Job) -> Option<usize> {
+        let Job::Call(call) = job else { return None };
+        self.strand_of(|| {
+            let head = CallEnvelope::head(&call.message.payload).ok()?;
+            self.descriptor().method(head.method)
+        })
+    }
+}
+
 impl Job {
     /// The stream that takes no answers of this job at present, if so.
     fn held(&self) -> Option<StreamId> {
@@ -167,7 +221,38 @@ impl QueuedCall {
         let Delivery { core, message, ingress, origin } = delivery;
         let id = (message.header.src_id, message.header.reply_to);
         let responder = Responder::admit(core, id, in_flight, Weight { origin, size: message.size() })?;
-        Some(Self { message, responder, ingress: ingress.cloned(), origin })
+        let meta = match CallEnvelope::head(&message.payload).map(|head| Meta::decode(head.meta)) {
+            // What is no call at all is told so by the thread that takes it.
+            Err(_) => Meta::default(),
+            Ok(Ok(meta)) => meta,
+            Ok(Err(error)) => {
+                let reason = error.to_string();
+                responder.refuse(&CallError::Malformed { reason, trace: Trace::default() });
+                return None;
+            }
+        };
+        if meta.chain.len() > MAX_CHAIN {
+            responder.refuse(&nesting::too_deep(&meta.chain));
+            return None;
+        }
+        let deadline = meta.time.and_then(|time| Instant::now().checked_add(time));
+        let chain = (!meta.chain.is_empty()).then(|| meta.chain.into());
+        Some(Self { message, responder, ingress: ingress.cloned(), origin, chain, deadline })
+    }
+
+    /// The name of the call; its handle is 0 if nobody waits for it.
+    pub(super) fn id(&self) -> CallId {
+        (self.message.header.src_id, self.message.header.reply_to)
+    }
+
+    /// The calls that wait for it.
+    pub(super) fn chain(&self) -> &[Link] {
+        self.chain.as_deref().unwrap_or_default()
+    }
+
+    /// Whether its caller has given up by now.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     fn is_message_pack(&self) -> bool {
@@ -190,6 +275,9 @@ impl QueuedCall {
             auth_id: self.message.header.auth_id,
             is_local: self.ingress.is_none(),
             credentials: None,
+            id: self.id(),
+            chain: self.chain.clone(),
+            deadline: self.deadline,
         };
         Caller::new(parts, self.responder.flag().clone())
     }

@@ -8,10 +8,11 @@ use std::time::Instant;
 use tracing::Level;
 
 use super::activation::Activation;
-use super::queue::{Job, Queue, QueuedCall, Rejected, too_many_deferred};
+use super::queue::{Job, NotQueued, Queue, QueuedCall, Rejected, too_many_deferred};
 use super::threads::{Running, Threads, What};
 use super::turns::{Place, Settled, Turn};
-use crate::error::{CallError, Error, Result, Trace};
+use crate::channel::{Helper, helping};
+use crate::error::{CallError, DeadlineBy, Error, Result, Trace};
 use crate::io::StreamId;
 use crate::panics;
 use crate::router::{Core, Workers};
@@ -19,8 +20,9 @@ use crate::service::activator::Activator;
 use crate::service::hosted::Hosted;
 use crate::service::in_flight::InFlight;
 use crate::service::invoker::{Authorized, panicked};
+use crate::service::nesting;
 use crate::service::scope::ServiceScope;
-use crate::wire::{CallEnvelope, ContextId};
+use crate::wire::{CallEnvelope, ContextId, Handle, Link};
 
 /// What all handles of a pool share.
 pub(super) struct Shared {
@@ -38,7 +40,7 @@ impl Shared {
         Arc::new(Self {
             core: core.clone(),
             size,
-            queue: Queue::new(),
+            queue: Queue::new(core.identity().id),
             in_flight: Arc::default(),
             activation: Activation::new(activator),
             threads: Arc::default(),
@@ -86,25 +88,49 @@ impl Shared {
 
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
-        if let Err(call) = self.queue.push(call) {
-            call.responder.refuse(&stopped());
+        let mine = |link: &&Link| link.context == self.core.identity().id;
+        let nested: Vec<_> = call.chain().iter().filter(mine).map(|link| link.handle).collect();
+        match self.queue.push(call) {
+            Ok(()) => self.nudge(nested),
+            Err(NotQueued::Closed(call)) => call.responder.refuse(&stopped()),
+            Err(NotQueued::Circle(call)) => call.responder.refuse(&self.circle(&call)),
         }
     }
 
+    /// Those who wait for these answers may be needed for them.
+    fn nudge(&self, handles: Vec<Handle>) {
+        for handle in handles {
+            self.core.nudge(handle);
+        }
+    }
+
+    fn circle(&self, call: &QueuedCall) -> CallError {
+        let head = CallEnvelope::head(&call.message.payload);
+        let what = head.map_or_else(|_| String::new(), |head| format!("{}.{}", head.service, head.method));
+        nesting::deadlock(call.chain(), format!("{what} in {}", self.core.identity().name))
+    }
+
     fn work(self: Arc<Self>) {
-        while let Some(turn) = self.queue.take() {
-            let _working = self.threads.begin(What::Job);
-            match turn {
-                Turn::Ready(Job::Call(call), hosted) => {
-                    self.serve(&call, |envelope| self.run(&call, envelope, &hosted));
+        helping(self.clone(), || {
+            while let Some(turn) = self.queue.take() {
+                self.run_turn(turn);
+            }
+        });
+    }
+
+    fn run_turn(&self, turn: Turn<Job, Hosted>) {
+        let _working = self.threads.begin(What::Job);
+        match turn {
+            Turn::Ready(Job::Call(call), hosted, place) => {
+                self.serve(&call, |envelope| self.run(&call, envelope, &hosted));
+                if let Some(place) = place {
+                    self.nudge(self.queue.done(place));
                 }
-                Turn::Vacant(Job::Call(call), place) => self.serve_vacant(&call, place),
-                Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
-                Turn::Ready(Job::Deferred(f), _)
-                | Turn::Vacant(Job::Deferred(f), _)
-                | Turn::Nowhere(Job::Deferred(f)) => {
-                    panics::contain(f);
-                }
+            }
+            Turn::Vacant(Job::Call(call), place) => self.serve_vacant(call, place),
+            Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
+            Turn::Ready(Job::Deferred(f), ..) | Turn::Vacant(Job::Deferred(f), _) | Turn::Nowhere(Job::Deferred(f)) => {
+                panics::contain(f);
             }
         }
     }
@@ -117,6 +143,9 @@ impl Shared {
         }
         if responder.flag().is_cancelled() {
             return responder.forget();
+        }
+        if call.is_late() {
+            return responder.fail(&CallError::DeadlineExceeded { by: DeadlineBy::Queue, trace: Trace::default() });
         }
         if let Err(error) = call.envelope().and_then(|envelope| run(&envelope)) {
             responder.fail(&error);
@@ -135,31 +164,35 @@ impl Shared {
         panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
     }
 
-    /// Makes the service of a call, if that may be, for all calls that ask for it meanwhile.
-    fn serve_vacant(&self, call: &QueuedCall, place: Place) {
-        let mut settled = false;
-        self.serve(call, |envelope| {
+    /// Makes the service of a call, if that may be, for all calls that ask for it meanwhile. The call
+    /// itself then has its turn like those.
+    fn serve_vacant(&self, call: QueuedCall, place: Place) {
+        let mut made = None;
+        self.serve(&call, |envelope| {
             let name = envelope.service;
             self.activation.check(name, &call.caller(&self.core))?;
-            let hosted = {
-                let _making = self.threads.begin(What::Activation(name.to_owned()));
+            let _making = self.threads.begin(What::Activation(name.to_owned()));
+            let hosted = nesting::within(&call.caller(&self.core), || {
                 self.activation.make(name, &ServiceScope::new(&self.core))
+            });
+            let (result, outcome) = match hosted {
+                Ok(hosted) => (Ok(()), Ok(hosted)),
+                Err(error) => (Err(error.clone()), Err((name.to_owned(), error))),
             };
-            settled = true;
-            match hosted {
-                Ok(hosted) => {
-                    self.queue.settle(place, Settled::Made(hosted.clone()));
-                    self.run(call, envelope, &hosted)
-                }
-                Err(error) => {
-                    self.fail_waiting(name, self.queue.settle(place, Settled::Failed), &error);
-                    Err(error)
-                }
-            }
+            made = Some(outcome);
+            result
         });
-        if !settled {
-            self.queue.settle(place, Settled::Refused);
+        let settled = match &made {
+            Some(Ok(hosted)) => Settled::Made(hosted.clone(), Job::Call(call)),
+            Some(Err(_)) => Settled::Failed,
+            None => Settled::Refused,
+        };
+        let (back, nested) = self.queue.settle(place, settled);
+        match made {
+            Some(Err((name, error))) => self.fail_waiting(&name, back, &error),
+            Some(Ok(_)) | None => self.answer_stopped(back),
         }
+        self.nudge(nested);
     }
 
     /// The calls that have waited for a service get the error of its making, if that is their business.
@@ -176,7 +209,11 @@ impl Shared {
     /// Takes no more calls, and answers those that are queued.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        for job in self.queue.close() {
+        self.answer_stopped(self.queue.close());
+    }
+
+    fn answer_stopped(&self, jobs: Vec<Job>) {
+        for job in jobs {
             match job {
                 Job::Call(call) => call.responder.refuse(&stopped()),
                 // What it owns is a user's.
@@ -194,6 +231,21 @@ impl Shared {
             }
         }
         running
+    }
+}
+
+impl Helper for Shared {
+    fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    fn run_one(&self, handle: Handle) -> bool {
+        let turn = self.queue.take_nested(handle);
+        let any = turn.is_some();
+        if let Some(turn) = turn {
+            self.run_turn(turn);
+        }
+        any
     }
 }
 

@@ -8,12 +8,21 @@
 //! A place is there before its service: the first call for a service that does not exist is given out
 //! to have it made, and the others wait until that is settled. A lane whose caller takes no answers
 //! is passed over until it does.
+//!
+//! What is to run one at a time waits at a place of its own, a *strand* of its service, which gives
+//! nothing out while one of its calls runs, and then the one that came first of all callers'.
+//!
+//! A call that somebody waits for who is himself waited for carries its *chain*. If a thread here is
+//! part of that chain, it can take the call out of its turn ([`Turns::next_nested`]), since it has
+//! nothing else to do until it is answered. And if a place is busy with a call of that chain, the
+//! new one would wait for itself, and is refused.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::io::StreamId;
-use crate::wire::ContextId;
+use crate::service::in_flight::CallId;
+use crate::wire::{ContextId, Handle};
 
 /// Names a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,11 +31,31 @@ pub(super) struct Place(usize);
 /// Where work waits that names no service.
 const NOWHERE: Place = Place(0);
 
+/// A service, as far as it matters for whose turn it is.
+pub(super) trait Strands<J>: Clone {
+    /// The strand of a job that is to run one at a time; `None` for one that may run at any time.
+    fn strand(&self, job: &J) -> Option<usize>;
+}
+
+/// A job that has come.
+#[derive(Debug)]
+pub(super) struct Arrival<'a, J> {
+    /// The service that it names, if any.
+    pub(super) service: Option<&'a str>,
+    /// Who takes turns with others.
+    pub(super) caller: ContextId,
+    /// Its own name; `None` if nobody waits for it.
+    pub(super) id: Option<CallId>,
+    /// The calls that wait for it.
+    pub(super) chain: &'a [CallId],
+    pub(super) job: J,
+}
+
 /// What is given out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn<J, S> {
-    /// A job for this service.
-    Ready(J, S),
+    /// A job for this service. If there is a place, [`Turns::done`] is to be called when it has run.
+    Ready(J, S, Option<Place>),
     /// The service is to be made for the job, or the job refused. The place waits until
     /// [`Turns::settle`].
     Vacant(J, Place),
@@ -35,9 +64,9 @@ pub(super) enum Turn<J, S> {
 }
 
 /// What has come of a [`Turn::Vacant`].
-pub(super) enum Settled<S> {
-    /// The service is there now.
-    Made(S),
+pub(super) enum Settled<J, S> {
+    /// The service is there now, and the job that it was made for is to have its turn.
+    Made(S, J),
     /// It is not: the jobs that wait for it are given back, to be failed as well.
     Failed,
     /// The job was not entitled to have it made; the next one is to be tried.
@@ -46,6 +75,7 @@ pub(super) enum Settled<S> {
 
 /// The jobs that wait, `J`, for services, `S`.
 pub(super) struct Turns<J, S> {
+    me: ContextId,
     places: Vec<Spot<S>>,
     free_places: Vec<Place>,
     by_name: HashMap<Arc<str>, Place>,
@@ -56,7 +86,10 @@ pub(super) struct Turns<J, S> {
     turn: VecDeque<Place>,
     /// The lanes that are passed over, by the stream that their caller's answers leave through.
     held: HashMap<StreamId, Vec<(Place, ContextId)>>,
+    /// The jobs that calls of this context wait for, by the handles of these calls.
+    nested: HashMap<Handle, Vec<usize>>,
     waiting: usize,
+    arrivals: u64,
 }
 
 struct Spot<S> {
@@ -68,24 +101,50 @@ struct Spot<S> {
     has_turn: bool,
     /// Lanes of all kinds.
     lanes: usize,
+    /// Where its jobs wait that run one at a time.
+    strands: Vec<(usize, Place)>,
 }
 
 enum State<S> {
     Vacant,
-    Making,
+    /// It is being made for a job.
+    Making(Stub),
     Ready(S),
     Nowhere,
+    /// A strand of a service.
+    Strand(S, Busy),
 }
 
-/// A list of nodes.
+/// What is kept of a job that was given out to have its service made.
+struct Stub {
+    caller: ContextId,
+    id: Option<CallId>,
+    mine: Vec<Handle>,
+    arrival: u64,
+}
+
+enum Busy {
+    No,
+    /// With this call.
+    With(Option<CallId>),
+}
+
+/// A list of nodes, of which some may have been taken out of their turn.
 struct Lane {
     first: usize,
     last: usize,
 }
 
 struct Node<J> {
+    /// `None` once it was taken out of its turn.
     job: Option<J>,
     next: usize,
+    place: Place,
+    caller: ContextId,
+    id: Option<CallId>,
+    /// The handles of the calls of this context that wait for it.
+    mine: Vec<Handle>,
+    arrival: u64,
 }
 
 /// No node.
@@ -93,14 +152,28 @@ const NONE: usize = usize::MAX;
 
 impl<S> Spot<S> {
     fn new(name: Option<Arc<str>>, state: State<S>) -> Self {
-        Self { name, state, ring: VecDeque::new(), has_turn: false, lanes: 0 }
+        Self { name, state, ring: VecDeque::new(), has_turn: false, lanes: 0, strands: Vec::new() }
+    }
+
+    /// Whether it gives nothing out at present.
+    fn is_shut(&self) -> bool {
+        matches!(self.state, State::Making(_) | State::Strand(_, Busy::With(_)))
+    }
+
+    /// Whether one of these calls runs here, so that nothing can run that it waits for.
+    fn is_busy_with(&self, chain: &[CallId]) -> bool {
+        let (State::Making(Stub { id: Some(id), .. }) | State::Strand(_, Busy::With(Some(id)))) = &self.state else {
+            return false;
+        };
+        chain.contains(id)
     }
 }
 
-impl<J, S: Clone> Turns<J, S> {
+impl<J, S: Strands<J>> Turns<J, S> {
     /// Nothing waits, and there is no service.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(me: ContextId) -> Self {
         Self {
+            me,
             places: vec![Spot::new(None, State::Nowhere)],
             free_places: Vec::new(),
             by_name: HashMap::new(),
@@ -109,7 +182,9 @@ impl<J, S: Clone> Turns<J, S> {
             free_nodes: Vec::new(),
             turn: VecDeque::new(),
             held: HashMap::new(),
+            nested: HashMap::new(),
             waiting: 0,
+            arrivals: 0,
         }
     }
 
@@ -122,25 +197,41 @@ impl<J, S: Clone> Turns<J, S> {
     /// Adds a service; `false` if there is one of the name, or one is being made.
     pub(super) fn add(&mut self, name: &str, service: S) -> bool {
         let place = self.place(name);
-        let spot = &mut self.places[place.0];
-        if !matches!(spot.state, State::Vacant) {
-            return false;
+        let is_vacant = matches!(self.places[place.0].state, State::Vacant);
+        if is_vacant {
+            self.made(place, service, None);
         }
-        spot.state = State::Ready(service);
-        true
+        is_vacant
     }
 
-    /// Lets a job wait for the service that it names, if any.
-    pub(super) fn push(&mut self, service: Option<&str>, caller: ContextId, job: J) {
-        let place = service.map_or(NOWHERE, |name| self.place(name));
-        let node = self.node(job);
+    /// Lets a job wait for the service that it names. Gives it back if it would wait for itself.
+    pub(super) fn push(&mut self, arrival: Arrival<'_, J>) -> Result<(), J> {
+        let Arrival { service, caller, id, chain, job } = arrival;
+        let main = service.map_or(NOWHERE, |name| self.place(name));
+        let place = self.place_for(main, &job);
+        if self.places[place.0].is_busy_with(chain) {
+            return Err(job);
+        }
+        let mine = chain.iter().filter(|id| id.0 == self.me).map(|id| id.1).collect();
+        self.arrivals += 1;
+        let node = Node { job: Some(job), next: NONE, place, caller, id, mine, arrival: self.arrivals };
+        self.insert(node);
+        Ok(())
+    }
+
+    fn insert(&mut self, node: Node<J>) {
+        let (place, caller) = (node.place, node.caller);
+        let at = self.store(node);
+        for handle in self.nodes[at].mine.clone() {
+            self.nested.entry(handle).or_default().push(at);
+        }
         self.waiting += 1;
         if let Some(lane) = self.lanes.get_mut(&(place, caller)) {
-            self.nodes[lane.last].next = node;
-            lane.last = node;
+            self.nodes[lane.last].next = at;
+            lane.last = at;
             return;
         }
-        self.lanes.insert((place, caller), Lane { first: node, last: node });
+        self.lanes.insert((place, caller), Lane { first: at, last: at });
         let spot = &mut self.places[place.0];
         spot.lanes += 1;
         spot.ring.push_back(caller);
@@ -151,56 +242,112 @@ impl<J, S: Clone> Turns<J, S> {
     pub(super) fn next(&mut self, held: impl Fn(&J) -> Option<StreamId>) -> Option<Turn<J, S>> {
         while let Some(place) = self.turn.pop_front() {
             self.places[place.0].has_turn = false;
-            if let Some(job) = self.next_of(place, &held) {
-                let spot = &mut self.places[place.0];
-                let turn = match &spot.state {
-                    State::Ready(service) => Turn::Ready(job, service.clone()),
-                    State::Nowhere => Turn::Nowhere(job),
-                    State::Vacant | State::Making => {
-                        spot.state = State::Making;
-                        Turn::Vacant(job, place)
-                    }
-                };
+            if let Some((at, caller)) = self.next_at(place, &held) {
+                let turn = self.give_out(at);
+                if self.first(place, caller).is_some() {
+                    self.places[place.0].ring.push_back(caller);
+                }
                 self.give_turn(place);
-                return Some(turn);
+                return turn;
             }
             self.forget_if_unused(place);
         }
         None
     }
 
-    fn next_of(&mut self, place: Place, held: impl Fn(&J) -> Option<StreamId>) -> Option<J> {
-        while let Some(caller) = self.places[place.0].ring.pop_front() {
-            let first = self.lanes.get(&(place, caller)).map_or(NONE, |lane| lane.first);
-            let Some(job) = self.nodes.get(first).and_then(|node| node.job.as_ref()) else { continue };
-            if let Some(stream) = held(job) {
+    /// The first job that the call with this handle waits for, whatever its turn.
+    pub(super) fn next_nested(&mut self, handle: Handle) -> Option<Turn<J, S>> {
+        let nodes = self.nested.get(&handle)?;
+        let at = *nodes.iter().find(|at| !self.places[self.nodes[**at].place.0].is_shut())?;
+        self.give_out(at)
+    }
+
+    /// A job of a strand has run; gives the handles of calls that wait for what is there.
+    pub(super) fn done(&mut self, place: Place) -> Vec<Handle> {
+        if let State::Strand(_, busy) = &mut self.places[place.0].state {
+            *busy = Busy::No;
+        }
+        self.give_turn(place);
+        self.nested_at(place)
+    }
+
+    /// The first node of the lane whose turn it is.
+    fn next_at(&mut self, place: Place, held: impl Fn(&J) -> Option<StreamId>) -> Option<(usize, ContextId)> {
+        loop {
+            let caller = self.next_caller(place)?;
+            let Some(at) = self.first(place, caller) else { continue };
+            let stream = self.nodes[at].job.as_ref().and_then(&held);
+            if let Some(stream) = stream {
                 self.held.entry(stream).or_default().push((place, caller));
                 continue;
             }
-            let (job, is_last) = self.take_first(place, caller)?;
-            if !is_last {
-                self.places[place.0].ring.push_back(caller);
-            }
-            return Some(job);
+            return Some((at, caller));
         }
+    }
+
+    /// Takes the lane out of the ring whose turn it is.
+    fn next_caller(&mut self, place: Place) -> Option<ContextId> {
+        let Spot { state, ring, .. } = &mut self.places[place.0];
+        if ring.len() < 2 || !matches!(state, State::Strand(..)) {
+            return ring.pop_front();
+        }
+        let ring = self.places[place.0].ring.clone();
+        let first = ring.iter().enumerate().min_by_key(|(_, caller)| {
+            let first = self.first(place, **caller);
+            first.map_or(0, |at| self.nodes[at].arrival)
+        });
+        let at = first?.0;
+        self.places[place.0].ring.remove(at)
+    }
+
+    /// The first node of a lane that has a job. A lane without any is forgotten.
+    fn first(&mut self, place: Place, caller: ContextId) -> Option<usize> {
+        let lane = self.lanes.get_mut(&(place, caller))?;
+        while lane.first != NONE && self.nodes[lane.first].job.is_none() {
+            self.free_nodes.push(lane.first);
+            lane.first = self.nodes[lane.first].next;
+        }
+        if lane.first != NONE {
+            return Some(lane.first);
+        }
+        self.lanes.remove(&(place, caller));
+        self.places[place.0].lanes -= 1;
         None
     }
 
-    /// Takes the first job of a lane, and tells whether it was the last one as well.
-    fn take_first(&mut self, place: Place, caller: ContextId) -> Option<(J, bool)> {
-        let lane = self.lanes.get_mut(&(place, caller))?;
-        let at = lane.first;
-        let node = self.nodes.get_mut(at)?;
+    /// Takes a job out of its lane, wherever it stands there.
+    fn give_out(&mut self, at: usize) -> Option<Turn<J, S>> {
+        let Node { place, caller, id, arrival, .. } = self.nodes[at];
+        let mine = self.nodes[at].mine.clone();
+        let job = self.take(at)?;
+        let state = &mut self.places[place.0].state;
+        Some(match state {
+            State::Ready(service) => Turn::Ready(job, service.clone(), None),
+            State::Strand(service, busy) => {
+                *busy = Busy::With(id);
+                Turn::Ready(job, service.clone(), Some(place))
+            }
+            State::Nowhere => Turn::Nowhere(job),
+            State::Vacant | State::Making(_) => {
+                *state = State::Making(Stub { caller, id, mine, arrival });
+                Turn::Vacant(job, place)
+            }
+        })
+    }
+
+    fn take(&mut self, at: usize) -> Option<J> {
+        let node = &mut self.nodes[at];
         let job = node.job.take()?;
-        lane.first = std::mem::replace(&mut node.next, NONE);
-        let is_last = lane.first == NONE;
-        if is_last {
-            self.lanes.remove(&(place, caller));
-            self.places[place.0].lanes -= 1;
+        for handle in std::mem::take(&mut node.mine) {
+            if let Some(nodes) = self.nested.get_mut(&handle) {
+                nodes.retain(|other| *other != at);
+                if nodes.is_empty() {
+                    self.nested.remove(&handle);
+                }
+            }
         }
-        self.free_nodes.push(at);
         self.waiting -= 1;
-        Some((job, is_last))
+        Some(job)
     }
 
     /// The callers behind a stream take answers again. Tells whether a job can be given out now.
@@ -208,7 +355,7 @@ impl<J, S: Clone> Turns<J, S> {
         let lanes = self.held.remove(&stream).unwrap_or_default();
         let any = !lanes.is_empty();
         for (place, caller) in lanes {
-            if self.lanes.contains_key(&(place, caller)) {
+            if self.first(place, caller).is_some() {
                 self.places[place.0].ring.push_back(caller);
                 self.give_turn(place);
             }
@@ -216,63 +363,106 @@ impl<J, S: Clone> Turns<J, S> {
         any
     }
 
-    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed.
-    pub(super) fn settle(&mut self, place: Place, settled: Settled<S>) -> Vec<J> {
-        let spot = &mut self.places[place.0];
-        let (state, fails) = match settled {
-            Settled::Made(service) => (State::Ready(service), false),
-            Settled::Failed => (State::Vacant, true),
-            Settled::Refused => (State::Vacant, false),
-        };
-        spot.state = state;
-        let failed = if fails { self.drain(place) } else { Vec::new() };
+    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed, and the handles
+    /// of calls that wait for what is there.
+    pub(super) fn settle(&mut self, place: Place, settled: Settled<J, S>) -> (Vec<J>, Vec<Handle>) {
+        let mut failed = Vec::new();
+        let mut nested = Vec::new();
+        match settled {
+            Settled::Made(service, job) => nested = self.made(place, service, Some(job)),
+            Settled::Failed => {
+                self.places[place.0].state = State::Vacant;
+                failed = self.drain(place).into_iter().filter_map(|node| node.job).collect();
+            }
+            Settled::Refused => {
+                self.places[place.0].state = State::Vacant;
+                nested = self.nested_at(place);
+            }
+        }
         self.give_turn(place);
         self.forget_if_unused(place);
-        failed
+        (failed, nested)
+    }
+
+    /// The service is there: what waits for it goes where it belongs.
+    fn made(&mut self, place: Place, service: S, first: Option<J>) -> Vec<Handle> {
+        let mut waiting = self.drain(place);
+        let before = std::mem::replace(&mut self.places[place.0].state, State::Ready(service));
+        if let State::Making(Stub { caller, id, mine, arrival }) = before {
+            waiting.push(Node { job: first, next: NONE, place, caller, id, mine, arrival });
+        }
+        waiting.sort_by_key(|node| node.arrival);
+        let mut nested = Vec::new();
+        for mut node in waiting {
+            let strand = node.job.as_ref().map_or(place, |job| self.place_for(place, job));
+            node.place = strand;
+            nested.extend(node.mine.iter().copied());
+            self.insert(node);
+        }
+        nested
     }
 
     /// Takes out everything that waits.
     pub(super) fn drain_all(&mut self) -> Vec<J> {
         let places = (0..self.places.len()).map(Place);
-        places.flat_map(|place| self.drain(place)).collect()
+        places.flat_map(|place| self.drain(place)).filter_map(|node| node.job).collect()
     }
 
     /// Takes out all services.
     pub(super) fn clear(&mut self) -> Vec<S> {
         let states = self.places.iter_mut().skip(1).map(|spot| std::mem::replace(&mut spot.state, State::Vacant));
         let services = states.filter_map(|state| match state {
-            State::Ready(service) => Some(service),
-            State::Vacant | State::Making | State::Nowhere => None,
+            State::Ready(service) | State::Strand(service, _) => Some(service),
+            State::Vacant | State::Making(_) | State::Nowhere => None,
         });
         services.collect()
     }
 
     /// Takes out what waits at a place, lane by lane.
-    fn drain(&mut self, place: Place) -> Vec<J> {
+    fn drain(&mut self, place: Place) -> Vec<Node<J>> {
         let mut callers = std::mem::take(&mut self.places[place.0].ring);
         for held in self.held.values_mut() {
             callers.extend(held.extract_if(.., |lane| lane.0 == place).map(|(_, caller)| caller));
         }
         self.held.retain(|_, lanes| !lanes.is_empty());
-        let mut jobs = Vec::new();
+        let mut drained = Vec::new();
         for caller in callers {
-            while let Some((job, is_last)) = self.take_first(place, caller) {
-                jobs.push(job);
-                if is_last {
-                    break;
-                }
+            while let Some(at) = self.first(place, caller) {
+                let Node { id, arrival, ref mine, .. } = self.nodes[at];
+                let mine = mine.clone();
+                let job = self.take(at);
+                drained.push(Node { job, next: NONE, place, caller, id, mine, arrival });
             }
         }
-        jobs
+        drained
+    }
+
+    /// The handles of calls of this context that wait for something at a place.
+    fn nested_at(&self, place: Place) -> Vec<Handle> {
+        let here = |nodes: &Vec<usize>| nodes.iter().any(|at| self.nodes[*at].place == place);
+        self.nested.iter().filter(|(_, nodes)| here(nodes)).map(|(handle, _)| *handle).collect()
     }
 
     fn give_turn(&mut self, place: Place) {
         let spot = &mut self.places[place.0];
-        let is_open = !matches!(spot.state, State::Making);
-        if is_open && !spot.has_turn && !spot.ring.is_empty() {
+        if !spot.is_shut() && !spot.has_turn && !spot.ring.is_empty() {
             spot.has_turn = true;
             self.turn.push_back(place);
         }
+    }
+
+    /// Where a job waits for a service: at the service's place, or at one of its strands.
+    fn place_for(&mut self, main: Place, job: &J) -> Place {
+        let State::Ready(service) = &self.places[main.0].state else { return main };
+        let Some(strand) = service.strand(job) else { return main };
+        let known = self.places[main.0].strands.iter().find(|(known, _)| *known == strand);
+        if let Some((_, place)) = known {
+            return *place;
+        }
+        let spot = Spot::new(None, State::Strand(service.clone(), Busy::No));
+        let place = self.new_place(spot);
+        self.places[main.0].strands.push((strand, place));
+        place
     }
 
     /// The place of a service, made now if this is the first that is heard of it.
@@ -281,8 +471,13 @@ impl<J, S: Clone> Turns<J, S> {
             return *place;
         }
         let name: Arc<str> = name.into();
-        let spot = Spot::new(Some(name.clone()), State::Vacant);
-        let place = match self.free_places.pop() {
+        let place = self.new_place(Spot::new(Some(name.clone()), State::Vacant));
+        self.by_name.insert(name, place);
+        place
+    }
+
+    fn new_place(&mut self, spot: Spot<S>) -> Place {
+        match self.free_places.pop() {
             Some(place) => {
                 self.places[place.0] = spot;
                 place
@@ -291,9 +486,7 @@ impl<J, S: Clone> Turns<J, S> {
                 self.places.push(spot);
                 Place(self.places.len() - 1)
             }
-        };
-        self.by_name.insert(name, place);
-        place
+        }
     }
 
     /// Forgets the place of a service that is not there and that nobody waits for.
@@ -308,8 +501,7 @@ impl<J, S: Clone> Turns<J, S> {
         }
     }
 
-    fn node(&mut self, job: J) -> usize {
-        let node = Node { job: Some(job), next: NONE };
+    fn store(&mut self, node: Node<J>) -> usize {
         match self.free_nodes.pop() {
             Some(at) => {
                 self.nodes[at] = node;
@@ -338,8 +530,31 @@ mod tests {
         (service > 0).then(|| format!("service {service}"))
     }
 
-    fn push(turns: &mut Turns<Job, u32>, (service, caller, number): Job) {
-        turns.push(name(service).as_deref(), ContextId::new(caller), (service, caller, number));
+    /// The third service runs one at a time.
+    impl Strands<Job> for u32 {
+        fn strand(&self, _job: &Job) -> Option<usize> {
+            (*self == 3).then_some(0)
+        }
+    }
+
+    const ME: ContextId = ContextId::new(99);
+
+    fn id((_, caller, number): Job) -> CallId {
+        (ContextId::new(caller), Handle::new(1000 + number))
+    }
+
+    fn push_nested(turns: &mut Turns<Job, u32>, job: Job, chain: &[CallId]) -> Result<(), Job> {
+        let service = name(job.0);
+        let caller = ContextId::new(job.1);
+        turns.push(Arrival { service: service.as_deref(), caller, id: Some(id(job)), chain, job })
+    }
+
+    fn push(turns: &mut Turns<Job, u32>, job: Job) {
+        push_nested(turns, job, &[]).unwrap();
+    }
+
+    fn turns() -> Turns<Job, u32> {
+        Turns::new(ME)
     }
 
     fn next(turns: &mut Turns<Job, u32>) -> Option<Turn<Job, u32>> {
@@ -348,7 +563,7 @@ mod tests {
 
     #[test]
     fn services_take_turns_and_so_do_the_callers_of_each() {
-        let mut turns = Turns::new();
+        let mut turns = turns();
         assert!(turns.add("service 1", 1) && turns.add("service 2", 2));
         for number in 0..3 {
             push(&mut turns, (1, 10, number));
@@ -357,42 +572,43 @@ mod tests {
         push(&mut turns, (2, 10, 0));
         let order: Vec<_> = std::iter::from_fn(|| next(&mut turns)).collect();
         let expected = [(1, 10, 0), (2, 10, 0), (1, 11, 0), (1, 10, 1), (1, 10, 2)];
-        assert_eq!(order, expected.map(|job| Turn::Ready(job, job.0)));
+        assert_eq!(order, expected.map(|job| Turn::Ready(job, job.0, None)));
     }
 
     #[test]
     fn a_service_is_made_for_one_call_while_the_others_wait() {
-        let mut turns = Turns::new();
+        let mut turns = turns();
         for caller in 10..13 {
             push(&mut turns, (1, caller, 0));
         }
         let Some(Turn::Vacant((1, 10, 0), place)) = next(&mut turns) else { panic!("the first is to make it") };
         assert_eq!(next(&mut turns), None);
         assert!(!turns.add("service 1", 7), "it is being made");
-        assert_eq!(turns.settle(place, Settled::Refused), []);
+        assert_eq!(turns.settle(place, Settled::Refused), (vec![], vec![]));
         assert_eq!(next(&mut turns), Some(Turn::Vacant((1, 11, 0), place)));
         push(&mut turns, (1, 13, 0));
-        assert_eq!(turns.settle(place, Settled::Made(1)), []);
-        assert_eq!(next(&mut turns), Some(Turn::Ready((1, 12, 0), 1)));
-        assert_eq!(next(&mut turns), Some(Turn::Ready((1, 13, 0), 1)));
+        assert_eq!(turns.settle(place, Settled::Made(1, (1, 11, 0))), (vec![], vec![]));
+        assert_eq!(next(&mut turns), Some(Turn::Ready((1, 11, 0), 1, None)), "for which it was made");
+        assert_eq!(next(&mut turns), Some(Turn::Ready((1, 12, 0), 1, None)));
+        assert_eq!(next(&mut turns), Some(Turn::Ready((1, 13, 0), 1, None)));
         assert!(!turns.add("service 1", 7), "it is there");
     }
 
     #[test]
     fn what_waits_for_a_service_that_cannot_be_made_is_given_back() {
-        let mut turns = Turns::new();
+        let mut turns = turns();
         for caller in 10..13 {
             push(&mut turns, (1, caller, 0));
         }
         let Some(Turn::Vacant(_, place)) = next(&mut turns) else { panic!("the first is to make it") };
-        assert_eq!(turns.settle(place, Settled::Failed), [(1, 11, 0), (1, 12, 0)]);
+        assert_eq!(turns.settle(place, Settled::Failed).0, [(1, 11, 0), (1, 12, 0)]);
         push(&mut turns, (1, 13, 0));
         assert!(matches!(next(&mut turns), Some(Turn::Vacant((1, 13, 0), _))), "it is tried again");
     }
 
     #[test]
     fn names_that_nobody_knows_leave_nothing_behind() {
-        let mut turns = Turns::new();
+        let mut turns = turns();
         for service in 1..1000 {
             push(&mut turns, (service, 10, 0));
             let Some(Turn::Vacant(_, place)) = next(&mut turns) else { panic!("nobody knows it") };
@@ -403,21 +619,77 @@ mod tests {
 
     #[test]
     fn a_caller_that_takes_no_answers_is_passed_over_until_it_does() {
-        let mut turns = Turns::new();
+        let mut turns = turns();
         turns.add("service 1", 1);
         for number in 0..2 {
             push(&mut turns, (1, 10, number));
             push(&mut turns, (1, 11, number));
         }
         let held = |job: &Job| (job.1 == 10).then_some(StreamId(5));
-        assert_eq!(turns.next(held), Some(Turn::Ready((1, 11, 0), 1)));
-        assert_eq!(turns.next(held), Some(Turn::Ready((1, 11, 1), 1)));
+        assert_eq!(turns.next(held), Some(Turn::Ready((1, 11, 0), 1, None)));
+        assert_eq!(turns.next(held), Some(Turn::Ready((1, 11, 1), 1, None)));
         assert_eq!(turns.next(held), None);
         push(&mut turns, (1, 10, 2));
         assert_eq!(next(&mut turns), None, "it has to be released first");
         assert!(!turns.release(StreamId(6)) && turns.release(StreamId(5)));
         let rest: Vec<_> = std::iter::from_fn(|| next(&mut turns)).collect();
-        assert_eq!(rest, [0, 1, 2].map(|number| Turn::Ready((1, 10, number), 1)));
+        assert_eq!(rest, [0, 1, 2].map(|number| Turn::Ready((1, 10, number), 1, None)));
+    }
+
+    #[test]
+    fn a_strand_runs_one_at_a_time_in_the_order_of_arrival_of_all_callers() {
+        let mut turns = turns();
+        // Two came before the service was there.
+        let jobs = [(3, 10, 0), (3, 11, 1), (3, 10, 2), (3, 10, 3), (3, 11, 4)];
+        jobs[..2].iter().for_each(|job| push(&mut turns, *job));
+        assert!(turns.add("service 3", 3));
+        jobs[2..].iter().for_each(|job| push(&mut turns, *job));
+        for job in jobs {
+            let Some(Turn::Ready(given, 3, Some(place))) = next(&mut turns) else { panic!("{job:?} is next") };
+            assert_eq!(given, job);
+            assert_eq!(next(&mut turns), None, "one at a time");
+            turns.done(place);
+        }
+        assert_eq!(next(&mut turns), None);
+    }
+
+    #[test]
+    fn who_waits_for_a_call_may_take_it_out_of_its_turn() {
+        let mut turns = turns();
+        turns.add("service 1", 1);
+        turns.add("service 3", 3);
+        let mine = (ME, Handle::new(5000));
+        push(&mut turns, (1, 10, 0));
+        push_nested(&mut turns, (1, 10, 1), &[id((1, 9, 9)), mine]).unwrap();
+        push_nested(&mut turns, (3, 10, 2), &[mine]).unwrap();
+        push(&mut turns, (1, 10, 3));
+        assert_eq!(turns.next_nested(Handle::new(5001)), None);
+        assert_eq!(turns.next_nested(mine.1), Some(Turn::Ready((1, 10, 1), 1, None)));
+        let Some(Turn::Ready((3, 10, 2), 3, Some(place))) = turns.next_nested(mine.1) else { panic!("it is next") };
+        assert_eq!(turns.next_nested(mine.1), None);
+        push_nested(&mut turns, (3, 10, 4), &[mine]).unwrap();
+        assert_eq!(turns.next_nested(mine.1), None, "the strand is busy");
+        assert_eq!(turns.done(place), [mine.1], "it is worth another look");
+        assert!(turns.next_nested(mine.1).is_some());
+        let rest: Vec<_> = std::iter::from_fn(|| next(&mut turns)).collect();
+        assert_eq!(rest, [0, 3].map(|number| Turn::Ready((1, 10, number), 1, None)));
+        assert_eq!((turns.waiting(), turns.nested.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_call_that_would_wait_for_itself_is_given_back() {
+        let mut turns = turns();
+        turns.add("service 3", 3);
+        let running = (3, 10, 0);
+        push(&mut turns, running);
+        assert!(next(&mut turns).is_some());
+        let nested = (3, 11, 0);
+        assert_eq!(push_nested(&mut turns, nested, &[id(running), (ME, Handle::new(5000))]), Err(nested));
+        assert_eq!(push_nested(&mut turns, nested, &[id((3, 10, 1))]), Ok(()), "another one may wait");
+        // The same for a service that is being made.
+        push(&mut turns, (1, 10, 0));
+        assert!(matches!(next(&mut turns), Some(Turn::Vacant(..))));
+        assert_eq!(push_nested(&mut turns, (1, 11, 0), &[id((1, 10, 0))]), Err((1, 11, 0)));
     }
 
     /// The same in the simplest way: all jobs in a list, and when each service and lane came last.
@@ -428,12 +700,40 @@ mod tests {
         /// When a lane or, with caller 0, a service took its place at the end of its row.
         since: BTreeMap<(u32, u32), u32>,
         held: Vec<(u32, u32)>,
+        /// The strand of the third service runs something.
+        busy: bool,
         now: u32,
     }
 
     impl Oracle {
         fn state(&self, service: u32) -> &'static str {
             if service == 0 { "nowhere" } else { self.states.get(&service).copied().unwrap_or("vacant") }
+        }
+
+        fn is_strand(&self, service: u32) -> bool {
+            service == 3 && self.state(service) == "ready"
+        }
+
+        /// What has waited for a service lines up anew, in the order in which it came.
+        fn made(&mut self, service: u32) {
+            self.states.insert(service, "ready");
+            self.held.retain(|lane| lane.0 != service);
+            self.since.retain(|who, _| who.0 != service || who.1 == 0 && service != 3);
+            let callers: Vec<_> = self.jobs.iter().filter(|job| job.0 == service).map(|job| job.1).collect();
+            for caller in callers {
+                self.line_up((service, caller), true);
+                self.line_up((service, 0), true);
+            }
+        }
+
+        /// The caller whose turn it is.
+        fn next_caller(&self, service: u32) -> Option<u32> {
+            let lanes = self.lanes(service);
+            if self.is_strand(service) {
+                let first = self.jobs.iter().find(|job| job.0 == service && lanes.contains(&job.1));
+                return first.map(|job| job.1);
+            }
+            lanes.into_iter().min_by_key(|caller| self.since[&(service, *caller)])
         }
 
         fn lanes(&self, service: u32) -> Vec<u32> {
@@ -445,7 +745,8 @@ mod tests {
         }
 
         fn is_ready(&self, service: u32) -> bool {
-            self.state(service) != "making" && !self.lanes(service).is_empty()
+            let shut = self.state(service) == "making" || self.is_strand(service) && self.busy;
+            !shut && !self.lanes(service).is_empty()
         }
 
         /// Everybody who has something to give out now, and had not before, queues up.
@@ -490,6 +791,7 @@ mod tests {
         Release(u32),
         Settle(u8),
         Add(u32),
+        Done,
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -499,15 +801,17 @@ mod tests {
             1 => (1u32..4).prop_map(Op::Release),
             2 => (0u8..3).prop_map(Op::Settle),
             1 => (1u32..4).prop_map(Op::Add),
+            2 => Just(Op::Done),
         ]
     }
 
     proptest! {
         #[test]
         fn every_job_is_given_out_once_and_in_its_turn(ops in proptest::collection::vec(op(), 0..80)) {
-            let mut turns = Turns::new();
+            let mut turns = turns();
             let mut oracle = Oracle::default();
-            let mut making: Vec<(u32, Place)> = Vec::new();
+            let mut making: Vec<(Job, Place)> = Vec::new();
+            let mut running = None;
             for (number, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Push(service, caller) => {
@@ -521,9 +825,12 @@ mod tests {
                         let job = match &given {
                             None => None,
                             Some(Turn::Nowhere(job)) => Some((*job, "nowhere")),
-                            Some(Turn::Ready(job, _)) => Some((*job, "ready")),
+                            Some(Turn::Ready(job, _, place)) => {
+                                running = running.or(*place);
+                                Some((*job, "ready"))
+                            }
                             Some(Turn::Vacant(job, place)) => {
-                                making.push((job.0, *place));
+                                making.push((*job, *place));
                                 Some((*job, "vacant"))
                             }
                         };
@@ -534,13 +841,14 @@ mod tests {
                         oracle.release(caller);
                     }
                     Op::Settle(how) if !making.is_empty() => {
-                        let (service, place) = making.remove(0);
+                        let (job, place) = making.remove(0);
+                        let service = job.0;
                         let (settled, state) = match how {
-                            0 => (Settled::Made(service), "ready"),
+                            0 => (Settled::Made(service, job), "ready"),
                             1 => (Settled::Failed, "vacant"),
                             _ => (Settled::Refused, "vacant"),
                         };
-                        let mut failed = turns.settle(place, settled);
+                        let (mut failed, _) = turns.settle(place, settled);
                         failed.sort();
                         let mut expected = Vec::new();
                         if how == 1 {
@@ -550,13 +858,24 @@ mod tests {
                         expected.sort();
                         prop_assert_eq!(failed, expected);
                         oracle.states.insert(service, state);
+                        if how == 0 {
+                            let at = oracle.jobs.iter().position(|other| other.2 > job.2);
+                            oracle.jobs.insert(at.unwrap_or(oracle.jobs.len()), job);
+                            oracle.made(service);
+                        }
                     }
                     Op::Settle(_) => {}
+                    Op::Done => {
+                        if let Some(place) = running.take() {
+                            turns.done(place);
+                            oracle.busy = false;
+                        }
+                    }
                     Op::Add(service) => {
                         let added = turns.add(&format!("service {service}"), service);
                         prop_assert_eq!(added, oracle.state(service) == "vacant");
                         if added {
-                            oracle.states.insert(service, "ready");
+                            oracle.made(service);
                         }
                     }
                 }
@@ -575,9 +894,7 @@ mod tests {
             let ready = (0..4).filter(|service| oracle.is_ready(*service));
             let service = ready.min_by_key(|service| oracle.since[&(*service, 0)])?;
             oracle.since.remove(&(service, 0));
-            while let Some(caller) =
-                oracle.lanes(service).into_iter().min_by_key(|caller| oracle.since[&(service, *caller)])
-            {
+            while let Some(caller) = oracle.next_caller(service) {
                 if held == Some(caller) {
                     oracle.held.push((service, caller));
                     oracle.since.remove(&(service, caller));
@@ -587,6 +904,7 @@ mod tests {
                 if state == "vacant" {
                     oracle.states.insert(service, "making");
                 }
+                oracle.busy |= oracle.is_strand(service);
                 return oracle.take(service, caller).map(|job| (job, state));
             }
         }

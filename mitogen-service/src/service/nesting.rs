@@ -1,0 +1,79 @@
+//! Calls that methods make: they inherit what is left of the caller's time, and carry the chain of
+//! calls that wait for them.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::caller::Caller;
+use crate::error::{CallError, DeadlineBy, Trace};
+use crate::router::Core;
+use crate::wire::{Handle, Link, MAX_CHAIN, Meta};
+
+thread_local! {
+    /// The call that this thread runs, if it runs one.
+    static RUNNING: RefCell<Option<Caller>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` as a part of a call: what it calls carries the call's chain and deadline.
+pub(super) fn within<R>(caller: &Caller, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Caller>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let outer = self.0.take();
+            let inner = RUNNING.replace(outer);
+            drop(inner);
+        }
+    }
+    let _restore = Restore(RUNNING.replace(Some(caller.clone())));
+    f()
+}
+
+/// What a call that begins now carries, and until when its caller waits.
+pub(super) fn outgoing(core: &Arc<Core>, timeout: Option<Duration>) -> Result<(Meta, Option<Instant>), CallError> {
+    // A time too far away to be counted is no bound at all.
+    let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    // Calls through another router of this process are another tree's business.
+    let running = RUNNING.with_borrow(|running| running.clone().filter(|caller| Arc::ptr_eq(caller.core(), core)));
+    let inherited = running.as_ref().and_then(Caller::deadline);
+    let deadline = own.into_iter().chain(inherited).min();
+    let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if time.is_some_and(|time| time.is_zero()) {
+        return Err(CallError::DeadlineExceeded { by: DeadlineBy::Queue, trace: Trace::default() });
+    }
+    let chain = running.map_or_else(Vec::new, |caller| chain_below(&caller));
+    if chain.len() > MAX_CHAIN {
+        return Err(too_deep(&chain));
+    }
+    Ok((Meta { time, chain }, deadline))
+}
+
+/// The chain of what a running call calls. Nobody waits for a call without reply, nor for what it calls.
+fn chain_below(caller: &Caller) -> Vec<Link> {
+    let (context, handle) = caller.id();
+    if handle == Handle::NONE {
+        return Vec::new();
+    }
+    let mut chain = caller.chain().to_vec();
+    let (method, service) = caller.running();
+    chain.push(Link { context, handle, name: format!("{service}.{method} in {}", caller.core().identity().name) });
+    chain
+}
+
+/// The answer to a call whose chain is too long to be anything but a circle.
+pub(super) fn too_deep(chain: &[Link]) -> CallError {
+    let mut names = names(chain);
+    names.push(format!("... (more than {MAX_CHAIN} calls deep)"));
+    CallError::Deadlock { chain: names, trace: Trace::default() }
+}
+
+/// The answer to a call that would wait for itself.
+pub(super) fn deadlock(chain: &[Link], what: String) -> CallError {
+    let mut names = names(chain);
+    names.push(what);
+    CallError::Deadlock { chain: names, trace: Trace::default() }
+}
+
+fn names(chain: &[Link]) -> Vec<String> {
+    chain.iter().map(|link| link.name.clone()).collect()
+}
