@@ -286,9 +286,9 @@ impl World {
         };
         assert_eq!(verdict, expected, "from {src} with the authority of {auth} to {dst} by way of {ingress:?}");
         let Verdict::Forward(out) = verdict else { return };
-        if let Some(stream) = ingress {
-            self.neighbour(stream).tell_of.insert(dst);
-        }
+        // With this context itself its streams end, so nobody is promised to be told of that.
+        let Some(stream) = ingress else { return };
+        self.neighbour(stream).tell_of.insert(dst);
         if asks {
             self.neighbour(out).tell_of.insert(src);
         }
