@@ -1,6 +1,7 @@
 //! How fast a call goes there and back: one at a time, and many under way at once.
 //!
 //! `cargo run --release --example ping_pong [CALLS]`
+#![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
 

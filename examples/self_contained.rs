@@ -4,6 +4,7 @@
 //! `cargo run --example self_contained`
 //!
 //! Every claim that it prints is checked; if one does not hold the program ends with a failure.
+#![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

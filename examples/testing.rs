@@ -1,6 +1,7 @@
 //! One service tested three ways: in this process, by a double, and in a real child.
 //!
 //! `cargo run --example testing`, or the same as ordinary tests: `cargo test --example testing`
+#![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::{fs, io};

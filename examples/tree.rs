@@ -1,6 +1,7 @@
 //! Children of children: services start the contexts below them, and any two contexts can talk.
 //!
 //! `cargo run --example tree`
+#![forbid(unsafe_code)]
 
 use mitogen_service::{AllowAny, AllowParents, CallError, Context, Router, service};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
 //! Helpers of the whole-system tests: processes watched from outside, and bounds on waiting.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;

@@ -1,5 +1,6 @@
 //! `docs/client.py`, a parent that is written in Python and knows no more than `docs/protocol.md`,
 //! starts this test binary as its child and calls a service in it.
+#![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,6 @@
 //! What `#[service]` makes, against the real runtime: two routers in one process, every frame of
 //! every call encoded and decoded.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

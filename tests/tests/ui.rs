@@ -4,6 +4,7 @@
 //! texts around ours are the compiler's, so they belong to one version of it: with another one the
 //! test is skipped, except in CI, where it must pass. After a change, `TRYBUILD=overwrite cargo test
 //! --test ui` writes them anew; read the difference.
+#![forbid(unsafe_code)]
 
 use std::process::Command;
 

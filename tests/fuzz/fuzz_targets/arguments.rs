@@ -4,6 +4,7 @@
 //! Input: the payload of a call, or a single value.
 
 #![no_main]
+#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

@@ -5,6 +5,7 @@
 //! payloads, so that few bytes of input make large frames.
 
 #![no_main]
+#![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 

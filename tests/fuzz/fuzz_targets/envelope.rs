@@ -4,6 +4,7 @@
 //! Input: the encoding's last byte, and the payload.
 
 #![no_main]
+#![forbid(unsafe_code)]
 
 use libfuzzer_sys::fuzz_target;
 use mitogen_service::fuzzing::{self, MAX_DEPTH};

@@ -4,6 +4,7 @@
 //! Input: sizes of pieces, and the stream.
 
 #![no_main]
+#![forbid(unsafe_code)]
 
 use libfuzzer_sys::fuzz_target;
 use mitogen_service::fuzzing::{hello, hello_by_need};

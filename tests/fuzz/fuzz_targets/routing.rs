@@ -6,6 +6,7 @@
 //! Input: who the context is, then events of a few bytes each.
 
 #![no_main]
+#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;

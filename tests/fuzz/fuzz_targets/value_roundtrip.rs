@@ -4,6 +4,7 @@
 //! Input: made into values by `arbitrary`.
 
 #![no_main]
+#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
