@@ -530,6 +530,54 @@ mod tests {
         assert_eq!(table.judge(&question(0), None), Verdict::Forward(TWO));
     }
 
+    /// All that is remembered of whom to tell of whose end.
+    fn promises(table: &Table) -> usize {
+        table.links.values().map(|link| link.egress.len() + link.askers.len()).sum()
+    }
+
+    /// Mitogen's `egress_ids` only grow.
+    #[test]
+    fn who_has_ended_is_forgotten_as_a_destination_and_as_one_who_asks() {
+        let question = |dst, src| Header { reply_to: Handle::new(5000), ..header(dst, src, src) };
+        let mut table = root();
+        table.judge(&question(2, 1002), Some(TWO));
+        table.judge(&question(1002, 2), Some(ONE));
+        assert_eq!(promises(&table), 4, "each has asked, and is asked, and two streams know of both");
+        table.del_route(ONE, id(2)).unwrap();
+        assert_eq!(promises(&table), 2, "what is left is of 1002");
+        table.lose(TWO);
+        assert_eq!(promises(&table), 0);
+        let mut table = below(false);
+        table.judge(&question(99, 2), Some(ONE));
+        assert_eq!(promises(&table), 2);
+        table.del_route(PARENT, id(99)).unwrap();
+        table.lose(ONE);
+        assert_eq!(promises(&table), 0);
+    }
+
+    #[test]
+    #[ignore = "it is taken for a question of the context in whose name it comes, and lost after 16,384 of them"]
+    fn a_dead_message_asks_nothing() {
+        let mut table = below(false);
+        for nobody in (1_000_000..).take(MAX_ASKERS + 1) {
+            let dead = Header { reply_to: Handle::DEAD, ..header(2, nobody, nobody) };
+            assert_eq!(table.judge(&dead, Some(PARENT)), Verdict::Forward(ONE), "{nobody}");
+        }
+        assert_eq!(promises(&table), 1, "the parent is told of the end of 2");
+    }
+
+    #[test]
+    fn a_neighbour_may_send_to_any_number_of_contexts_one_after_the_other() {
+        let mut table = root();
+        table.del_route(ONE, id(2)).unwrap();
+        for round in 0..=MAX_EGRESS as u32 {
+            let far = 2 + round % 1000;
+            table.add_route(ONE, id(far)).unwrap();
+            assert_eq!(table.judge(&header(far, 1002, 1002), Some(TWO)), Verdict::Forward(ONE), "{round}");
+            table.del_route(ONE, id(far)).unwrap();
+        }
+    }
+
     #[test]
     fn who_has_been_asked_is_told_of_the_end_of_the_one_who_asks() {
         let mut table = root();

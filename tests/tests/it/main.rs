@@ -14,3 +14,4 @@ mod programs;
 mod router_test;
 mod service_test;
 mod tree;
+mod upstream_defects;
