@@ -5,6 +5,7 @@
 mod bench;
 mod calls;
 mod death;
+mod hostile;
 mod leak;
 mod life;
 mod parent_test;

@@ -8,10 +8,10 @@ use mitogen_service_tests::{LONG, Watched, within};
 use rustix::process::Signal;
 
 /// What a program that has come to its end has written.
-struct Written {
-    stdout: String,
-    stderr: String,
-    success: bool,
+pub(crate) struct Written {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) success: bool,
 }
 
 fn helper(mode: &str) -> Command {
@@ -27,7 +27,7 @@ fn stranger(mode: &str) -> Command {
 }
 
 /// Runs a program to its end, or kills it when it does not come to it.
-fn run(mut command: Command) -> Written {
+pub(crate) fn run(mut command: Command) -> Written {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
     let (done, killed) = std::sync::mpsc::channel::<()>();
