@@ -8,11 +8,16 @@
 //! | `everyone` | the honest ones: a root and two children that call each other all the time |
 //! | `peer` | the stranger: a child that speaks the protocol by hand |
 //! | `hello` | attacks before the first message |
+//! | `forged`, `routes` | ids, routes and handles of others |
 
 mod alone;
 mod everyone;
+mod forged;
 mod hello;
 mod peer;
+mod routes;
 
-use alone::alone;
+use alone::{Peak, alone};
 use everyone::Everyone;
+
+const MIB: usize = 1024 * 1024;
