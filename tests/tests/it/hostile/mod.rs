@@ -9,11 +9,15 @@
 //! | `peer` | the stranger: a child that speaks the protocol by hand |
 //! | `hello` | attacks before the first message |
 //! | `forged`, `routes` | ids, routes and handles of others |
+//! | `answers` | answers that never come, come late, twice, unasked, or from somebody else |
+//! | `multitude` | random ones by the ten thousand |
 
 mod alone;
+mod answers;
 mod everyone;
 mod forged;
 mod hello;
+mod multitude;
 mod peer;
 mod routes;
 
