@@ -8,16 +8,20 @@
 //! | `everyone` | the honest ones: a root and two children that call each other all the time |
 //! | `peer` | the stranger: a child that speaks the protocol by hand |
 //! | `hello` | attacks before the first message |
+//! | `floods` | more of everything than anybody needs |
 //! | `forged`, `routes` | ids, routes and handles of others |
 //! | `answers` | answers that never come, come late, twice, unasked, or from somebody else |
+//! | `output` | a child that prints without end |
 //! | `multitude` | random ones by the ten thousand |
 
 mod alone;
 mod answers;
 mod everyone;
+mod floods;
 mod forged;
 mod hello;
 mod multitude;
+mod output;
 mod peer;
 mod routes;
 
