@@ -9,8 +9,10 @@
 //! | `peer` | the stranger: a child that speaks the protocol by hand |
 //! | `hello` | attacks before the first message |
 //! | `floods` | more of everything than anybody needs |
+//! | `never_reads` | a child that takes nothing of what is sent to it |
 //! | `forged`, `routes` | ids, routes and handles of others |
 //! | `answers` | answers that never come, come late, twice, unasked, or from somebody else |
+//! | `stalls` | messages that stop half way, and messages too large |
 //! | `output` | a child that prints without end |
 //! | `multitude` | random ones by the ten thousand |
 
@@ -21,9 +23,11 @@ mod floods;
 mod forged;
 mod hello;
 mod multitude;
+mod never_reads;
 mod output;
 mod peer;
 mod routes;
+mod stalls;
 
 use alone::{Peak, alone};
 use everyone::Everyone;
