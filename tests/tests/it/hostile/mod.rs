@@ -14,10 +14,12 @@
 //! | `answers` | answers that never come, come late, twice, unasked, or from somebody else |
 //! | `stalls` | messages that stop half way, and messages too large |
 //! | `output` | a child that prints without end |
+//! | `crafted` | messages made by hand, each with what becomes of it |
 //! | `multitude` | random ones by the ten thousand |
 
 mod alone;
 mod answers;
+mod crafted;
 mod everyone;
 mod floods;
 mod forged;
