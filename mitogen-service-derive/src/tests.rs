@@ -94,7 +94,7 @@ fn a_stub_has_the_arguments_but_not_the_injected_parameters() {
         [
             "pub fn faked(double: impl FilesApi + 'static) -> Self",
             "pub fn on_behalf_of(&self, caller: &::mitogen_service::Caller) -> Self",
-            "pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self",
+            "pub fn with_timeout(&self, timeout::: core::time::Duration) -> Self",
             "pub fn no_wait(&self) -> Self",
             "pub fn read_file(&self, path: PathBuf) -> ::mitogen_service::Call<Blob>",
             "pub fn forget(&self, path: &str) -> ::core::result::Result<(), ::mitogen_service::CallError>",
@@ -190,7 +190,7 @@ fn a_mistake_leaves_the_stub_in_place() {
         [
             "pub fn faked(double: impl FilesApi + 'static) -> Self",
             "pub fn on_behalf_of(&self, caller: &::mitogen_service::Caller) -> Self",
-            "pub fn with_timeout(&self, timeout: ::core::time::Duration) -> Self",
+            "pub fn with_timeout(&self, timeout::: core::time::Duration) -> Self",
             "pub fn no_wait(&self) -> Self",
             "pub fn read(&self, path: String) -> ::mitogen_service::Call<u8>",
             "pub fn sum(&self, argument_0: (u8, u8)) -> ::mitogen_service::Call<u8>",
