@@ -330,6 +330,12 @@ impl Routes {
         self.0.children().into_iter().map(ContextId::get).collect()
     }
 
+    /// All neighbours who are to be told take the news at once.
+    fn tell(&mut self, gone: table::Gone) -> Gone {
+        gone.tell.iter().for_each(|stream| self.0.told(*stream, gone.id));
+        (gone.id.get(), gone.tell.into_iter().map(|stream| stream.0).collect(), gone.tell_parent)
+    }
+
     /// `asks`: somebody waits for an answer.
     pub fn judge(&mut self, dst: u32, [src, auth]: [u32; 2], asks: bool, ingress: Option<u64>) -> Verdict {
         let reply_to = if asks { Handle::FIRST_DYNAMIC } else { Handle::NONE };
@@ -363,11 +369,12 @@ impl Routes {
     }
 
     pub fn del_route(&mut self, stream: u64, id: u32) -> Option<Gone> {
-        self.0.del_route(StreamId(stream), ContextId::new(id)).ok().map(gone)
+        self.0.del_route(StreamId(stream), ContextId::new(id)).ok().map(|gone| self.tell(gone))
     }
 
     pub fn lose(&mut self, stream: u64) -> Vec<Gone> {
-        self.0.lose(StreamId(stream)).into_iter().map(gone).collect()
+        let gone = self.0.lose(StreamId(stream));
+        gone.into_iter().map(|gone| self.tell(gone)).collect()
     }
 }
 
@@ -424,8 +431,4 @@ fn access(parents_only: bool) -> handles::Access {
 
 fn admitted(admitted: handles::Admitted<u32>) -> (u32, bool) {
     (admitted.listener, admitted.counted)
-}
-
-fn gone(gone: table::Gone) -> Gone {
-    (gone.id.get(), gone.tell.into_iter().map(|stream| stream.0).collect(), gone.tell_parent)
 }

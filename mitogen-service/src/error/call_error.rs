@@ -369,10 +369,29 @@ impl CallError {
     /// The same error without what may quote an argument, for logs.
     pub(crate) fn without_arguments(&self) -> Self {
         let mut error = self.clone();
-        if let Self::ArgType { reason, .. } | Self::ArgInvalid { reason, .. } = &mut error {
-            reason.clear();
+        match &mut error {
+            Self::ArgType { reason, .. } | Self::ArgInvalid { reason, .. } => reason.clear(),
+            Self::ArgUnknown { name, .. } => "(not shown)".clone_into(name),
+            _ => {}
         }
         error
+    }
+
+    /// What kind of refusal it is, in words that nobody else has chosen.
+    pub(crate) fn refusal(&self) -> &'static str {
+        match self {
+            Self::NoSuchService { .. } => "there is no such service",
+            Self::NotActivated { .. } => "the service is not activated, and the caller may not cause that",
+            Self::NoSuchMethod { .. } => "there is no such method",
+            Self::Unauthorized { .. } => "the caller is not authorized",
+            Self::Malformed { .. } => "the message is malformed",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Stopped { .. } => "the pool was stopped",
+            Self::Deadlock { .. } => "it would wait for itself",
+            Self::Cancelled { .. } => "it was dropped",
+            Self::DeadlineExceeded { .. } => "its time was over",
+            _ => "it could not be run",
+        }
     }
 
     /// The same error, seen by the caller of `context`.

@@ -25,6 +25,9 @@ use crate::wire::{Decoder, Header, Message};
 /// How many reads one turn makes, so that one stream does not keep the others waiting.
 const MAX_READS: usize = 16;
 
+/// After how many messages a turn ends, for the same reason: small ones take longer than their bytes.
+const MAX_MESSAGES: usize = 128;
+
 /// Names a stream within its router. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct StreamId(pub(crate) u64);
@@ -178,25 +181,42 @@ impl Stream {
         self.id
     }
 
-    /// Sends a message: written at once if the kernel takes it, queued otherwise.
+    /// Sends a message of this context.
+    #[cfg(test)]
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), SendError> {
+        self.pass_on(message, patience, None)
+    }
+
+    /// Sends a message: written at once if the kernel takes it, queued otherwise. One that has come
+    /// from a stream may have to share the room here with others.
+    pub(crate) fn pass_on(
+        self: &Arc<Self>,
+        message: Message,
+        patience: Patience,
+        origin: Option<StreamId>,
+    ) -> Result<(), SendError> {
         let mut writer = self.writer.lock();
         let size = message.size();
-        while !writer.output.admits(size, patience) && writer.end.is_some() {
+        while !writer.output.admits_from(origin, size, patience) && writer.end.is_some() {
             if patience != Patience::Wait {
                 return Err(SendError::Full(message));
             }
             self.drained.wait(&mut writer);
         }
         if !writer.output.is_empty() && writer.end.is_some() {
-            self.queue(&mut writer, message, 0);
+            self.queue(&mut writer, message, 0, origin);
             return Ok(());
         }
-        self.write_first(writer, message)
+        self.write_first(writer, message, origin)
     }
 
     /// Writes a message that no other waits in front of.
-    fn write_first(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>, message: Message) -> Result<(), SendError> {
+    fn write_first(
+        self: &Arc<Self>,
+        mut writer: MutexGuard<'_, Writer>,
+        message: Message,
+        origin: Option<StreamId>,
+    ) -> Result<(), SendError> {
         let Some((end, _)) = &writer.end else { return Err(SendError::Closed) };
         let header = message.header.encode();
         let slices = [IoSlice::new(&header), IoSlice::new(&message.payload)];
@@ -209,14 +229,14 @@ impl Stream {
             }
         };
         if sent < message.size() {
-            self.queue(&mut writer, message, sent);
+            self.queue(&mut writer, message, sent, origin);
             self.flush(writer);
         }
         Ok(())
     }
 
-    fn queue(&self, writer: &mut Writer, message: Message, sent: usize) {
-        writer.output.push(message, sent);
+    fn queue(&self, writer: &mut Writer, message: Message, sent: usize, origin: Option<StreamId>) {
+        writer.output.push(message, sent, origin);
         if writer.output.is_over() {
             self.over.store(true, Ordering::Release);
         }
@@ -482,7 +502,7 @@ impl Reader {
                     Err(error) => return turn.ended(Closed::Broken(error.to_string())),
                 }
             }
-            if got < room {
+            if got < room || messages.len() >= MAX_MESSAGES {
                 break;
             }
         }

@@ -142,7 +142,8 @@ impl Context {
         if !self.is_connected() {
             return Ok(false);
         }
-        if self.inner.core.is_below(self.inner.id) {
+        // One that was below and is not any more has ended, and is about to be told so.
+        if self.inner.core.is_or_was_below(self.inner.id) {
             return Ok(true);
         }
         Err(Error::NotBelow { context: self.inner.name.clone() })

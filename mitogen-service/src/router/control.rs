@@ -17,7 +17,7 @@ const TOO_MANY: &str = "this subtree has as many ids as one may have";
 /// Tells the contexts above of a new one below.
 pub(super) fn announce(core: &Arc<Core>, id: ContextId, name: &str) {
     if let Some((parent, _)) = core.identity().parents.first() {
-        core.post(*parent, Handle::ADD_ROUTE, AddRoute { id, name }.encode());
+        core.report(*parent, Handle::ADD_ROUTE, AddRoute { id, name }.encode());
     }
 }
 
@@ -67,7 +67,7 @@ fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     match core.with_table(|table| table.del_route(stream, id)) {
         Ok(gone) => {
             let death = Arc::new(Death::decode(death, &core.name_of(id)));
-            core.gone(&gone, &death);
+            core.gone(&gone, &death, stream);
         }
         Err(why) => core.log_offence(stream, &why),
     }

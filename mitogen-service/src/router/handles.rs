@@ -1,6 +1,6 @@
 //! The endpoints of this context: who gets a message for a handle, and who may send one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::core::Delivery;
@@ -31,6 +31,8 @@ pub(crate) enum Access {
 /// The table of handles, over the type that stands for a listener.
 pub(crate) struct Handles<L> {
     entries: HashMap<Handle, Entry<L>>,
+    /// The handles that have a respondent, so that its end is no search through all of them.
+    by_respondent: BTreeSet<(ContextId, Handle)>,
     next: u32,
     closed: bool,
 }
@@ -67,7 +69,7 @@ impl<L: Clone> Handles<L> {
     ///
     /// A random start keeps strangers from guessing the handles of pending calls.
     pub(crate) fn new(start: u32) -> Self {
-        Self { entries: HashMap::new(), next: start, closed: false }
+        Self { entries: HashMap::new(), by_respondent: BTreeSet::new(), next: start, closed: false }
     }
 
     /// Listens on a reserved handle; gives the listener back if somebody else does so already.
@@ -100,6 +102,7 @@ impl<L: Clone> Handles<L> {
                 break handle;
             }
         };
+        self.by_respondent.insert((respondent, handle));
         let respondent = Some(respondent);
         self.entries.insert(handle, Entry { listener, access: Access::Any, respondent, once: true, counted });
         Some(handle)
@@ -112,7 +115,15 @@ impl<L: Clone> Handles<L> {
 
     /// Stops listening; gives the listener if there was one.
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Admitted<L>> {
-        self.entries.remove(&handle).map(Entry::into_admitted)
+        self.take(handle).map(Entry::into_admitted)
+    }
+
+    fn take(&mut self, handle: Handle) -> Option<Entry<L>> {
+        let entry = self.entries.remove(&handle)?;
+        if let Some(respondent) = entry.respondent {
+            self.by_respondent.remove(&(respondent, handle));
+        }
+        Some(entry)
     }
 
     /// Finds the listener for a message: handle, then respondent, then access, as in Mitogen.
@@ -127,20 +138,22 @@ impl<L: Clone> Handles<L> {
         let (listener, once) = (entry.listener.clone(), entry.once);
         let admitted = Admitted { listener, counted: entry.counted };
         if once {
-            self.entries.remove(&header.handle);
+            self.take(header.handle);
         }
         Ok(admitted)
     }
 
     /// Removes and gives all that waited for a context that has ended.
     pub(crate) fn forsake(&mut self, respondent: ContextId) -> Vec<Admitted<L>> {
-        let ended = |entry: &mut Entry<L>| entry.respondent == Some(respondent);
-        self.entries.extract_if(|_, entry| ended(entry)).map(|(_, entry)| entry.into_admitted()).collect()
+        let all = (respondent, Handle::NONE)..=(respondent, Handle::LAST);
+        let handles: Vec<_> = self.by_respondent.range(all).map(|(_, handle)| *handle).collect();
+        handles.into_iter().filter_map(|handle| self.take(handle)).map(Entry::into_admitted).collect()
     }
 
     /// Removes and gives all listeners, and takes no new ones.
     pub(crate) fn close(&mut self) -> Vec<L> {
         self.closed = true;
+        self.by_respondent.clear();
         self.entries.drain().map(|(_, entry)| entry.listener).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Where a context's new ids come from: a counter at the root, blocks given by it elsewhere.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::wire::ContextId;
@@ -45,9 +46,39 @@ impl Ids {
         self.blocks.push(block);
     }
 
+    /// Whether this context has made this id: only the root does.
+    pub(crate) fn has_made(&self, id: ContextId) -> bool {
+        self.counter.is_some_and(|next| (1..next).contains(&id.get()))
+    }
+
     /// Whether this context makes ids instead of asking for them.
     pub(crate) fn is_root(&self) -> bool {
         self.counter.is_some()
+    }
+}
+
+/// A set of ids in ranges that do not overlap, since each id is given once.
+#[derive(Debug, Default)]
+pub(crate) struct Ranges {
+    /// The end of each range by its start.
+    ends: BTreeMap<u32, u32>,
+}
+
+impl Ranges {
+    /// Adds a range.
+    pub(crate) fn push(&mut self, range: Range<u32>) {
+        self.ends.insert(range.start, range.end);
+    }
+
+    /// Whether an id is in one of them.
+    pub(crate) fn contains(&self, id: ContextId) -> bool {
+        let before = self.ends.range(..=id.get()).next_back();
+        before.is_some_and(|(_, end)| id.get() < *end)
+    }
+
+    /// How many ranges there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
     }
 }
 
@@ -63,6 +94,16 @@ mod tests {
 
     fn ids(ids: &mut Ids, count: usize) -> Vec<u32> {
         (0..count).filter_map(|_| ids.take()).map(ContextId::get).collect()
+    }
+
+    #[test]
+    fn ranges_hold_what_was_put_into_them_and_nothing_else() {
+        let mut ranges = Ranges::default();
+        for range in [10..20, 5..6, 20..30, 100..100] {
+            ranges.push(range);
+        }
+        let held: Vec<_> = (0..200).filter(|id| ranges.contains(ContextId::new(*id))).collect();
+        assert_eq!(held, (5..6).chain(10..30).collect::<Vec<_>>());
     }
 
     #[test]

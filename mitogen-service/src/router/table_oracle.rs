@@ -282,6 +282,9 @@ impl World {
     fn spread(&mut self, at: usize, gone: Gone) {
         assert!(self.nodes[at].alive, "the dead are told nothing");
         self.nodes[at].told.insert(gone.id);
+        for stream in &gone.tell {
+            self.nodes[at].table.told(*stream, gone.id);
+        }
         let up = self.nodes[at].parent.filter(|_| gone.tell_parent).map(|parent| (parent, stream(at)));
         let down = gone.tell.into_iter().map(|child| (self.behind(at, child), child));
         for (neighbour, through) in up.into_iter().chain(down.collect::<Vec<_>>()) {

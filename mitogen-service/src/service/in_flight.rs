@@ -1,6 +1,6 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,9 @@ pub(crate) struct InFlight {
 #[derive(Default)]
 struct State {
     /// Those whose callers wait, and may cancel.
-    calls: HashMap<CallId, Arc<CallFlag>>,
+    ///
+    /// In order, so that those of one caller are found without a search through all of them.
+    calls: BTreeMap<CallId, Arc<CallFlag>>,
     load: Load,
 }
 
@@ -106,12 +108,12 @@ impl InFlight {
         }
     }
 
-    /// The caller is gone, and does not wait for any of its calls.
-    pub(crate) fn cancel_all_of(&self, caller: ContextId) {
-        for ((context, _), flag) in &self.state.lock().calls {
-            if *context == caller {
-                flag.cancel();
-            }
+    /// These callers are gone, and do not wait for any of their calls.
+    pub(crate) fn cancel_all_of(&self, callers: &[ContextId]) {
+        let state = self.state.lock();
+        for caller in callers {
+            let all = (*caller, Handle::NONE)..=(*caller, Handle::LAST);
+            state.calls.range(all).for_each(|(_, flag)| flag.cancel());
         }
     }
 }
@@ -134,8 +136,8 @@ mod tests {
         calls.cancel(id(1, 1001));
         assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [false, true, false]);
         calls.leave(id(2, 1000), &flags[2], WEIGHT);
-        calls.cancel_all_of(ContextId::new(2));
-        calls.cancel_all_of(ContextId::new(1));
+        calls.cancel_all_of(&[ContextId::new(2)]);
+        calls.cancel_all_of(&[ContextId::new(3), ContextId::new(1)]);
         assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [true, true, false]);
     }
 

@@ -84,7 +84,8 @@ impl Responder {
         if self.id.1 == Handle::NONE {
             let (method, service) = self.flag.running();
             let what = match service.as_str() {
-                "" => format!("a call without reply from {} failed: {}", self.id.0, error.without_arguments()),
+                // The names in the error are the caller's own words.
+                "" => format!("a call without reply from {} failed: {}", self.core.name_of(self.id.0), error.refusal()),
                 _ => format!("While calling no-reply method {service}.{method}: {}", error.without_arguments()),
             };
             return self.core.log_caused_by(self.id.0, &what);

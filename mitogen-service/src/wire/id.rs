@@ -95,6 +95,9 @@ impl Handle {
     /// [`Handle::DEAD`].
     pub(crate) const FIRST_DYNAMIC: Self = Self(1000);
 
+    /// The highest number.
+    pub(crate) const LAST: Self = Self(u32::MAX);
+
     /// The handle with this number.
     pub(crate) const fn new(handle: u32) -> Self {
         Self(handle)

@@ -370,7 +370,6 @@ fn ending_a_dead_context_returns_at_once_and_keeps_nothing() {
 
 // B15
 #[test]
-#[ignore = "between the loss of its route and the news of its end a child counts as nobody's: `NotBelow`"]
 fn ending_a_context_that_is_about_to_be_gone_is_no_error() {
     let router = root();
     let mut peer = Peer::join(&router, "peer");
@@ -501,7 +500,6 @@ fn children_are_listed_as_they_were_when_it_was_asked() {
 
 // B18
 #[test]
-#[ignore = "a hop below the root remembers for ever whom its children have sent to in vain, and who is said to be dead"]
 fn calls_of_nobody_are_answered_however_many_there_were() {
     let (_root, below) = testing::pair();
     let mut peer = Peer::join(&below, "peer");

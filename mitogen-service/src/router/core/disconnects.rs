@@ -3,24 +3,21 @@
 use std::sync::Arc;
 
 use super::{Close, Core};
-use crate::io::StreamId;
+use crate::io::{Patience, StreamId};
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
 use crate::router::table::Gone;
-use crate::wire::{ContextId, DelRoute, Handle};
+use crate::wire::{ContextId, DelRoute, Encoding, Handle, Message};
+
+/// In whose room neighbours are told what they could not be told at once: no stream has this name.
+const LATE_NEWS: StreamId = StreamId(0);
 
 impl Core {
     /// A child's stream and process are gone: ends what waited for the contexts behind it.
     pub(crate) fn lost(self: &Arc<Self>, stream: StreamId, death: Death) {
         let death = &Arc::new(death);
         let gone = self.table.lock().lose(stream);
-        // All of them are known as ended before anybody who waits for one of them goes on.
-        for gone in &gone {
-            self.mark_ended(gone.id, death);
-        }
-        for gone in &gone {
-            self.tell_ended(gone, death);
-        }
+        self.ended(&gone, death, stream);
         // Last, since the end of the router waits until its links are gone.
         let link = self.links.lock().remove(&stream);
         drop(link);
@@ -28,9 +25,32 @@ impl Core {
     }
 
     /// A neighbour tells of the end of a context.
-    pub(in crate::router) fn gone(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>) {
-        self.mark_ended(gone.id, death);
-        self.tell_ended(gone, death);
+    pub(in crate::router) fn gone(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>, ingress: StreamId) {
+        self.ended(std::slice::from_ref(gone), death, ingress);
+    }
+
+    /// Contexts behind a stream have ended.
+    fn ended(self: &Arc<Self>, gone: &[Gone], death: &Arc<Death>, ingress: StreamId) {
+        // All of them are known as ended before anybody who waits for one of them goes on.
+        for gone in gone {
+            self.mark_ended(gone.id, death);
+        }
+        for gone in gone {
+            self.tell_neighbours(gone, death, ingress);
+        }
+        let waiting: Vec<_> = {
+            let mut handles = self.handles.lock();
+            gone.iter().flat_map(|gone| handles.forsake(gone.id)).collect()
+        };
+        self.calls.leave(waiting.iter().filter(|waiting| waiting.counted).count());
+        for waiting in waiting {
+            waiting.listener.end(death);
+        }
+        if let Some(workers) = self.workers() {
+            let gone: Vec<_> = gone.iter().map(|gone| gone.id).collect();
+            workers.callers_gone(&gone);
+        }
+        self.lifecycle.news();
     }
 
     /// Whoever has a name of the context sees that it has ended.
@@ -45,28 +65,41 @@ impl Core {
         }
     }
 
-    /// Tells those who wait here, and the neighbours who asked for it.
-    fn tell_ended(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>) {
-        let tell = |stream: &StreamId, death: Vec<u8>| {
-            let Some(remote) = self.remote(*stream) else { return };
-            self.post(remote, Handle::DEL_ROUTE, DelRoute { id: gone.id, death: Some(&death) }.encode());
-        };
-        let parent = self.table.lock().parent();
-        if let Some(parent) = parent.filter(|_| gone.tell_parent) {
-            tell(&parent, death.for_parent());
+    /// Tells the neighbours who are to know it.
+    fn tell_neighbours(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>, ingress: StreamId) {
+        if let Some((parent, _)) = self.identity.parents.first().filter(|_| gone.tell_parent) {
+            let death = death.for_parent();
+            self.report(*parent, Handle::DEL_ROUTE, DelRoute { id: gone.id, death: Some(&death) }.encode());
         }
         for stream in &gone.tell {
-            tell(stream, death.for_strangers());
+            self.tell_end(*stream, gone.id, Some(&death.for_strangers()), ingress);
         }
-        let waiting = self.handles.lock().forsake(gone.id);
-        self.calls.leave(waiting.iter().filter(|waiting| waiting.counted).count());
-        for waiting in waiting {
-            waiting.listener.end(death);
+    }
+
+    /// Tells a neighbour of an end, in the room of the stream that it has come from. If there is none
+    /// it stays untold until there is: those who end contexts faster than others can hear of it do no
+    /// harm to them.
+    fn tell_end(self: &Arc<Self>, stream: StreamId, id: ContextId, death: Option<&[u8]>, ingress: StreamId) -> bool {
+        let (Some(remote), Some(out)) = (self.remote(stream), self.stream(stream)) else { return false };
+        let payload = DelRoute { id, death }.encode().into();
+        let mut message = Message::new(Encoding::MessagePack, remote, Handle::DEL_ROUTE, Handle::NONE, payload);
+        message.header.src_id = self.identity.id;
+        message.header.auth_id = self.identity.id;
+        let told = out.pass_on(message, Patience::Refuse, Some(ingress)).is_ok();
+        if told {
+            self.table.lock().told(stream, id);
         }
-        if let Some(workers) = self.workers() {
-            workers.caller_gone(gone.id);
+        told
+    }
+
+    /// A neighbour takes more again: it is told what it has not been told for lack of room.
+    pub(super) fn tell_untold(self: &Arc<Self>, stream: StreamId) {
+        let untold = self.table.lock().untold(stream);
+        for id in untold {
+            if !self.tell_end(stream, id, None, LATE_NEWS) {
+                break;
+            }
         }
-        self.lifecycle.news();
     }
 
     /// A context below has been announced.

@@ -66,13 +66,30 @@ impl Core {
         let _ = self.send(message, Patience::Reserve);
     }
 
+    /// The same for news to the parent, who has to know about all that is below it: what it does not
+    /// take now waits beyond all bounds, as long as this context has a parent.
+    pub(in crate::router) fn report(self: &Arc<Self>, parent: ContextId, handle: Handle, payload: Vec<u8>) {
+        let message = Message::new(Encoding::MessagePack, parent, handle, Handle::NONE, payload.into());
+        let _ = self.send(message, Patience::Exceed);
+    }
+
     /// Takes a message that has arrived on a stream.
     pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: &Arc<Stream>) {
+        if message.is_dead() && message.header.auth_id != message.header.src_id {
+            self.refused_by_hop(&message, ingress);
+        }
         let small = message.is_dead() || is_control(message.header.handle);
         let patience = if small { Patience::Pass } else { Patience::Refuse };
         if let Err(Unrouted { message, reason }) = self.route(message, Some(ingress), patience) {
             let unreachable = message.header.dst_id;
             self.refuse(&message, unreachable, &reason);
+        }
+    }
+
+    /// A hop has refused a message of somebody below.
+    fn refused_by_hop(&self, message: &Message, ingress: &Arc<Stream>) {
+        if message.dead_reason().is_some_and(|reason| reason.code == DeadCode::NoRoute) {
+            self.table.lock().is_nowhere(&message.header, ingress.id());
         }
     }
 
@@ -100,17 +117,19 @@ impl Core {
         let verdict = self.table.lock().judge(&message.header, ingress.map(|stream| stream.id()));
         match verdict {
             Verdict::Local { origin } => self.deliver(message, ingress, origin),
-            Verdict::Forward(out) => match self.stream(out).map(|out| out.send(message, patience)) {
-                // A stream that ends takes along what was on its way; the news of its end is what
-                // wakes those who wait for an answer.
-                Some(Ok(()) | Err(SendError::Closed)) | None => Ok(()),
-                Some(Err(SendError::Full(message))) => {
-                    if patience == Patience::Reserve {
-                        self.cut(out);
+            Verdict::Forward(out) => {
+                match self.stream(out).map(|out| out.pass_on(message, patience, self.sharer(ingress))) {
+                    // A stream that ends takes along what was on its way; the news of its end is what
+                    // wakes those who wait for an answer.
+                    Some(Ok(()) | Err(SendError::Closed)) | None => Ok(()),
+                    Some(Err(SendError::Full(message))) => {
+                        if patience == Patience::Reserve {
+                            self.cut(out);
+                        }
+                        Err(Unrouted { message, reason: DeadReason::overloaded(OUTPUT_FULL) })
                     }
-                    Err(Unrouted { message, reason: DeadReason::overloaded(OUTPUT_FULL) })
                 }
-            },
+            }
             Verdict::Refuse(reason) => Err(Unrouted { message, reason }),
             Verdict::Forged(what) => {
                 // A dead message may come from a hop behind which the route is already gone.
@@ -120,6 +139,13 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// The stream that a message has come from, if what passes through from there shares the room of
+    /// the next one: that of a child. The parent speaks for all the rest of the tree.
+    fn sharer(&self, ingress: Option<&Arc<Stream>>) -> Option<StreamId> {
+        let ingress = ingress?.id();
+        (self.table.lock().parent() != Some(ingress)).then_some(ingress)
     }
 
     /// Ends the stream to a child that lets even the reserve fill up: what it is owed cannot be kept
@@ -166,22 +192,24 @@ impl Core {
             return;
         }
         let mut patience = Patience::Reserve;
-        let mut dead = if header.reply_to != Handle::NONE {
+        let dead = if header.reply_to != Handle::NONE {
             // A hop that cannot pass a message on answers in the name of the context that cannot
             // be reached: only the respondent ends a call, and reverse-path checks allow it.
             let mut dead = Message::dead(header.src_id, header.reply_to, reason);
             dead.header.src_id = source;
+            // With its own authority: who trusts this hop knows that it is not `source` who says so.
+            dead.header.auth_id = self.identity.id;
             dead
         } else if reason.code == DeadCode::Overloaded && header.handle >= Handle::FIRST_DYNAMIC {
             let mut dead = Message::dead(header.dst_id, header.handle, &DeadReason::answer_lost(OUTPUT_FULL));
             dead.header.src_id = header.src_id;
+            dead.header.auth_id = header.src_id;
             // On account of the one who has sent the answer, and not of the one who waits for it.
             patience = Patience::Pass;
             dead
         } else {
             return;
         };
-        dead.header.auth_id = dead.header.src_id;
         // What the reserve does not take ends the stream of a child that does not read.
         let _ = self.route(dead, None, patience);
     }

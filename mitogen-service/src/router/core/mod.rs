@@ -94,8 +94,8 @@ pub(crate) trait Workers: Send + Sync {
     /// A stream takes answers again that was full of them, or has ended.
     fn relieved(&self, stream: StreamId);
 
-    /// A context is gone, and waits for none of its calls.
-    fn caller_gone(&self, caller: ContextId);
+    /// Contexts are gone, and wait for none of their calls.
+    fn callers_gone(&self, callers: &[ContextId]);
 
     /// Itself, for those who know its type.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
@@ -204,9 +204,10 @@ impl Core {
         auth == self.identity.id || self.identity.parents.iter().any(|(id, _)| *id == auth)
     }
 
-    /// Whether a context was started by this one, directly or through others.
-    pub(crate) fn is_below(&self, id: ContextId) -> bool {
-        self.table.lock().route_below(id).is_some()
+    /// Whether a context is or was below this one.
+    pub(in crate::router) fn is_or_was_below(&self, id: ContextId) -> bool {
+        let table = self.table.lock();
+        table.route_below(id).is_some() || table.has_given(id)
     }
 
     /// The contexts directly below this one.

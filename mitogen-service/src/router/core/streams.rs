@@ -157,6 +157,7 @@ impl Sink for Core {
     }
 
     fn relieved(self: Arc<Self>, stream: &Arc<Stream>) {
+        self.tell_untold(stream.id());
         if let Some(workers) = self.workers() {
             workers.relieved(stream.id());
         }

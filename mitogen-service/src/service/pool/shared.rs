@@ -269,8 +269,8 @@ impl Workers for Shared {
         self.queue.release(stream);
     }
 
-    fn caller_gone(&self, caller: ContextId) {
-        self.in_flight.cancel_all_of(caller);
+    fn callers_gone(&self, callers: &[ContextId]) {
+        self.in_flight.cancel_all_of(callers);
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -142,7 +142,6 @@ fn announce(stranger: &mut Stranger, blocks: u32, name: &str) {
 
 /// A child may announce as many contexts as it has ids, of which it may have 999,000.
 #[test]
-#[ignore = "each of them takes 335 bytes, and their number has no bound but that of the ids"]
 fn contexts_with_long_names_take_a_bounded_share_of_memory() {
     alone("routes::contexts_with_long_names_take_a_bounded_share_of_memory", || {
         let everyone = Everyone::new();
@@ -170,13 +169,14 @@ fn send_news(stranger: &mut Stranger, whom: &Context, rounds: usize) {
         round.extend([come, question, go].iter().flat_map(Frame::encode));
     }
     for _ in 0..rounds {
-        stranger.voice.try_send_bytes(&round).unwrap();
+        // It does not read what is refused of all that, and may be cut for it.
+        if stranger.voice.try_send_bytes(&round).is_err() {
+            return;
+        }
     }
-    stranger.ping();
 }
 
 #[test]
-#[ignore = "the root uses up its own reserve for them, and then believes that the sibling does not read"]
 fn news_without_end_do_not_have_a_sibling_cut() {
     alone("routes::news_without_end_do_not_have_a_sibling_cut", || {
         let everyone = Everyone::new();
@@ -189,7 +189,6 @@ fn news_without_end_do_not_have_a_sibling_cut() {
 
 /// A sibling that pauses for a while is not given up before the 45 seconds are over.
 #[test]
-#[ignore = "the root uses up its own reserve for them, and then believes that the sibling does not read"]
 fn news_without_end_do_not_have_a_sibling_cut_that_pauses() {
     alone("routes::news_without_end_do_not_have_a_sibling_cut_that_pauses", || {
         let everyone = Everyone::new();
@@ -207,7 +206,6 @@ fn news_without_end_do_not_have_a_sibling_cut_that_pauses() {
 
 /// What is to be looked through at the end of one context must not grow with what others have.
 #[test]
-#[ignore = "the end of each context looks at each call that is under way, which keeps the I/O thread for long"]
 fn the_end_of_many_contexts_with_many_calls_does_not_hold_up_others() {
     alone("routes::the_end_of_many_contexts_with_many_calls_does_not_hold_up_others", || {
         let everyone = Everyone::new();
