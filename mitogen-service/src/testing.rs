@@ -154,7 +154,6 @@ impl CallerBuilder {
             credentials: known.then_some(credentials),
             id: (id, Handle::NONE),
             chain: None,
-            deadline: None,
         };
         Caller::new(parts, Arc::default())
     }

@@ -77,12 +77,15 @@ impl<T> Iterator for Completed<T> {
         while self.left > 0 {
             let index = self.ready.next();
             let Some(call) = &mut self.calls[index] else { continue };
-            call.help();
             let waker = Waker::from(Arc::new(Waiter { index, ready: self.ready.clone() }));
             if let Poll::Ready(result) = Pin::new(call).poll(&mut Context::from_waker(&waker)) {
                 self.calls[index] = None;
                 self.left -= 1;
                 return Some((index, result));
+            }
+            // Looked at after the waker is in its place: what comes from now on wakes it.
+            if let Some(call) = &self.calls[index] {
+                call.help();
             }
         }
         None

@@ -51,8 +51,6 @@ pub(crate) struct CallerParts {
     pub(crate) id: CallId,
     /// The calls that wait for this one.
     pub(crate) chain: Option<Arc<[Link]>>,
-    /// When the caller gives up.
-    pub(crate) deadline: Option<Instant>,
 }
 
 impl Caller {
@@ -84,13 +82,13 @@ impl Caller {
     /// Whether nobody waits for the answer any more: the call was dropped, its caller is gone, or its
     /// time is over.
     pub fn is_cancelled(&self) -> bool {
-        self.flag.is_cancelled() || self.remaining().is_some_and(|left| left.is_zero())
+        self.flag.is_cancelled()
     }
 
     /// How long the caller still waits; `None` if it has set no bound. What the method calls inherits
     /// this.
     pub fn remaining(&self) -> Option<Duration> {
-        self.parts.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Runs `f` as a part of this call: what it calls inherits the remaining time, and carries the
@@ -130,7 +128,7 @@ impl Caller {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.parts.deadline
+        self.flag.deadline()
     }
 
     /// The names of the method and of its service.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::load::{Full, Load};
@@ -17,6 +18,8 @@ pub(crate) struct CallFlag {
     /// The method's own code has begun to run.
     entered: AtomicBool,
     running: OnceLock<(&'static ServiceDescriptor, &'static MethodDescriptor)>,
+    /// When the caller gives up.
+    deadline: Option<Instant>,
 }
 
 /// A call, as its caller names it: where the answer goes.
@@ -47,14 +50,29 @@ struct State {
 }
 
 impl CallFlag {
+    /// A call whose caller gives up at some time, or never.
+    pub(crate) fn new(deadline: Option<Instant>) -> Self {
+        Self { deadline, ..Self::default() }
+    }
+
+    /// When the caller gives up.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the caller has given up by now.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     /// Nobody waits for the answer any more.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody still waits.
+    /// Whether nobody waits any more.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancelled.load(Ordering::Relaxed) || self.is_late()
     }
 
     /// The method's own code begins to run.

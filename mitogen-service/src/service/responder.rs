@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::in_flight::{CallFlag, CallId, InFlight, Weight};
 use crate::error::{CallError, Executed, Trace};
@@ -24,8 +25,14 @@ pub(crate) struct Responder {
 impl Responder {
     /// The way back for a call that has arrived. One that is beyond a bound is answered at once, and
     /// `None` given.
-    pub(crate) fn admit(core: &Arc<Core>, id: CallId, in_flight: &Arc<InFlight>, weight: Weight) -> Option<Arc<Self>> {
-        let flag = Arc::<CallFlag>::default();
+    pub(crate) fn admit(
+        core: &Arc<Core>,
+        id: CallId,
+        in_flight: &Arc<InFlight>,
+        weight: Weight,
+        deadline: Option<Instant>,
+    ) -> Option<Arc<Self>> {
+        let flag = Arc::new(CallFlag::new(deadline));
         let entered = in_flight.enter(id, &flag, weight);
         let counted = entered.is_ok().then(|| (in_flight.clone(), weight));
         let responder = Self { core: core.clone(), id, flag, counted, answered: AtomicBool::new(false) };

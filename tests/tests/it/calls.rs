@@ -17,7 +17,7 @@ use mitogen_service_tests::{LONG, within};
 use crate::bench::{Bench, Worker};
 
 /// The smallest executor there is.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

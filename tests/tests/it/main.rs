@@ -5,9 +5,11 @@
 mod bench;
 mod calls;
 mod death;
+mod docs;
 mod hostile;
 mod leak;
 mod life;
+mod nesting;
 mod parent_test;
 mod policy;
 mod pool;

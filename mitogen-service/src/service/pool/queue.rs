@@ -37,8 +37,6 @@ pub(super) struct QueuedCall {
     origin: ContextId,
     /// The calls that wait for it.
     chain: Option<Arc<[Link]>>,
-    /// When its caller gives up.
-    deadline: Option<Instant>,
 }
 
 /// What the queue did not take.
@@ -220,12 +218,16 @@ impl QueuedCall {
     pub(super) fn admit(delivery: Delivery<'_>, in_flight: &Arc<InFlight>) -> Option<Self> {
         let Delivery { core, message, ingress, origin } = delivery;
         let id = (message.header.src_id, message.header.reply_to);
-        let responder = Responder::admit(core, id, in_flight, Weight { origin, size: message.size() })?;
-        let meta = match CallEnvelope::head(&message.payload).map(|head| Meta::decode(head.meta)) {
-            // What is no call at all is told so by the thread that takes it.
-            Err(_) => Meta::default(),
-            Ok(Ok(meta)) => meta,
-            Ok(Err(error)) => {
+        let head = CallEnvelope::head(&message.payload);
+        // What is no call at all is told so by the thread that takes it.
+        let meta = head.map_or_else(|_| Ok(Meta::default()), |head| Meta::decode(head.meta));
+        let time = meta.as_ref().map_or(None, |meta| meta.time);
+        let deadline = time.and_then(|time| Instant::now().checked_add(time));
+        let weight = Weight { origin, size: message.size() };
+        let responder = Responder::admit(core, id, in_flight, weight, deadline)?;
+        let meta = match meta {
+            Ok(meta) => meta,
+            Err(error) => {
                 let reason = error.to_string();
                 responder.refuse(&CallError::Malformed { reason, trace: Trace::default() });
                 return None;
@@ -235,9 +237,8 @@ impl QueuedCall {
             responder.refuse(&nesting::too_deep(&meta.chain));
             return None;
         }
-        let deadline = meta.time.and_then(|time| Instant::now().checked_add(time));
         let chain = (!meta.chain.is_empty()).then(|| meta.chain.into());
-        Some(Self { message, responder, ingress: ingress.cloned(), origin, chain, deadline })
+        Some(Self { message, responder, ingress: ingress.cloned(), origin, chain })
     }
 
     /// The name of the call; its handle is 0 if nobody waits for it.
@@ -250,9 +251,10 @@ impl QueuedCall {
         self.chain.as_deref().unwrap_or_default()
     }
 
-    /// Whether its caller has given up by now.
-    pub(super) fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    /// The handles of calls of `me` that wait for it, the call itself included.
+    pub(super) fn waiters(&self, me: ContextId) -> Vec<Handle> {
+        let chain = self.chain().iter().map(|link| (link.context, link.handle));
+        chain.chain([self.id()]).filter(|id| id.0 == me && id.1 != Handle::NONE).map(|id| id.1).collect()
     }
 
     fn is_message_pack(&self) -> bool {
@@ -277,7 +279,6 @@ impl QueuedCall {
             credentials: None,
             id: self.id(),
             chain: self.chain.clone(),
-            deadline: self.deadline,
         };
         Caller::new(parts, self.responder.flag().clone())
     }

@@ -22,7 +22,7 @@ use crate::service::in_flight::InFlight;
 use crate::service::invoker::{Authorized, panicked};
 use crate::service::nesting;
 use crate::service::scope::ServiceScope;
-use crate::wire::{CallEnvelope, ContextId, Handle, Link};
+use crate::wire::{CallEnvelope, ContextId, Handle};
 
 /// What all handles of a pool share.
 pub(super) struct Shared {
@@ -88,8 +88,7 @@ impl Shared {
 
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
-        let mine = |link: &&Link| link.context == self.core.identity().id;
-        let nested: Vec<_> = call.chain().iter().filter(mine).map(|link| link.handle).collect();
+        let nested = call.waiters(self.core.identity().id);
         match self.queue.push(call) {
             Ok(()) => self.nudge(nested),
             Err(NotQueued::Closed(call)) => call.responder.refuse(&stopped()),
@@ -141,11 +140,11 @@ impl Shared {
         if self.stopped.load(Ordering::SeqCst) {
             return responder.fail(&stopped());
         }
+        if responder.flag().is_late() {
+            return responder.fail(&CallError::DeadlineExceeded { by: DeadlineBy::Queue, trace: Trace::default() });
+        }
         if responder.flag().is_cancelled() {
             return responder.forget();
-        }
-        if call.is_late() {
-            return responder.fail(&CallError::DeadlineExceeded { by: DeadlineBy::Queue, trace: Trace::default() });
         }
         if let Err(error) = call.envelope().and_then(|envelope| run(&envelope)) {
             responder.fail(&error);

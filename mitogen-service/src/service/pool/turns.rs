@@ -212,7 +212,8 @@ impl<J, S: Strands<J>> Turns<J, S> {
         if self.places[place.0].is_busy_with(chain) {
             return Err(job);
         }
-        let mine = chain.iter().filter(|id| id.0 == self.me).map(|id| id.1).collect();
+        // A context that calls itself waits for the very call.
+        let mine = chain.iter().chain(&id).filter(|id| id.0 == self.me).map(|id| id.1).collect();
         self.arrivals += 1;
         let node = Node { job: Some(job), next: NONE, place, caller, id, mine, arrival: self.arrivals };
         self.insert(node);
