@@ -1,13 +1,14 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
-use super::load::{Full, Load};
+use super::load::{Full, Load, ServiceKey, Weight};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle};
 
@@ -25,19 +26,11 @@ pub(crate) struct CallFlag {
 /// A call, as its caller names it: where the answer goes.
 pub(crate) type CallId = (ContextId, Handle);
 
-/// What is counted of a call until it is answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Weight {
-    /// Whose share it uses.
-    pub(crate) origin: ContextId,
-    /// The bytes of its message.
-    pub(crate) size: usize,
-}
-
 /// The calls that are not answered.
 #[derive(Default)]
 pub(crate) struct InFlight {
     state: Mutex<State>,
+    keys: RandomState,
 }
 
 #[derive(Default)]
@@ -100,10 +93,20 @@ impl CallFlag {
 }
 
 impl InFlight {
+    /// What stands for the name of a service.
+    pub(crate) fn key(&self, service: &str) -> ServiceKey {
+        self.keys.hash_one(service)
+    }
+
+    /// How many calls there are, and their bytes.
+    pub(crate) fn total(&self) -> (usize, usize) {
+        self.state.lock().load.total()
+    }
+
     /// A call has arrived.
     pub(crate) fn enter(&self, id: CallId, flag: &Arc<CallFlag>, weight: Weight) -> Result<(), Full> {
         let mut state = self.state.lock();
-        state.load.enter(weight.origin, weight.size)?;
+        state.load.enter(weight)?;
         if id.1 != Handle::NONE {
             state.calls.insert(id, flag.clone());
         }
@@ -113,7 +116,7 @@ impl InFlight {
     /// The call is answered. A caller that uses a handle twice loses only its own means to cancel.
     pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>, weight: Weight) {
         let mut state = self.state.lock();
-        state.load.leave(weight.origin, weight.size);
+        state.load.leave(weight);
         if state.calls.get(&id).is_some_and(|entered| Arc::ptr_eq(entered, flag)) {
             state.calls.remove(&id);
         }
@@ -140,7 +143,7 @@ impl InFlight {
 mod tests {
     use super::*;
 
-    const WEIGHT: Weight = Weight { origin: ContextId::ROOT, size: 1 };
+    const WEIGHT: Weight = Weight { caller: ContextId::ROOT, service: 0, size: 1 };
 
     #[test]
     fn just_the_named_calls_are_cancelled() {

@@ -1,6 +1,7 @@
 //! How many calls there are, and whose: a plain state machine.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use crate::wire::ContextId;
 
@@ -13,6 +14,23 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The part of both that one caller may have: one in so many.
 const CALLER_PART: usize = 4;
 
+/// The part of both that the calls of one service may have.
+const SERVICE_PART: usize = 2;
+
+/// Stands for the name of a service. Two names that share one share what they may have, too.
+pub(crate) type ServiceKey = u64;
+
+/// What is counted of a call until it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    /// Whose share it uses.
+    pub(crate) caller: ContextId,
+    /// The service that it names.
+    pub(crate) service: ServiceKey,
+    /// The bytes of its message.
+    pub(crate) size: usize,
+}
+
 /// What may be had of something.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
@@ -24,6 +42,7 @@ struct Limit {
 pub(crate) struct Load {
     all: Share,
     callers: HashMap<ContextId, Share>,
+    services: HashMap<ServiceKey, Share>,
     limit: Limit,
 }
 
@@ -34,6 +53,8 @@ pub(crate) enum Full {
     All,
     /// That on the calls of one caller.
     Caller,
+    /// That on the calls for one service.
+    Service,
 }
 
 /// What somebody has.
@@ -84,31 +105,48 @@ impl Default for Load {
 
 impl Load {
     fn new(limit: Limit) -> Self {
-        Self { all: Share::default(), callers: HashMap::new(), limit }
+        Self { all: Share::default(), callers: HashMap::new(), services: HashMap::new(), limit }
     }
 
-    /// Takes a call of this size in.
-    pub(crate) fn enter(&mut self, caller: ContextId, size: usize) -> Result<(), Full> {
-        let limit = self.limit.part(CALLER_PART);
+    /// How many calls there are, and their bytes.
+    pub(crate) fn total(&self) -> (usize, usize) {
+        (self.all.calls, self.all.bytes)
+    }
+
+    /// Takes a call in.
+    pub(crate) fn enter(&mut self, weight: Weight) -> Result<(), Full> {
+        let Weight { caller, service, size } = weight;
+        let (callers, services) = (self.limit.part(CALLER_PART), self.limit.part(SERVICE_PART));
         if !self.all.admits(size, self.limit) {
             return Err(Full::All);
         }
-        if !self.callers.get(&caller).is_none_or(|share| share.admits(size, limit)) {
+        if !self.callers.get(&caller).is_none_or(|share| share.admits(size, callers)) {
             return Err(Full::Caller);
         }
+        if !self.services.get(&service).is_none_or(|share| share.admits(size, services)) {
+            return Err(Full::Service);
+        }
         self.all.add(size, self.limit);
-        self.callers.entry(caller).or_default().add(size, limit);
+        self.callers.entry(caller).or_default().add(size, callers);
+        self.services.entry(service).or_default().add(size, services);
         Ok(())
     }
 
     /// A call that was taken in has been answered.
-    pub(crate) fn leave(&mut self, caller: ContextId, size: usize) {
+    pub(crate) fn leave(&mut self, weight: Weight) {
+        let Weight { caller, service, size } = weight;
         self.all.remove(size, self.limit);
-        if let Some(share) = self.callers.get_mut(&caller) {
-            share.remove(size, self.limit.part(CALLER_PART));
-            if share.calls == 0 {
-                self.callers.remove(&caller);
-            }
+        leave(&mut self.callers, caller, size, self.limit.part(CALLER_PART));
+        leave(&mut self.services, service, size, self.limit.part(SERVICE_PART));
+    }
+}
+
+/// Takes a call from the share that it was counted in.
+fn leave<K: Eq + Hash>(shares: &mut HashMap<K, Share>, key: K, size: usize, limit: Limit) {
+    if let Some(share) = shares.get_mut(&key) {
+        share.remove(size, limit);
+        if share.calls == 0 {
+            shares.remove(&key);
         }
     }
 }
@@ -120,6 +158,7 @@ impl Full {
         let (whose, Limit { calls, bytes }) = match self {
             Self::All => ("", limit),
             Self::Caller => (" for one caller", limit.part(CALLER_PART)),
+            Self::Service => (" for one service", limit.part(SERVICE_PART)),
         };
         format!(
             "the pool's queue is full{whose} ({calls} calls or {} MiB until they are answered); try again later",
@@ -136,33 +175,60 @@ mod tests {
         ContextId::new(id)
     }
 
+    fn enter(load: &mut Load, caller: u32, size: usize) -> Result<(), Full> {
+        load.enter(weight(caller, size))
+    }
+
+    fn leave(load: &mut Load, caller: u32, size: usize) {
+        load.leave(weight(caller, size));
+    }
+
+    /// Each call is one for a service of its own.
+    fn weight(caller: u32, size: usize) -> Weight {
+        Weight { caller: id(caller), service: u64::from(caller) << 32 | size as u64, size }
+    }
+
     #[test]
     fn one_caller_may_have_a_quarter_of_the_calls() {
         let mut load = Load::new(Limit { calls: 8, bytes: 1000 });
-        assert_eq!([(); 3].map(|()| load.enter(id(1), 1)), [Ok(()), Ok(()), Err(Full::Caller)]);
+        assert_eq!([(); 3].map(|()| enter(&mut load, 1, 1)), [Ok(()), Ok(()), Err(Full::Caller)]);
         for other in [2, 2, 3, 3, 4, 4] {
-            assert_eq!(load.enter(id(other), 1), Ok(()));
+            assert_eq!(enter(&mut load, other, 1), Ok(()));
         }
-        assert_eq!(load.enter(id(5), 1), Err(Full::All));
-        load.leave(id(1), 1);
-        assert_eq!(load.enter(id(2), 1), Err(Full::Caller));
-        assert_eq!(load.enter(id(5), 1), Ok(()));
+        assert_eq!(enter(&mut load, 5, 1), Err(Full::All));
+        leave(&mut load, 1, 1);
+        assert_eq!(enter(&mut load, 2, 1), Err(Full::Caller));
+        assert_eq!(enter(&mut load, 5, 1), Ok(()));
+    }
+
+    #[test]
+    fn one_service_may_have_half_of_the_calls() {
+        let mut load = Load::new(Limit { calls: 8, bytes: 1000 });
+        let weight = |caller, service| Weight { caller: id(caller), service, size: 1 };
+        for caller in 0..4 {
+            assert_eq!(load.enter(weight(caller, 7)), Ok(()));
+        }
+        assert_eq!(load.enter(weight(4, 7)), Err(Full::Service));
+        assert_eq!(load.enter(weight(4, 8)), Ok(()));
+        load.leave(weight(0, 7));
+        assert_eq!(load.enter(weight(4, 7)), Ok(()));
+        assert_eq!(load.total(), (5, 5));
     }
 
     #[test]
     fn bytes_are_bounded_and_one_large_call_is_admitted_beside_the_others() {
         let mut load = Load::new(Limit { calls: 1000, bytes: 400 });
-        assert_eq!(load.enter(id(1), 100), Ok(()), "a quarter");
-        assert_eq!(load.enter(id(1), 1), Err(Full::Caller));
-        assert_eq!(load.enter(id(1), 101), Ok(()), "larger than the quarter");
-        assert_eq!(load.enter(id(1), 101), Err(Full::Caller), "a second one");
-        assert_eq!(load.enter(id(2), 401), Ok(()), "larger than all");
-        assert_eq!(load.enter(id(3), 401), Err(Full::All), "a second one");
-        assert_eq!(load.enter(id(3), 200), Err(Full::All), "401 bytes, the large one aside");
-        assert_eq!(load.enter(id(3), 199), Ok(()));
+        assert_eq!(enter(&mut load, 1, 100), Ok(()), "a quarter");
+        assert_eq!(enter(&mut load, 1, 1), Err(Full::Caller));
+        assert_eq!(enter(&mut load, 1, 101), Ok(()), "larger than the quarter");
+        assert_eq!(enter(&mut load, 1, 101), Err(Full::Caller), "a second one");
+        assert_eq!(enter(&mut load, 2, 401), Ok(()), "larger than all");
+        assert_eq!(enter(&mut load, 3, 401), Err(Full::All), "a second one");
+        assert_eq!(enter(&mut load, 3, 200), Err(Full::All), "401 bytes, the large one aside");
+        assert_eq!(enter(&mut load, 3, 199), Ok(()));
         for (caller, size) in [(1, 100), (1, 101), (2, 401), (3, 199)] {
-            load.leave(id(caller), size);
+            leave(&mut load, caller, size);
         }
-        assert!(load.callers.is_empty() && load.all.bytes == 0 && !load.all.has_large);
+        assert!(load.callers.is_empty() && load.services.is_empty() && load.total() == (0, 0) && !load.all.has_large);
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::in_flight::{CallFlag, CallId, InFlight, Weight};
+use super::in_flight::{CallFlag, CallId, InFlight};
+use super::load::Weight;
 use crate::error::{CallError, Executed, Trace};
 use crate::io::Patience;
 use crate::router::Core;

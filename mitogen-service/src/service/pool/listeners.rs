@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Level;
 
 use super::Pool;
-use super::queue::QueuedCall;
+use super::job::QueuedCall;
 use super::shared::Shared;
 use crate::error::Error;
 use crate::router::{Access, Core, Death, Delivery, Listener, Router};

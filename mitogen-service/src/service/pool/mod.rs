@@ -3,13 +3,15 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `turns` | whose turn it is, of the calls that wait and the services that they name |
-//! | `queue` | the calls that wait for a thread, and the threads that wait for a call |
+//! | `queue` | the jobs that wait for a thread, and the threads that wait for a job |
+//! | `job` | what waits: a call as it came over the wire, or a function |
 //! | `activation` | services made when they are first asked for |
 //! | `threads` | the threads, and what each runs |
 //! | `shared` | all of it together: from a queued call to a running one |
 //! | `listeners` | the handles on which calls and cancels arrive |
 
 mod activation;
+mod job;
 mod listeners;
 mod queue;
 mod shared;

@@ -2,15 +2,16 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tracing::Level;
 
 use super::activation::Activation;
-use super::queue::{Job, NotQueued, Queue, QueuedCall, Rejected, too_many_deferred};
+use super::job::{Job, MAX_DEFERRED, QueuedCall, too_many_deferred};
+use super::queue::{NotQueued, Queue};
 use super::threads::{Running, Threads, What};
-use super::turns::{Place, Settled, Turn};
+use super::turns::{Arrival, Place, Settled, Turn};
 use crate::channel::{Helper, helping};
 use crate::error::{CallError, DeadlineBy, Error, Result, Trace};
 use crate::io::StreamId;
@@ -28,7 +29,9 @@ use crate::wire::{CallEnvelope, ContextId, Handle};
 pub(super) struct Shared {
     core: Arc<Core>,
     size: usize,
-    queue: Queue,
+    queue: Queue<Job, Hosted>,
+    /// The functions that wait for a thread.
+    deferred: AtomicUsize,
     in_flight: Arc<InFlight>,
     activation: Activation,
     threads: Arc<Threads>,
@@ -41,6 +44,7 @@ impl Shared {
             core: core.clone(),
             size,
             queue: Queue::new(core.identity().id),
+            deferred: AtomicUsize::new(0),
             in_flight: Arc::default(),
             activation: Activation::new(activator),
             threads: Arc::default(),
@@ -73,26 +77,33 @@ impl Shared {
         if self.stopped.load(Ordering::SeqCst) {
             return Err(Error::PoolStopped);
         }
-        let exists = |service: Hosted| Error::ServiceExists { name: service.descriptor().name.to_owned() };
-        self.queue.add(service).map_err(exists)
+        let name = service.descriptor().name;
+        if self.queue.add(name, service) { Ok(()) } else { Err(Error::ServiceExists { name: name.to_owned() }) }
     }
 
     /// Queues a function.
     pub(super) fn defer(&self, f: Box<dyn FnOnce() + Send>) -> Result<()> {
-        match self.queue.defer(self.core.identity().id, f) {
-            Ok(()) => Ok(()),
-            Err(Rejected::Full(_)) => Err(too_many_deferred().into()),
-            Err(Rejected::Stopped(_)) => Err(Error::PoolStopped),
+        let fits = |deferred| (deferred < MAX_DEFERRED).then_some(deferred + 1);
+        if self.deferred.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            return Err(too_many_deferred().into());
         }
+        let arrival =
+            Arrival { service: None, caller: self.core.identity().id, id: None, chain: &[], job: Job::Deferred(f) };
+        self.queue.push(arrival).map_err(|_| {
+            self.deferred.fetch_sub(1, Ordering::Relaxed);
+            Error::PoolStopped
+        })
     }
 
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
-        let nested = call.waiters(self.core.identity().id);
-        match self.queue.push(call) {
-            Ok(()) => self.nudge(nested),
-            Err(NotQueued::Closed(call)) => call.responder.refuse(&stopped()),
-            Err(NotQueued::Circle(call)) => call.responder.refuse(&self.circle(&call)),
+        let waiters = call.waiters(self.core.identity().id);
+        let (payload, chain) = (call.message.payload.clone(), call.chain_ids());
+        match self.queue.push(call.arrival(&payload, &chain)) {
+            Ok(()) => self.nudge(waiters),
+            Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
+            Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
+            Err(NotQueued::Closed(Job::Deferred(_)) | NotQueued::Circle(Job::Deferred(_))) => {}
         }
     }
 
@@ -129,6 +140,7 @@ impl Shared {
             Turn::Vacant(Job::Call(call), place) => self.serve_vacant(call, place),
             Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
             Turn::Ready(Job::Deferred(f), ..) | Turn::Vacant(Job::Deferred(f), _) | Turn::Nowhere(Job::Deferred(f)) => {
+                self.deferred.fetch_sub(1, Ordering::Relaxed);
                 panics::contain(f);
             }
         }

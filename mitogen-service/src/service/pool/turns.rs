@@ -188,9 +188,25 @@ impl<J, S: Strands<J>> Turns<J, S> {
         }
     }
 
+    /// The service of this name, if it is there.
+    pub(super) fn get(&self, name: &str) -> Option<&S> {
+        match &self.places[self.by_name.get(name)?.0].state {
+            State::Ready(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// All services that are there.
+    pub(super) fn services(&self) -> Vec<S> {
+        let ready = self.places.iter().filter_map(|spot| match &spot.state {
+            State::Ready(service) => Some(service.clone()),
+            _ => None,
+        });
+        ready.collect()
+    }
+
     /// How many jobs wait.
-    #[cfg(test)]
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 

@@ -1,0 +1,50 @@
+//! The shells around the state machines, with the model checker's locks and threads in the place of the
+//! real ones. Each model is tried in many schedules; a lost wake-up is a deadlock, which it reports
+//! together with the schedule.
+//!
+//! The shells are the files of the crate itself; what they name of it stands below in its place.
+//! Run by `.ci/model SCHEDULES`.
+#![forbid(unsafe_code)]
+#![allow(dead_code, reason = "each shell is there as a whole")]
+
+#[path = "../../../mitogen-service/src/latch.rs"]
+mod latch;
+mod models;
+#[path = "../../../mitogen-service/src/panics.rs"]
+mod panics;
+#[path = "../../../mitogen-service/src/service/pool/queue.rs"]
+mod queue;
+mod sync;
+#[path = "../../../mitogen-service/src/service/pool/turns.rs"]
+mod turns;
+
+mod io {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub(crate) struct StreamId(pub(crate) u64);
+}
+
+mod wire {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub(crate) struct ContextId(pub(crate) u32);
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub(crate) struct Handle(pub(crate) u32);
+}
+
+mod service {
+    pub(crate) mod in_flight {
+        pub(crate) type CallId = (crate::wire::ContextId, crate::wire::Handle);
+    }
+}
+
+fn main() {
+    let schedules: Option<usize> = std::env::args().nth(1).and_then(|schedules| schedules.parse().ok());
+    let schedules = schedules.expect("the number of schedules for each model");
+    for (name, model) in models::ALL {
+        let began = std::time::Instant::now();
+        // Half of them at random, half with few changes of priority, which finds what is rare at random.
+        shuttle::check_random(model, schedules / 2);
+        shuttle::check_pct(model, schedules / 2, 3);
+        println!("{name}: {schedules} schedules in {:.1?}", began.elapsed());
+    }
+}
