@@ -103,6 +103,10 @@ pub(crate) struct Method {
     /// In the order of the signature.
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) result: ResultShape,
+    /// The answer is inside of an `Uncached`.
+    pub(crate) is_uncached: bool,
+    /// Where `#[no_reply]` stands.
+    pub(crate) no_reply: Option<Span>,
     /// Where the type of its errors stands, as far as the return type shows it.
     pub(crate) error_place: Span,
 }
@@ -112,7 +116,7 @@ impl Method {
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         self.parameters.iter().filter_map(|parameter| match parameter {
             Parameter::Argument(argument) => Some(&**argument),
-            Parameter::Injected(_) => None,
+            Parameter::Injected(..) => None,
         })
     }
 }
@@ -120,7 +124,8 @@ impl Method {
 /// One parameter after `&self`.
 pub(crate) enum Parameter {
     Argument(Box<Argument>),
-    Injected(Injected),
+    /// What the dispatcher provides, and where its type stands.
+    Injected(Injected, Span),
 }
 
 /// A parameter that comes from the caller.

@@ -236,6 +236,8 @@ pub(crate) const RESULT_WITHOUT_TYPES: &str = "the macro cannot see what this `R
 pub(crate) const IMPL_RESULT: &str = "a result needs a concrete type, because the caller must \
      know what to decode: write the type instead of `impl Trait`";
 
+pub(crate) const UNCACHED_RESULT: &str = "`Uncached` stands inside of the `Result`: write `Result<Uncached<T>, E>`";
+
 pub(crate) const BORROWED_RESULT: &str = "a result leaves the process, so it cannot borrow: \
      return an owned value, such as `String` for `&str`";
 

@@ -5,16 +5,18 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Type};
 
-use super::{at, boxed_invoker, call_error, private, site};
+use super::{at, boxed_invoker, call_error, private, sharing, site};
 use crate::errors::text;
 use crate::model::{Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, ResultShape, Service};
 
 /// The entries of `Service::METHODS`.
 pub(super) fn table(service: &Service) -> TokenStream {
-    service.methods.iter().map(|method| entry(method, &service.names)).collect()
+    let of_service = service.options.invoker.is_some();
+    service.methods.iter().map(|method| entry(method, &service.names, of_service)).collect()
 }
 
-fn entry(method: &Method, names: &Names) -> TokenStream {
+/// `has_invoker` says that the service names an invoker for its methods.
+fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
     let private = private(names);
     let krate = &names.krate;
     let cfgs = &method.stub.cfgs;
@@ -27,9 +29,13 @@ fn entry(method: &Method, names: &Names) -> TokenStream {
     let invoker = match &method.invoker {
         None => quote_spanned!(site()=> ::core::option::Option::None),
         Some(invoker) => {
-            let boxed = boxed_invoker(invoker);
+            let boxed = boxed_invoker(invoker, &sharing::of_method(method, &private), &private);
             quote_spanned!(site()=> ::core::option::Option::Some(|| #boxed))
         }
+    };
+    let key = match has_invoker || method.invoker.is_some() {
+        true => key(method, &private),
+        false => quote_spanned!(site()=> ::core::option::Option::None),
     };
     quote_spanned! {site()=>
         #(#cfgs)*
@@ -41,6 +47,7 @@ fn entry(method: &Method, names: &Names) -> TokenStream {
                 #invoke
             },
             invoker: #invoker,
+            key: #key,
         },
     }
 }
@@ -50,19 +57,50 @@ fn invoke(method: &Method, names: &Names) -> TokenStream {
     let private = private(names);
     let self_type = &names.self_type;
     let ident = &method.stub.ident;
-    let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, &private));
-    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, &private));
+    let arguments = arguments(method, &private);
     let passed = method.parameters.iter().map(|parameter| pass(parameter, method, &private));
-    let answer = answer(method, &private);
+    let answer = answer(method, names);
+    quote_spanned! {site()=>
+        #arguments
+        call.enter();
+        let result = <#self_type>::#ident(service, #(#passed),*);
+        #answer
+    }
+}
+
+/// Decodes and checks the arguments, each into a local variable.
+fn arguments(method: &Method, private: &TokenStream) -> TokenStream {
+    let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, private));
+    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, private));
     // Without arguments there is nothing to keep, but unknown ones are refused all the same.
     let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let args =));
     quote_spanned! {site()=>
         #kept call.args()?;
         #(#decoded)*
         #(#checked)*
-        call.enter();
-        let result = <#self_type>::#ident(service, #(#passed),*);
-        #answer
+    }
+}
+
+/// What makes the key of a call, for methods whose calls can be the same.
+fn key(method: &Method, private: &TokenStream) -> TokenStream {
+    if sharing::is_personal(method) {
+        return quote_spanned!(site()=> ::core::option::Option::None);
+    }
+    let arguments = arguments(method, private);
+    let written = method.arguments().enumerate().map(|(index, argument)| {
+        let local = local(argument, argument.ident.span());
+        let encode = encoder(argument.form, &argument.ty, private);
+        let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
+        quote_spanned!(site()=> key.arg(#index, #reference #local, #encode)?;)
+    });
+    let mutable = method.arguments().next().map(|_| quote!(mut));
+    quote_spanned! {site()=>
+        ::core::option::Option::Some(|call: &#private::Invocation<'_>| {
+            #arguments
+            let #mutable key = call.key();
+            #(#written)*
+            ::core::result::Result::Ok(key.finish())
+        })
     }
 }
 
@@ -170,9 +208,9 @@ fn pass(parameter: &Parameter, method: &Method, private: &TokenStream) -> TokenS
             let local = local(argument, argument.ident.span());
             quote!(#local)
         }
-        Parameter::Injected(Injected::Caller) => quote_spanned!(site()=> call.caller()),
-        Parameter::Injected(Injected::Router) => quote_spanned!(site()=> call.router()),
-        Parameter::Injected(Injected::Reply) => {
+        Parameter::Injected(Injected::Caller, _) => quote_spanned!(site()=> call.caller()),
+        Parameter::Injected(Injected::Router, _) => quote_spanned!(site()=> call.router()),
+        Parameter::Injected(Injected::Reply, _) => {
             let Answer { ty, form } = &method.stub.answer;
             let encode = encoder(*form, ty, private);
             quote_spanned!(site()=> call.deferred(#encode))
@@ -180,16 +218,16 @@ fn pass(parameter: &Parameter, method: &Method, private: &TokenStream) -> TokenS
     }
 }
 
-fn answer(method: &Method, private: &TokenStream) -> TokenStream {
-    let Answer { ty, form } = &method.stub.answer;
-    let encode = encoder(*form, ty, private);
+fn answer(method: &Method, names: &Names) -> TokenStream {
+    let private = &private(names);
     match method.result {
-        ResultShape::Plain => quote_spanned!(site()=> call.reply(&result, #encode)),
+        ResultShape::Plain => reply(method, names, &quote_spanned!(site()=> result)),
         ResultShape::Fallible => {
             let error = call_error(private, method.error_place);
+            let reply = reply(method, names, &quote_spanned!(site()=> value));
             quote_spanned! {site()=>
                 match result {
-                    ::core::result::Result::Ok(value) => call.reply(&value, #encode),
+                    ::core::result::Result::Ok(value) => #reply,
                     ::core::result::Result::Err(error) => #error
                 }
             }
@@ -203,6 +241,20 @@ fn answer(method: &Method, private: &TokenStream) -> TokenStream {
             call.nothing()
         },
     }
+}
+
+/// Answers with the value of a local variable.
+fn reply(method: &Method, names: &Names, value: &TokenStream) -> TokenStream {
+    let Answer { ty, form } = &method.stub.answer;
+    let encode = encoder(*form, ty, &private(names));
+    if !method.is_uncached {
+        return quote_spanned!(site()=> call.reply(&#value, #encode));
+    }
+    let krate = &names.krate;
+    quote_spanned! {site()=> {
+        let #krate::Uncached(value) = #value;
+        call.reply_uncached(&value, #encode)
+    }}
 }
 
 /// Asks the compiler whether a result is a `Result` under another name.

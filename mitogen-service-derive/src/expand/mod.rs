@@ -21,6 +21,7 @@ pub(crate) mod main_function;
 mod options;
 mod registration;
 pub(crate) mod service_type;
+mod sharing;
 mod stub;
 
 /// The span of everything that has no better one.
@@ -103,8 +104,8 @@ fn index(methods: &[Method], position: usize) -> TokenStream {
     quote_spanned!(site()=> <[()]>::len(&[#(#entries),*]))
 }
 
-/// An expression that makes an invoker.
-fn boxed_invoker(invoker: &Invoker) -> TokenStream {
+/// An expression that makes an invoker. `checks` are told its manner of running calls.
+fn boxed_invoker(invoker: &Invoker, checks: &TokenStream, private: &TokenStream) -> TokenStream {
     let place = match invoker {
         Invoker::Type(path) => path.span(),
         Invoker::Expr(expr) => expr.span(),
@@ -115,7 +116,19 @@ fn boxed_invoker(invoker: &Invoker) -> TokenStream {
         },
         Invoker::Expr(expr) => quote!(#expr),
     };
-    quote_spanned!(at(place)=> ::std::boxed::Box::new(#made))
+    let place = at(place);
+    if checks.is_empty() {
+        return quote_spanned!(place=> ::std::boxed::Box::new(#made));
+    }
+    quote_spanned! {place=> {
+        let invoker = #made;
+        {
+            use #private::sharing::ByDefault as _;
+            let manner = #private::sharing::Probe(&invoker).manner();
+            #checks
+        }
+        ::std::boxed::Box::new(invoker)
+    }}
 }
 
 /// A call error made from the local variable `error`, whatever its type can do.

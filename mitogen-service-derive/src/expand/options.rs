@@ -3,17 +3,17 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote_spanned};
 
-use super::{boxed_invoker, private, site};
+use super::{boxed_invoker, private, sharing, site};
 use crate::errors::text;
 use crate::model::Service;
 use crate::words;
 
 /// The body of `Service::invoker`.
 pub(super) fn invoker(service: &Service) -> TokenStream {
-    if let Some(given) = &service.options.invoker {
-        return boxed_invoker(&given.value);
-    }
     let private = private(&service.names);
+    if let Some(given) = &service.options.invoker {
+        return boxed_invoker(&given.value, &sharing::of_service(service, &private), &private);
+    }
     let self_type = &service.names.self_type;
     quote_spanned! {site()=>
         use #private::StructOptions as _;

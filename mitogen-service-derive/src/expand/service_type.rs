@@ -6,7 +6,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{boxed_invoker, quiet, registration, site};
+use super::{boxed_invoker, quiet, registration, sharing, site};
 use crate::model::{Options, ServiceType};
 
 /// The constants, and the entry in the registry.
@@ -43,7 +43,8 @@ fn of_options(options: &Options) -> TokenStream {
         }
     });
     let invoker = options.invoker.as_ref().map(|given| {
-        let boxed = boxed_invoker(&given.value);
+        let private = quote!(::mitogen_service::__private);
+        let boxed = boxed_invoker(&given.value, &sharing::of_type(given.keyword, &private), &private);
         quote_spanned! {site()=>
             #[doc(hidden)]
             pub const __MITOGEN_SERVICE_INVOKER: ::core::option::Option<

@@ -53,6 +53,8 @@ pub(super) fn exposed(
         invoker: attributes.invoker,
         parameters: parameters.all,
         result: returned.shape,
+        is_uncached: returned.is_uncached,
+        no_reply: attributes.no_reply,
         error_place: result::error_place(&item.sig.output),
     })
 }

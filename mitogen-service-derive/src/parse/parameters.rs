@@ -3,6 +3,7 @@
 use proc_macro2::Span;
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{FnArg, Ident, Pat, PatType, Signature, Type, TypeReference};
 
 use super::attributes::{self, ArgAttribute, ArgSpec, Default};
@@ -147,12 +148,20 @@ impl Reader<'_> {
     }
 
     fn add_injected(&mut self, injected: Injected, name: &str, ty: &Type) {
-        let again =
-            self.read.all.iter().any(|parameter| matches!(parameter, Parameter::Injected(other) if *other == injected));
+        let again = self
+            .read
+            .all
+            .iter()
+            .any(|parameter| matches!(parameter, Parameter::Injected(other, _) if *other == injected));
         if again {
             self.errors.at(ty, text::injected_twice(name));
         }
-        self.read.all.push(Parameter::Injected(injected));
+        let target = match types::peel(ty) {
+            Type::Reference(reference) => &*reference.elem,
+            other => other,
+        };
+        let place = types::last_segment(target).map_or_else(|| ty.span(), |last| last.ident.span());
+        self.read.all.push(Parameter::Injected(injected, place));
     }
 
     fn argument(&mut self, typed: &PatType, attribute: Option<ArgAttribute>) {

@@ -14,6 +14,14 @@ pub(super) struct Returned {
     pub(super) shape: ResultShape,
     /// What a caller gets, as far as it can be told.
     pub(super) answer: Option<Answer>,
+    /// The answer is inside of an `Uncached`.
+    pub(super) is_uncached: bool,
+}
+
+impl Returned {
+    fn new(shape: ResultShape, answer: Option<Answer>) -> Self {
+        Self { shape, answer, is_uncached: false }
+    }
 }
 
 /// What is known about the method before its return type is read.
@@ -41,13 +49,13 @@ pub(super) fn read(output: &ReturnType, context: &Context<'_>) -> Returned {
         } else if !types::is_unit(ty) {
             errors.at(ty, text::no_reply_result(method));
         }
-        return Returned { shape: ResultShape::Nothing, answer: Some(answer(&unit, context)) };
+        return Returned::new(ResultShape::Nothing, Some(answer(&unit, context)));
     }
     if let Some(reply) = context.reply {
         if !types::is_unit(ty) {
             errors.at(ty, text::reply_and_result(method));
         }
-        return Returned { shape: ResultShape::Deferred, answer: Some(reply.clone()) };
+        return Returned::new(ResultShape::Deferred, Some(reply.clone()));
     }
     value(ty, context)
 }
@@ -61,14 +69,14 @@ fn value(ty: &Type, context: &Context<'_>) -> Returned {
             Some(ty) => owned(&ty, context, ResultShape::Fallible),
             None => {
                 errors.at(ty, text::RESULT_WITHOUT_TYPES);
-                Returned { shape: ResultShape::Nothing, answer: None }
+                Returned::new(ResultShape::Nothing, None)
             }
         },
         // Without parameters it may well be a struct; the expansion asks the compiler about those.
         Some(name) if name.ends_with("Result") && first_type.is_some() => {
             errors.at(ty, text::RESULT_ALIAS);
             let answer = first_type.map(|ty| answer(&ty, context));
-            Returned { shape: ResultShape::Nothing, answer }
+            Returned::new(ResultShape::Nothing, answer)
         }
         _ => owned(ty, context, ResultShape::Plain),
     }
@@ -76,6 +84,14 @@ fn value(ty: &Type, context: &Context<'_>) -> Returned {
 
 /// Checks that an answer can travel.
 fn owned(ty: &Type, context: &Context<'_>, shape: ResultShape) -> Returned {
+    let inner = uncached(ty);
+    if let Some(inner) = inner
+        && types::last_segment(inner).is_some_and(|last| last.ident == "Result")
+    {
+        context.errors.at(ty, text::UNCACHED_RESULT);
+        return Returned::new(ResultShape::Nothing, Some(answer(inner, context)));
+    }
+    let ty = inner.unwrap_or(ty);
     let tokens = ty.to_token_stream();
     let mistake = if let Some(word) = types::first_impl(tokens.clone()) {
         Some((word, text::IMPL_RESULT))
@@ -84,9 +100,18 @@ fn owned(ty: &Type, context: &Context<'_>, shape: ResultShape) -> Returned {
     };
     if let Some((guilty, text)) = mistake {
         context.errors.at(guilty, text);
-        return Returned { shape: ResultShape::Nothing, answer: None };
+        return Returned::new(ResultShape::Nothing, None);
     }
-    Returned { shape, answer: Some(answer(ty, context)) }
+    Returned { shape, answer: Some(answer(ty, context)), is_uncached: inner.is_some() }
+}
+
+/// The `T` of an `Uncached<T>`.
+fn uncached(ty: &Type) -> Option<&Type> {
+    let last = types::last_segment(ty).filter(|last| last.ident == "Uncached")?;
+    match types::type_arguments(last)[..] {
+        [inner] => Some(inner),
+        _ => None,
+    }
 }
 
 fn answer(ty: &Type, context: &Context<'_>) -> Answer {

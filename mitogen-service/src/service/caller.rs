@@ -36,6 +36,8 @@ use crate::wire::{ContextId, Link};
 pub struct Caller {
     parts: CallerParts,
     flag: Arc<CallFlag>,
+    /// Whether all are gone for whom it runs, if those are several.
+    abandoned: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// What is known of a caller.
@@ -55,7 +57,13 @@ pub(crate) struct CallerParts {
 
 impl Caller {
     pub(crate) fn new(parts: CallerParts, flag: Arc<CallFlag>) -> Self {
-        Self { parts, flag }
+        Self { parts, flag, abandoned: None }
+    }
+
+    /// The same, for an execution whose result goes to others too. It is cancelled when all of them
+    /// are gone. It has no deadline, since who comes later may have more time.
+    pub(super) fn for_many(&self, abandoned: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { abandoned: Some(Arc::new(abandoned)), ..self.clone() }
     }
 
     /// The context that calls, where the answer goes.
@@ -82,7 +90,10 @@ impl Caller {
     /// Whether nobody waits for the answer any more: the call was dropped, its caller is gone, or its
     /// time is over.
     pub fn is_cancelled(&self) -> bool {
-        self.flag.is_cancelled()
+        match &self.abandoned {
+            Some(abandoned) => abandoned(),
+            None => self.flag.is_cancelled(),
+        }
     }
 
     /// How long the caller still waits; `None` if it has set no bound. What the method calls inherits
@@ -128,7 +139,7 @@ impl Caller {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.flag.deadline()
+        self.flag.deadline().filter(|_| self.abandoned.is_none())
     }
 
     /// The names of the method and of its service.

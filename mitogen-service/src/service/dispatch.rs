@@ -10,6 +10,7 @@ use super::reply::Reply;
 use super::responder::Responder;
 use crate::error::{CallError, Trace};
 use crate::router::Router;
+use crate::wire::canonical;
 use crate::wire::envelope::reply_ok_prefix;
 use crate::wire::value::EncodeError;
 
@@ -22,7 +23,14 @@ pub struct Method<S: ?Sized> {
     pub invoke: fn(&S, &Invocation<'_>) -> Outcome,
     /// The invoker of this method alone, if it has one.
     pub invoker: Option<fn() -> Box<dyn Invoker>>,
+    /// Decodes the arguments, and writes them in the one way in which they can be. Not there if the
+    /// invoker has no use for it, or if no call is like another one.
+    pub key: Option<KeyOf>,
 }
+
+/// Makes the key of a call.
+#[doc(hidden)]
+pub type KeyOf = fn(&Invocation<'_>) -> Result<Vec<u8>, CallError>;
 
 /// What comes of a call: an answer, or the error that the caller gets.
 #[doc(hidden)]
@@ -37,6 +45,8 @@ pub struct Answer(pub(crate) AnswerKind);
 pub(crate) enum AnswerKind {
     /// The payload of the reply.
     Value(Vec<u8>),
+    /// The same, not to be used for a later call.
+    Uncached(Vec<u8>),
     /// The method has no result.
     Nothing,
     /// A `Reply` answers later.
@@ -97,8 +107,56 @@ impl<'a> Invocation<'a> {
         value: &T,
         encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Outcome {
-        encode_reply(self.service, self.method, |out| encode(value, out))
-            .map(|payload| Answer(AnswerKind::Value(payload)))
+        let payload = encode_reply(self.service, self.method, |out| encode(value, out))?;
+        Ok(Answer(AnswerKind::Value(payload)))
+    }
+
+    /// The outcome of a method with a result that holds for the present calls alone.
+    pub fn reply_uncached<T: ?Sized>(
+        &self,
+        value: &T,
+        encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Outcome {
+        let payload = encode_reply(self.service, self.method, |out| encode(value, out))?;
+        Ok(Answer(AnswerKind::Uncached(payload)))
+    }
+
+    /// Begins the key of the call.
+    pub fn key(&self) -> KeyWriter {
+        KeyWriter { service: self.service, method: self.method, key: Vec::new() }
+    }
+}
+
+/// Writes the arguments of a call one after the other, in the order of the signature.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct KeyWriter {
+    service: &'static ServiceDescriptor,
+    method: &'static MethodDescriptor,
+    key: Vec<u8>,
+}
+
+impl KeyWriter {
+    /// Writes an argument. Each is one whole value, so that none can be taken for another one.
+    pub fn arg<T: ?Sized>(
+        &mut self,
+        index: usize,
+        value: &T,
+        encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), CallError> {
+        let start = self.key.len();
+        let encoded = encode(value, &mut self.key);
+        let canonical = encoded.and_then(|()| canonical::sort_maps(&mut self.key[start..]));
+        canonical.map_err(|EncodeError(reason)| {
+            let name = self.method.args[index].name;
+            let what = format!("the argument '{name}' of '{}' of service '{}'", self.method.name, self.service.name);
+            CallError::Encode { what, reason, trace: Trace::default() }
+        })
+    }
+
+    /// The key.
+    pub fn finish(self) -> Vec<u8> {
+        self.key
     }
 }
 

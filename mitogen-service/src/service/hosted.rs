@@ -1,11 +1,12 @@
 //! A service in a pool: the type behind it is known only to generated code.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
-use super::dispatch::{Invocation, Outcome};
+use super::dispatch::{Invocation, KeyOf, Outcome};
 use super::invoker::{Invoker, Order};
 use crate::error::CallError;
 
@@ -17,7 +18,15 @@ pub struct Hosted {
     inner: Arc<Inner>,
 }
 
+/// A service that may be gone, known to its scope.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WeakHosted(Weak<Inner>);
+
+/// Numbers the services of the process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 struct Inner {
+    number: u64,
     target: Arc<dyn Dispatch>,
     invoker: Box<dyn Invoker>,
     /// The invokers of single methods, in the order of the descriptor.
@@ -36,6 +45,9 @@ pub(crate) trait Dispatch: Send + Sync {
 
     /// Runs a method.
     fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome;
+
+    /// What makes the keys of the calls of a method, if they have any.
+    fn key(&self, method: usize) -> Option<KeyOf>;
 }
 
 impl Hosted {
@@ -44,7 +56,8 @@ impl Hosted {
         let of_methods: Vec<_> = S::METHODS.iter().map(|method| method.invoker.map(|make| make())).collect();
         let invoker = S::invoker();
         let has_strands = is_ordered(&*invoker) || of_methods.iter().flatten().any(|invoker| is_ordered(&**invoker));
-        Self { inner: Arc::new(Inner { target: Arc::new(Typed(service)), invoker, of_methods, has_strands }) }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { inner: Arc::new(Inner { number, target: Arc::new(Typed(service)), invoker, of_methods, has_strands }) }
     }
 
     /// What the service says of itself.
@@ -56,10 +69,41 @@ impl Hosted {
         &self.inner.target
     }
 
+    /// A number that no other service of the process has.
+    pub(crate) fn number(&self) -> u64 {
+        self.inner.number
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHosted {
+        WeakHosted(Arc::downgrade(&self.inner))
+    }
+
     /// The invoker that runs a method.
     pub(crate) fn invoker(&self, method: usize) -> &dyn Invoker {
         let of_method = self.inner.of_methods.get(method).and_then(Option::as_ref);
         of_method.unwrap_or(&self.inner.invoker).as_ref()
+    }
+}
+
+impl Hosted {
+    /// Tells the invoker of a method that results are not valid any more; `false` if there is no such
+    /// method.
+    pub(crate) fn invalidate(&self, method: &str) -> bool {
+        let Some(index) = self.descriptor().method(method) else { return false };
+        self.invoker(index).invalidate(Some(method));
+        true
+    }
+
+    /// Tells all invokers that results are not valid any more.
+    pub(crate) fn invalidate_all(&self) {
+        let invokers = self.inner.of_methods.iter().flatten().chain([&self.inner.invoker]);
+        invokers.for_each(|invoker| invoker.invalidate(None));
+    }
+}
+
+impl WeakHosted {
+    pub(crate) fn upgrade(&self) -> Option<Hosted> {
+        self.0.upgrade().map(|inner| Hosted { inner })
     }
 }
 
@@ -82,6 +126,12 @@ fn is_ordered(invoker: &dyn Invoker) -> bool {
     invoker.order() == Order::Arrival
 }
 
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Hosted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hosted({})", self.descriptor().name)
@@ -101,6 +151,10 @@ impl<S: Service> Dispatch for Typed<S> {
 
     fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome {
         (S::METHODS[method].invoke)(&self.0, invocation)
+    }
+
+    fn key(&self, method: usize) -> Option<KeyOf> {
+        S::METHODS[method].key
     }
 }
 

@@ -24,6 +24,7 @@ mod reply;
 mod responder;
 mod scope;
 mod stub;
+mod uncached;
 
 pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, make_default};
 pub use args::{Args, CheckOutcome, apply_check};
@@ -32,12 +33,15 @@ pub use caller::Caller;
 pub(crate) use caller::CallerParts;
 pub use credentials::Credentials;
 pub use descriptor::{ArgSpec, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
-pub use dispatch::{Answer, Invocation, Method, Outcome};
+pub use dispatch::{Answer, Invocation, KeyOf, KeyWriter, Method, Outcome};
 pub use hosted::{Hosted, host};
-pub use invoker::{Authorized, ConcurrentInvoker, Invoker, Order, SerializedInvoker, default_invoker};
+pub use invoker::{
+    Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,
+};
 pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Policy, allows};
 pub(crate) use pool::listen_for_first_call;
 pub use pool::{Pool, PoolBuilder, Running};
 pub use reply::Reply;
 pub use scope::ServiceScope;
 pub use stub::{Remote, Resolved, StubRequest, Target, not_faked};
+pub use uncached::Uncached;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::in_flight::{CallFlag, CallId, InFlight};
 use super::load::Weight;
 use crate::error::{CallError, Executed, Trace};
@@ -52,10 +54,11 @@ impl Responder {
     }
 
     /// Answers with a payload that [`encode_reply`](super::dispatch::encode_reply) has made.
-    pub(crate) fn answer(&self, payload: Vec<u8>) {
+    pub(crate) fn answer(&self, payload: impl Into<Bytes>) {
         if !self.claim() {
             return;
         }
+        let payload = payload.into();
         let size = payload.len();
         if let Err(error) = self.send(payload, Patience::Exceed) {
             let max = self.core.identity().max_message_size as u64;
@@ -115,26 +118,31 @@ impl Responder {
     }
 
     fn send_error(&self, error: CallError, patience: Patience) {
-        // Known here for certain, whatever the error says of calls that the method has made itself.
-        let executed = if self.flag.is_entered() { Executed::Yes } else { Executed::No };
-        let error = error.with_executed(executed);
-        let mut payload = Vec::with_capacity(256);
-        reply_err_prefix(&mut payload);
-        // Call errors are strings and numbers, which have an encoding.
-        if value::encode(&error, &mut payload).is_ok() {
+        if let Some(payload) = encode_error(error, self.flag.is_entered()) {
             // If it cannot be sent, the caller is gone or learns it from a hop.
-            let _ = self.send(payload, patience);
+            let _ = self.send(payload.into(), patience);
         }
     }
 
-    fn send(&self, payload: Vec<u8>, patience: Patience) -> Result<(), DeadCode> {
+    fn send(&self, payload: Bytes, patience: Patience) -> Result<(), DeadCode> {
         let (context, handle) = self.id;
         if handle == Handle::NONE {
             return Ok(());
         }
-        let message = Message::new(Encoding::MessagePack, context, handle, Handle::NONE, payload.into());
+        let message = Message::new(Encoding::MessagePack, context, handle, Handle::NONE, payload);
         self.core.send(message, patience).map_err(|reason| reason.code)
     }
+}
+
+/// The payload of a reply that is an error.
+pub(crate) fn encode_error(error: CallError, entered: bool) -> Option<Vec<u8>> {
+    // Known here for certain, whatever the error says of calls that the method has made itself.
+    let error = error.with_executed(if entered { Executed::Yes } else { Executed::No });
+    let mut payload = Vec::with_capacity(256);
+    reply_err_prefix(&mut payload);
+    // Call errors are strings and numbers, which have an encoding.
+    value::encode(&error, &mut payload).ok()?;
+    Some(payload)
 }
 
 /// A call that was dropped on the way is answered all the same.

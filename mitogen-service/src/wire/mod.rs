@@ -24,6 +24,7 @@
 
 pub(crate) mod blob;
 pub mod bytes;
+pub(crate) mod canonical;
 pub(crate) mod control;
 pub(crate) mod dead;
 pub(crate) mod decoder;

@@ -184,7 +184,8 @@ impl Shared {
             self.activation.check(name, &call.caller(&self.core))?;
             let _making = self.threads.begin(What::Activation(name.to_owned()));
             let hosted = nesting::within(&call.caller(&self.core), || {
-                self.activation.make(name, &ServiceScope::new(&self.core))
+                let scope = ServiceScope::new(&self.core);
+                self.activation.make(name, &scope).inspect(|hosted| scope.bind(hosted))
             });
             let (result, outcome) = match hosted {
                 Ok(hosted) => (Ok(()), Ok(hosted)),

@@ -1,0 +1,138 @@
+//! A call that may run.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{CallError, Trace};
+use crate::panics;
+use crate::router::{Core, Router, decoding_for};
+use crate::service::caller::Caller;
+use crate::service::descriptor::{MethodDescriptor, ServiceDescriptor};
+use crate::service::dispatch::{Answer, AnswerKind, Invocation};
+use crate::service::hosted::Hosted;
+use crate::service::nesting;
+use crate::service::responder::Responder;
+use crate::wire::{CallEnvelope, payload};
+
+/// A call that every policy of its method has agreed to.
+///
+/// Only the check itself makes one, and nothing runs without one.
+pub struct Authorized {
+    core: Arc<Core>,
+    hosted: Hosted,
+    method: usize,
+    caller: Caller,
+    payload: Bytes,
+    responder: Arc<Responder>,
+}
+
+impl Authorized {
+    /// Asks every policy of the method; this is the one place where an `Authorized` is made.
+    pub(crate) fn check(
+        hosted: &Hosted,
+        method: usize,
+        caller: Caller,
+        (core, payload): (&Arc<Core>, Bytes),
+        responder: Arc<Responder>,
+    ) -> Result<Self, CallError> {
+        if !hosted.target().authorize(method, &caller) {
+            let descriptor = hosted.descriptor();
+            return Err(CallError::Unauthorized {
+                method: descriptor.methods[method].name.to_owned(),
+                service: descriptor.name.to_owned(),
+                trace: Trace::default(),
+            });
+        }
+        Ok(Self { core: core.clone(), hosted: hosted.clone(), method, caller, payload, responder })
+    }
+
+    /// The service that is called.
+    pub fn service(&self) -> &'static ServiceDescriptor {
+        self.hosted.descriptor()
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> &'static MethodDescriptor {
+        &self.service().methods[self.method]
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Runs the method on this thread and answers the caller, also if it panics.
+    pub fn run(self) {
+        match self.execute(&self.caller) {
+            Ok(Answer(AnswerKind::Value(payload) | AnswerKind::Uncached(payload))) => self.responder.answer(payload),
+            Ok(Answer(AnswerKind::Nothing)) => self.responder.done(),
+            Ok(Answer(AnswerKind::Deferred)) => {}
+            Err(error) => self.responder.fail(&error),
+        }
+    }
+
+    /// Runs the method on this thread and answers nobody. What it calls itself is called for `caller`.
+    pub(super) fn execute(&self, caller: &Caller) -> Result<Answer, CallError> {
+        self.responder.flag().run(self.service(), self.method());
+        self.with_invocation(caller, |invocation| self.hosted.target().invoke(self.method, invocation))
+    }
+
+    /// What a call has to have in common with this one to be the same: its arguments, decoded and
+    /// written in one way. `None` if no call of the method is like another one.
+    pub(super) fn key(&self) -> Option<Result<Vec<u8>, CallError>> {
+        let key = self.hosted.target().key(self.method)?;
+        Some(self.with_invocation(&self.caller, key))
+    }
+
+    /// The number of the service.
+    pub(super) fn service_number(&self) -> u64 {
+        self.hosted.number()
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(super) fn responder(&self) -> &Arc<Responder> {
+        &self.responder
+    }
+
+    fn with_invocation<R>(
+        &self,
+        caller: &Caller,
+        run: impl FnOnce(&Invocation<'_>) -> Result<R, CallError>,
+    ) -> Result<R, CallError> {
+        // It was validated when the call was taken from the queue.
+        let envelope = CallEnvelope::trusted(&self.payload);
+        let envelope =
+            envelope.map_err(|error| CallError::Malformed { reason: error.to_string(), trace: Trace::default() })?;
+        let invocation = Invocation {
+            service: self.service(),
+            method: self.method(),
+            args: envelope.args,
+            caller,
+            router: &Router::borrowed(&self.core),
+            responder: &self.responder,
+        };
+        let run = || payload::with(self.payload.clone(), || run(&invocation));
+        let outcome = panics::guard(|| nesting::within(caller, || decoding_for(&self.core, run)));
+        outcome.unwrap_or_else(|panic| Err(panicked(panic)))
+    }
+}
+
+impl fmt::Debug for Authorized {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authorized({}.{}, {:?})", self.service().name, self.method().name, self.caller)
+    }
+}
+
+/// What the caller learns of a panic.
+pub(in crate::service) fn panicked(panic: Box<dyn std::any::Any + Send>) -> CallError {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let message = text.unwrap_or_else(|| "a value that is not a text".to_owned());
+    panics::discard(panic);
+    CallError::Panicked { message, trace: Trace::default() }
+}
