@@ -154,6 +154,28 @@ fn the_descriptor_tells_what_was_written() {
 }
 
 #[test]
+fn keys_are_made_where_an_invoker_is_named_and_calls_can_be_equal() {
+    let keys = |options, block| {
+        let text = print::tokens(&entry::service(options, block));
+        text.matches("call.key()").count()
+    };
+    assert_eq!(keys(quote!(), files()), 0);
+    // `forget` is `#[no_reply]`, and `grow` takes a `Reply`.
+    assert_eq!(keys(quote!(invoker = A::new()), files()), 2);
+    let one = quote! {
+        impl Files {
+            #[expose(policy = AllowAny, invoker = A)]
+            fn one(&self) -> Uncached<u8> {}
+            #[expose(policy = AllowAny)]
+            fn other(&self) -> Result<Uncached<u8>, E> {}
+        }
+    };
+    assert_eq!(keys(quote!(), one.clone()), 1);
+    let stub = signatures(&parsed(entry::service(quote!(), one)), "FilesStub");
+    assert!(stub[4..].iter().all(|signature| signature.ends_with("Call<u8>")), "{stub:?}");
+}
+
+#[test]
 fn all_mistakes_are_found_at_once() {
     let tokens = entry::service(
         quote!(nmae = "files", vis),

@@ -55,6 +55,7 @@
 /// | `crate = path` | where this crate is found, if it is renamed or re-exported |
 ///
 /// `name`, `invoker` and `activate` may stand on the struct instead: `#[service(name = "files")] struct Files;`.
+/// Only [`DeduplicatingInvoker`](crate::DeduplicatingInvoker) may not, which needs to see the methods.
 ///
 /// # Methods
 ///
@@ -71,7 +72,8 @@
 /// *Results* are types that serde can read and write, or `Result<T, E>` where `E: Display`; the
 /// caller gets the error as [`CallError::Failed`](crate::CallError::Failed), and typed by
 /// [`CallError::decode`](crate::CallError::decode) if `E` is `Serialize + DeserializeOwned`. An alias of
-/// `Result` is refused unless it is itself called `Result`.
+/// `Result` is refused unless it is itself called `Result`. An [`Uncached<T>`](crate::Uncached) is a `T` for
+/// callers.
 ///
 /// ```
 /// use mitogen_service::{AllowAny, CallError, Reply, service, testing};

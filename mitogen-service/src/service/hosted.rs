@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use tracing::Level;
+
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, KeyOf, Outcome};
 use super::invoker::{Invoker, Order};
 use crate::error::CallError;
+use crate::router::Core;
 
 /// A service that is ready to be called, with its invokers.
 ///
@@ -86,12 +89,14 @@ impl Hosted {
 }
 
 impl Hosted {
-    /// Tells the invoker of a method that results are not valid any more; `false` if there is no such
-    /// method.
-    pub(crate) fn invalidate(&self, method: &str) -> bool {
-        let Some(index) = self.descriptor().method(method) else { return false };
-        self.invoker(index).invalidate(Some(method));
-        true
+    /// Tells the invoker of a method that results are not valid any more, or the log that there is no
+    /// such method.
+    pub(crate) fn invalidate_or_log(&self, method: &str, core: &Core) {
+        let ServiceDescriptor { name, .. } = self.descriptor();
+        match self.descriptor().method(method) {
+            Some(index) => self.invoker(index).invalidate(Some(method)),
+            None => core.log(Level::WARN, format!("invalidate: service '{name}' exposes no method '{method}'")),
+        }
     }
 
     /// Tells all invokers that results are not valid any more.

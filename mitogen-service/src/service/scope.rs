@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tracing::Level;
-
 use super::hosted::{Hosted, WeakHosted};
 use crate::router::{Core, Router};
 
@@ -90,10 +88,8 @@ impl ServiceScope {
     /// While the service is being made there is nothing to drop. A method that the service does not
     /// expose is told to the log.
     pub fn invalidate(&self, method: &str) {
-        let Some(service) = self.hosted() else { return };
-        if !service.invalidate(method) {
-            let what = format!("invalidate: service '{}' exposes no method '{method}'", service.descriptor().name);
-            self.router.core().log(Level::WARN, what);
+        if let Some(service) = self.hosted() {
+            service.invalidate_or_log(method, self.router.core());
         }
     }
 

@@ -5,6 +5,7 @@
 mod bench;
 mod calls;
 mod death;
+mod deduplicating;
 mod docs;
 mod hostile;
 mod leak;

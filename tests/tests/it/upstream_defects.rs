@@ -29,7 +29,7 @@ const FORWARD_LOG: u32 = 102;
 const DEAD: u32 = 999;
 
 /// A child that says what it wants, as docs/protocol.md has it.
-struct Peer {
+pub(crate) struct Peer {
     socket: UnixStream,
     me: Context,
     /// The router that it is a child of.
@@ -37,15 +37,15 @@ struct Peer {
 }
 
 /// A message as the peer gets it.
-struct Frame {
+pub(crate) struct Frame {
     src: u32,
     handle: u32,
     reply_to: u32,
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Peer {
-    fn join(router: &Router, name: &str) -> Self {
+    pub(crate) fn join(router: &Router, name: &str) -> Self {
         let (ours, mut socket) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         // Version 1, understands CANCEL, reads MessagePack, process 1.
@@ -72,12 +72,12 @@ impl Peer {
     }
 
     /// Sends a message to the parent's router, under the peer's own id.
-    fn send(&mut self, handle: u32, reply_to: u32, payload: &[u8]) {
+    pub(crate) fn send(&mut self, handle: u32, reply_to: u32, payload: &[u8]) {
         let (parent, me) = (self.parent, self.id());
         self.forge([parent, me, me, handle, reply_to], payload);
     }
 
-    fn next(&mut self) -> Frame {
+    pub(crate) fn next(&mut self) -> Frame {
         let mut head = [0; 26];
         self.socket.read_exact(&mut head).expect("a message comes");
         let [_, src, _, handle, reply_to, length] = std::array::from_fn(|at| number(&head[2 + 4 * at..]));

@@ -98,6 +98,40 @@ impl Pool {
         self.shared.add(Hosted::new(service))
     }
 
+    /// Drops the results of a method that the invoker of a service keeps, for services that have no
+    /// scope because they were made by hand. See [`ServiceScope::invalidate`](crate::ServiceScope::invalidate).
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use mitogen_service::{AllowAny, DeduplicatingInvoker, Pool, Router, service};
+    ///
+    /// #[derive(Default)]
+    /// struct Counter(AtomicU32);
+    ///
+    /// #[service(invoker = DeduplicatingInvoker)]
+    /// impl Counter {
+    ///     #[expose(policy = AllowAny)]
+    ///     fn next(&self) -> u32 {
+    ///         self.0.fetch_add(1, Ordering::Relaxed)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().build()?;
+    /// let pool = Pool::builder(&router).service(Counter::default()).start()?;
+    /// let counter = Counter::stub(&router.myself());
+    /// assert_eq!([counter.next().wait()?, counter.next().wait()?], [0, 0]);
+    /// pool.invalidate::<Counter>("next");
+    /// assert_eq!(counter.next().wait()?, 1);
+    /// # pool.close(std::time::Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn invalidate<S: Service>(&self, method: &str) {
+        self.shared.invalidate(S::DESCRIPTOR.name, method);
+    }
+
     /// Runs a function on a thread of the pool, after the calls that are queued.
     ///
     /// # Errors

@@ -81,6 +81,13 @@ impl Shared {
         if self.queue.add(name, service) { Ok(()) } else { Err(Error::ServiceExists { name: name.to_owned() }) }
     }
 
+    /// The results of a method that are kept are not valid any more.
+    pub(super) fn invalidate(&self, service: &str, method: &str) {
+        if let Some(hosted) = self.queue.get(service) {
+            hosted.invalidate_or_log(method, &self.core);
+        }
+    }
+
     /// Queues a function.
     pub(super) fn defer(&self, f: Box<dyn FnOnce() + Send>) -> Result<()> {
         let fits = |deferred| (deferred < MAX_DEFERRED).then_some(deferred + 1);
