@@ -47,15 +47,21 @@ fn append_sorted(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Malfo
 /// The pairs of a map. They are whole values one after the other, so no two of them are a prefix of one
 /// another, and sorting pairs sorts by the keys first.
 fn append_pairs(cursor: &mut Cursor<'_>, pairs: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut written = Vec::with_capacity(pairs);
+    let start = out.len();
+    let mut places = Vec::with_capacity(pairs);
     for _ in 0..pairs {
-        let mut pair = Vec::new();
-        append_sorted(cursor, &mut pair)?;
-        append_sorted(cursor, &mut pair)?;
-        written.push(pair);
+        let place = out.len();
+        append_sorted(cursor, out)?;
+        append_sorted(cursor, out)?;
+        places.push(place..out.len());
     }
-    written.sort_unstable();
-    written.iter().for_each(|pair| out.extend_from_slice(pair));
+    if !places.is_sorted_by_key(|place| &out[place.clone()]) {
+        places.sort_unstable_by(|one, other| out[one.clone()].cmp(&out[other.clone()]));
+        let sorted: Vec<&[u8]> = places.into_iter().map(|place| &out[place]).collect();
+        let sorted = sorted.concat();
+        out.truncate(start);
+        out.extend_from_slice(&sorted);
+    }
     Ok(())
 }
 

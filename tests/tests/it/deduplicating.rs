@@ -116,7 +116,7 @@ fn three(slow: &SlowStub, hand: &Hand, what: &str) -> [Call<Text>; 3] {
 #[derive(Default)]
 struct Agent;
 
-#[service(activate, name = "agent")]
+#[service(activate)]
 impl Agent {
     #[expose(policy = AllowAny)]
     fn ask(&self, of: Context, what: String) -> Result<Text, CallError> {
@@ -528,7 +528,7 @@ struct Scoped {
     runs: Arc<AtomicUsize>,
 }
 
-#[service(name = "scoped", activate = Self::create, invoker = DeduplicatingInvoker)]
+#[service(activate = Self::create, invoker = DeduplicatingInvoker)]
 impl Scoped {
     fn create(scope: &ServiceScope) -> Result<Self, Infallible> {
         scope.invalidate("one");

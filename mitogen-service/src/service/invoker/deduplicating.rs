@@ -47,7 +47,13 @@ const LIMITS: Limits = Limits { entries: 1024, bytes: 64 << 20, age: Duration::f
 /// The arguments are compared as the method gets them: neither the order in which a caller has named
 /// them matters, nor how wide it wrote an integer, nor whether it left a default out or said it; nor the
 /// order of the entries of a map. The whole of them is compared, not a hash. Floating point numbers
-/// are compared by their bits, so that `0.0` and `-0.0` differ and a NaN equals itself.
+/// are compared by their bits, so that `0.0` and `-0.0` differ and a NaN equals itself. The items of a
+/// `HashSet` are compared in its own order, which differs between equal sets: take a `BTreeSet`, or equal
+/// calls may be run more than once.
+///
+/// For this the arguments are decoded, checked and encoded once more than for other invokers. Of a type
+/// of yours whose `Serialize` leaves out what its `Deserialize` reads, that part is not compared: do not
+/// take such a type.
 ///
 /// The policies judge each caller before anything is looked up. Who calls is no part of the comparison,
 /// and one execution answers many: a method that is run by this invoker cannot take `&Caller` or

@@ -6,7 +6,7 @@ use super::{Authorized, Invoker, Order};
 ///
 /// A call that fails or panics answers its caller, and the next one runs. A thread is taken from the
 /// pool only while a call runs. A call that could only run after one that waits for it is refused as
-/// [`CallError::Deadlock`].
+/// [`CallError::Deadlock`](crate::CallError::Deadlock).
 ///
 /// ```
 /// use mitogen_service::{AllowAny, SerializedInvoker, service};
