@@ -64,8 +64,8 @@ pub use macros::{arg_spec, expose, main, no_reply, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::{
     Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Caller, ConcurrentInvoker, Credentials,
-    DeduplicatingInvoker, Hosted, Invoker, MethodDescriptor, Order, Policy, Pool, PoolBuilder, RegistryActivator,
-    Reply, Running, SerializedInvoker, Service, ServiceDescriptor, ServiceScope, Uncached,
+    DeduplicatingInvoker, Hosted, Invoker, MethodDescriptor, MethodStats, Order, Policy, Pool, PoolBuilder, PoolStats,
+    RegistryActivator, Reply, Running, SerializedInvoker, Service, ServiceDescriptor, ServiceScope, Uncached,
 };
 pub use wire::{Blob, ContextId};
 

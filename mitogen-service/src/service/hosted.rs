@@ -1,5 +1,6 @@
 //! A service in a pool: the type behind it is known only to generated code.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,6 +11,7 @@ use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, KeyOf, Outcome};
 use super::invoker::{Invoker, Order};
+use super::meter::Meter;
 use crate::error::CallError;
 use crate::router::Core;
 
@@ -31,6 +33,9 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 struct Inner {
     number: u64,
     target: Arc<dyn Dispatch>,
+    /// The service itself, for those who know its type.
+    service: Arc<dyn Any + Send + Sync>,
+    meters: Box<[Meter]>,
     invoker: Box<dyn Invoker>,
     /// The invokers of single methods, in the order of the descriptor.
     of_methods: Vec<Option<Box<dyn Invoker>>>,
@@ -60,12 +65,31 @@ impl Hosted {
         let invoker = S::invoker();
         let has_strands = is_ordered(&*invoker) || of_methods.iter().flatten().any(|invoker| is_ordered(&**invoker));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { inner: Arc::new(Inner { number, target: Arc::new(Typed(service)), invoker, of_methods, has_strands }) }
+        let service = Arc::new(service);
+        let meters = S::METHODS.iter().map(|_| Meter::default()).collect();
+        let target = Arc::new(Typed(service.clone()));
+        Self { inner: Arc::new(Inner { number, target, service, meters, invoker, of_methods, has_strands }) }
     }
 
     /// What the service says of itself.
     pub fn descriptor(&self) -> &'static ServiceDescriptor {
         self.inner.target.descriptor()
+    }
+
+    /// The service itself, if it is an `S`.
+    pub fn get<S: Service>(&self) -> Option<Arc<S>> {
+        self.inner.service.clone().downcast().ok()
+    }
+
+    /// What counts the calls of a method.
+    pub(crate) fn meter(&self, method: usize) -> &Meter {
+        &self.inner.meters[method]
+    }
+
+    /// How many results its invokers keep, and their bytes.
+    pub(crate) fn cached(&self) -> (usize, usize) {
+        let invokers = self.inner.of_methods.iter().flatten().chain([&self.inner.invoker]);
+        invokers.map(|invoker| invoker.cached()).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
 
     pub(crate) fn target(&self) -> &Arc<dyn Dispatch> {
@@ -143,7 +167,7 @@ impl fmt::Debug for Hosted {
     }
 }
 
-struct Typed<S>(S);
+struct Typed<S>(Arc<S>);
 
 impl<S: Service> Dispatch for Typed<S> {
     fn descriptor(&self) -> &'static ServiceDescriptor {

@@ -56,7 +56,7 @@ impl Meter {
     pub(crate) fn read(&self) -> Reading {
         let Some(counts) = self.counts.get() else { return Reading::default() };
         let buckets: Vec<_> = counts.buckets.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        let calls = buckets.iter().sum();
+        let calls: u64 = buckets.iter().sum();
         let max = counts.max_micros.load(Ordering::Relaxed);
         let quantile = |percent: u64| {
             let rank = (calls * percent).div_ceil(100).max(1);

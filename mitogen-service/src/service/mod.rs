@@ -16,6 +16,7 @@ mod hosted;
 mod in_flight;
 mod invoker;
 mod load;
+mod meter;
 mod nesting;
 mod policy;
 mod pool;
@@ -40,7 +41,7 @@ pub use invoker::{
 };
 pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Policy, allows};
 pub(crate) use pool::listen_for_first_call;
-pub use pool::{Pool, PoolBuilder, Running};
+pub use pool::{MethodStats, Pool, PoolBuilder, PoolStats, Running};
 pub use reply::Reply;
 pub use scope::ServiceScope;
 pub use stub::{Remote, Resolved, StubRequest, Target, not_faked};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -76,7 +77,10 @@ impl Authorized {
     /// Runs the method on this thread and answers nobody. What it calls itself is called for `caller`.
     pub(super) fn execute(&self, caller: &Caller) -> Result<Answer, CallError> {
         self.responder.flag().run(self.service(), self.method());
-        self.with_invocation(caller, |invocation| self.hosted.target().invoke(self.method, invocation))
+        let began = Instant::now();
+        let answer = self.with_invocation(caller, |invocation| self.hosted.target().invoke(self.method, invocation));
+        self.hosted.meter(self.method).record(began.elapsed(), answer.is_err());
+        answer
     }
 
     /// What a call has to have in common with this one to be the same: its arguments, decoded and

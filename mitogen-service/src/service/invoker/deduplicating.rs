@@ -166,6 +166,10 @@ impl Invoker for DeduplicatingInvoker {
         }
     }
 
+    fn cached(&self) -> (usize, usize) {
+        self.table.lock().kept()
+    }
+
     fn invalidate(&self, method: Option<&str>) {
         self.table.lock().invalidate(method);
     }

@@ -66,6 +66,11 @@ pub trait Invoker: Send + Sync + 'static {
     fn invalidate(&self, method: Option<&str>) {
         let _ = method;
     }
+
+    /// How many results are kept, and their bytes, for [`Pool::stats`](crate::Pool::stats).
+    fn cached(&self) -> (usize, usize) {
+        (0, 0)
+    }
 }
 
 /// In which order a pool gives calls to an invoker.

@@ -123,6 +123,11 @@ impl<W: Waiter> Table<W> {
         }
     }
 
+    /// How many results are kept, and what they take.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        (self.kept.len(), self.bytes)
+    }
+
     /// The bounds, which hold for what is kept from now on.
     pub(super) fn limits(&mut self) -> &mut Limits {
         &mut self.limits

@@ -7,6 +7,7 @@
 //! | `job` | what waits: a call as it came over the wire, or a function |
 //! | `activation` | services made when they are first asked for |
 //! | `threads` | the threads, and what each runs |
+//! | `stats` | what a pool tells of itself |
 //! | `shared` | all of it together: from a queued call to a running one |
 //! | `listeners` | the handles on which calls and cancels arrive |
 
@@ -15,6 +16,7 @@ mod job;
 mod listeners;
 mod queue;
 mod shared;
+mod stats;
 mod threads;
 mod turns;
 
@@ -30,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::router::Router;
 pub(crate) use listeners::listen_for_first_call;
 use shared::Shared;
+pub use stats::{MethodStats, PoolStats};
 pub use threads::Running;
 
 /// The threads of a pool unless told otherwise.
@@ -130,6 +133,41 @@ impl Pool {
     /// ```
     pub fn invalidate<S: Service>(&self, method: &str) {
         self.shared.invalidate(S::DESCRIPTOR.name, method);
+    }
+
+    /// The service of this type, if it runs in the pool.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    /// # use mitogen_service::{AllowAny, Pool, Router, service};
+    /// #[derive(Default)]
+    /// struct Visits(AtomicU32);
+    ///
+    /// #[service]
+    /// impl Visits {
+    ///     #[expose(policy = AllowAny)]
+    ///     fn visit(&self) {
+    ///         self.0.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().build()?;
+    /// let pool = Pool::builder(&router).service(Visits::default()).start()?;
+    /// Visits::stub(&router.myself()).visit().wait()?;
+    /// let visits = pool.get_service::<Visits>().expect("it was added");
+    /// assert_eq!(visits.0.load(Ordering::Relaxed), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_service<S: Service>(&self) -> Option<Arc<S>> {
+        self.service_named(S::DESCRIPTOR.name)?.get()
+    }
+
+    /// The service of this name, if it runs in the pool: one that was added, or made because somebody
+    /// has asked for it.
+    pub fn service_named(&self, name: &str) -> Option<Hosted> {
+        self.shared.service_named(name)
     }
 
     /// Runs a function on a thread of the pool, after the calls that are queued.

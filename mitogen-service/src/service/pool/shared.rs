@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tracing::Level;
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     core: Arc<Core>,
     size: usize,
     queue: Queue<Job, Hosted>,
+    late: AtomicU64,
     /// The functions that wait for a thread.
     deferred: AtomicUsize,
     in_flight: Arc<InFlight>,
@@ -44,6 +45,7 @@ impl Shared {
             core: core.clone(),
             size,
             queue: Queue::new(core.identity().id),
+            late: AtomicU64::new(0),
             deferred: AtomicUsize::new(0),
             in_flight: Arc::default(),
             activation: Activation::new(activator),
@@ -86,6 +88,26 @@ impl Shared {
         if let Some(hosted) = self.queue.get(service) {
             hosted.invalidate_or_log(method, &self.core);
         }
+    }
+
+    /// The service of this name, if it is there.
+    pub(super) fn service_named(&self, name: &str) -> Option<Hosted> {
+        self.queue.get(name)
+    }
+
+    /// All services that are there.
+    pub(super) fn services(&self) -> Vec<Hosted> {
+        self.queue.services()
+    }
+
+    /// How many jobs wait for a thread.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// How many calls came to a thread after their time.
+    pub(super) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
     }
 
     /// Queues a function.
@@ -160,6 +182,7 @@ impl Shared {
             return responder.fail(&stopped());
         }
         if responder.flag().is_late() {
+            self.late.fetch_add(1, Ordering::Relaxed);
             return responder.fail(&CallError::DeadlineExceeded { by: DeadlineBy::Queue, trace: Trace::default() });
         }
         if responder.flag().is_cancelled() {
