@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::time::Instant;
 
 use crate::wire::{Header, Message};
 
@@ -12,6 +13,11 @@ const MAX_SLICES: usize = 64;
 /// room for a refusal of each call that one context may have pending.
 const RESERVE: usize = 2;
 
+/// What answers and the data of channels may take when they only pass through: so many times the
+/// bound. Their senders are bounded by places and windows, so they meet this one only where many of
+/// them share a stream that is slow; and what is refused there is lost to somebody who waits.
+const TRANSIT: usize = 4;
+
 /// The least that the reserve has.
 const MIN_RESERVE: usize = 1024 * 1024;
 
@@ -20,9 +26,14 @@ const MIN_RESERVE: usize = 1024 * 1024;
 pub(crate) enum Patience {
     /// Waits until there is room: a call of this process. Never on the broker's thread.
     Wait,
-    /// Is refused: a frame of somebody else that only passes through.
+    /// The same until this moment.
+    Until(Instant),
+    /// Is refused: a call of somebody else that only passes through, or one who would not wait.
     Refuse,
-    /// May use half of the reserve beyond the bound: a small frame of somebody else, such as a dead
+    /// May use a few times the bound: an answer, or the data of a channel, of somebody else that only
+    /// passes through.
+    Transit,
+    /// May use half of the reserve beyond that: a small frame of somebody else, such as a dead
     /// message, that only passes through. So a neighbour cannot be kept from what this process itself
     /// has to tell it.
     Pass,
@@ -72,10 +83,12 @@ impl Output {
     /// Whether a frame of this size may be queued.
     pub(crate) fn admits(&self, size: usize, patience: Patience) -> bool {
         let reserve = self.limit.saturating_mul(RESERVE).max(MIN_RESERVE);
+        let transit = self.limit.saturating_mul(TRANSIT);
         let limit = match patience {
-            Patience::Wait | Patience::Refuse => self.limit,
-            Patience::Pass => self.limit.saturating_add(reserve / 2),
-            Patience::Reserve => self.limit.saturating_add(reserve),
+            Patience::Wait | Patience::Until(_) | Patience::Refuse => self.limit,
+            Patience::Transit => transit,
+            Patience::Pass => transit.saturating_add(reserve / 2),
+            Patience::Reserve => transit.saturating_add(reserve),
             Patience::Exceed => return true,
         };
         self.frames.is_empty() || self.bytes.saturating_add(size) <= limit
@@ -175,10 +188,12 @@ mod tests {
         output.push(message(b"0123456789"), 0);
         assert!(output.admits(64, Patience::Refuse));
         assert!(!output.admits(65, Patience::Refuse));
-        assert!(output.admits(MIN_RESERVE / 2 + 64, Patience::Pass));
-        assert!(!output.admits(MIN_RESERVE / 2 + 65, Patience::Pass));
-        assert!(output.admits(MIN_RESERVE + 64, Patience::Reserve));
-        assert!(!output.admits(MIN_RESERVE + 65, Patience::Reserve));
+        assert!(output.admits(364, Patience::Transit));
+        assert!(!output.admits(365, Patience::Transit));
+        assert!(output.admits(MIN_RESERVE / 2 + 364, Patience::Pass));
+        assert!(!output.admits(MIN_RESERVE / 2 + 365, Patience::Pass));
+        assert!(output.admits(MIN_RESERVE + 364, Patience::Reserve));
+        assert!(!output.admits(MIN_RESERVE + 365, Patience::Reserve));
         assert!(output.admits(usize::MAX, Patience::Exceed));
         assert!(!output.is_over() && output.has_room(), "36 bytes");
         output.push(message(b"0123456789012345678901234567890123456789"), 0);

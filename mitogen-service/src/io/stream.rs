@@ -183,10 +183,17 @@ impl Stream {
         let mut writer = self.writer.lock();
         let size = message.size();
         while !writer.output.admits(size, patience) && writer.end.is_some() {
-            if patience != Patience::Wait {
+            let waited = match patience {
+                Patience::Wait => {
+                    self.drained.wait(&mut writer);
+                    true
+                }
+                Patience::Until(deadline) => !self.drained.wait_until(&mut writer, deadline).timed_out(),
+                _ => false,
+            };
+            if !waited && !writer.output.admits(size, patience) && writer.end.is_some() {
                 return Err(SendError::Full(message));
             }
-            self.drained.wait(&mut writer);
         }
         if !writer.output.is_empty() && writer.end.is_some() {
             self.queue(&mut writer, message, 0);
