@@ -57,7 +57,10 @@ mod wire;
 
 mod macros;
 
-pub use channel::{Call, Completed, as_completed};
+pub use channel::{
+    Call, Completed, Event, EventKind, Events, IntoMessages, Key, Messages, Receiver, Removed, Select, Selectable,
+    Sender, as_completed,
+};
 pub use connect::{Local, init};
 pub use error::{CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use macros::{arg_spec, expose, main, no_reply, service};

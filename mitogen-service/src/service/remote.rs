@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::channel::{Call, Request, start};
+use crate::channel::{Call, Request, collecting, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{self, EncodeError};
@@ -43,10 +43,12 @@ impl Context {
         method: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Call<T> {
-        match encode_args(args) {
+        let (args, held) = collecting(|| encode_args(args));
+        match args {
             Ok(args) => {
                 let payload = EnvelopeWriter::with_args(service, method, &args);
-                let request = Request { context: self.clone(), auth_id: None, handle: Handle::CALL_SERVICE, payload };
+                let context = self.clone();
+                let request = Request { context, auth_id: None, handle: Handle::CALL_SERVICE, payload, held };
                 start(request, value::decode_owned::<T>)
             }
             Err(reason) => Call::ready(Err(CallError::Encode {

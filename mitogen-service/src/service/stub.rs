@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::descriptor::ServiceDescriptor;
-use crate::channel::{Call, Request, post, start};
+use crate::channel::{Call, Held, Request, collecting, post, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{DecodeError, EncodeError};
@@ -95,6 +95,7 @@ impl Remote<'_> {
             service,
             method,
             writer: EnvelopeWriter::new(service.name, described.name, described.args.len()),
+            held: Vec::new(),
             error: None,
         }
     }
@@ -109,6 +110,8 @@ pub struct StubRequest {
     service: &'static ServiceDescriptor,
     method: usize,
     writer: EnvelopeWriter,
+    /// The senders of channels among the arguments.
+    held: Vec<Held>,
     /// The first argument that has no encoding.
     error: Option<CallError>,
 }
@@ -122,7 +125,9 @@ impl StubRequest {
         encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) {
         self.writer.arg_name(name);
-        if let Err(EncodeError(reason)) = encode(value, self.writer.buffer()) {
+        let (encoded, held) = collecting(|| encode(value, self.writer.buffer()));
+        self.held.extend(held);
+        if let Err(EncodeError(reason)) = encoded {
             let error = self.refused(name, reason);
             self.error.get_or_insert(error);
         }
@@ -149,6 +154,7 @@ impl StubRequest {
                 auth_id: self.auth_id,
                 handle: Handle::CALL_SERVICE,
                 payload: self.writer.finish(),
+                held: self.held,
             }),
         }
     }
