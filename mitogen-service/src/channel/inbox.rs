@@ -40,6 +40,8 @@ pub(super) struct Inbox<M> {
     /// Why a claim has ended that should not have: the first such reason.
     trouble: Option<CallError>,
     end: Option<CallError>,
+    /// The end is that all senders have closed, and nothing else.
+    orderly: bool,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl<M> Inbox<M> {
             claimed: false,
             trouble: None,
             end: None,
+            orderly: false,
         }
     }
 
@@ -231,6 +234,20 @@ impl<M> Inbox<M> {
         Some(closed)
     }
 
+    /// A message of a context turned out to be nothing that the receiver takes. Its claim may have been
+    /// closed since, and the receiver may have ended in good order; this is not what became of it then.
+    pub(super) fn spoil(&mut self, source: ContextId, trouble: CallError) -> Option<Closed> {
+        if self.orderly {
+            self.orderly = false;
+            self.end = Some(trouble.clone());
+        }
+        if self.open.contains_key(&source) {
+            return self.dismiss(source, trouble);
+        }
+        self.trouble.get_or_insert(trouble);
+        None
+    }
+
     /// Keeps the receiver from ending.
     pub(super) fn hold(&mut self) {
         self.holds += 1;
@@ -263,6 +280,7 @@ impl<M> Inbox<M> {
         let claimants = self.finish(why.clone());
         // Whoever asks from now on hears of this, whatever there was before.
         self.end = Some(why);
+        self.orderly = false;
         self.accounts.clear();
         let dropped: Vec<_> = std::mem::take(&mut self.queue).into_iter().map(|item| item.message).collect();
         (claimants, dropped)
@@ -282,6 +300,7 @@ impl<M> Inbox<M> {
     fn settle(&mut self) -> bool {
         let ends = self.end.is_none() && self.claimed && self.open.is_empty() && self.holds == 0;
         if ends {
+            self.orderly = self.trouble.is_none();
             self.end = Some(self.trouble.take().unwrap_or_else(all_closed));
         }
         ends
@@ -400,6 +419,18 @@ mod tests {
         assert_eq!(inbox.arrive(id(2), 1, 4), Ok(()));
         assert_eq!(inbox.take().unwrap(), Taken { message: 1, grant: None });
         assert_eq!(inbox.take().unwrap().message, 4);
+    }
+
+    #[test]
+    fn a_message_that_is_found_bad_after_the_end_is_why_it_has_ended() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.arrive(id(1), 1, 7).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().ended);
+        assert_eq!(inbox.take().unwrap().message, 7);
+        assert_eq!(inbox.spoil(id(1), trouble("bad")), None);
+        assert_eq!(inbox.spoil(id(1), trouble("worse")), None);
+        assert_eq!(text(&inbox).unwrap(), "bad");
     }
 
     #[test]

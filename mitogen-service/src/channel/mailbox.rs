@@ -168,7 +168,7 @@ impl Mailbox {
     /// A message was not what the receiver takes: nothing more is taken from who has sent it.
     pub(super) fn spoiled(&self, source: ContextId, why: CallError) {
         let mut state = self.state.lock();
-        let closed = state.inbox.dismiss(source, why);
+        let closed = state.inbox.spoil(source, why);
         self.dismissed(state, source, closed, SPOILED);
     }
 

@@ -120,7 +120,7 @@ impl<T: DeserializeOwned + 'static> Receiver<T> {
     ///
     /// # Errors
     /// Why the receiver has [`ended`](Self::ended); [`CallError::Malformed`] for a message that is no
-    /// `T`, after which nothing more is taken from its sender.
+    /// `T`, whose sender is closed by that.
     pub fn recv(&self) -> Result<T, CallError> {
         let message = self.mailbox.wait(None)?;
         self.decode(message)

@@ -4,6 +4,8 @@
 
 mod bench;
 mod calls;
+mod channel;
+mod channel_peer;
 mod death;
 mod leak;
 mod life;
