@@ -55,7 +55,7 @@ impl Feeder {
 
     /// Keeps a sender, and does nothing with it.
     #[expose(policy = AllowAny)]
-    fn keep(&self, to: Sender<u32>) {
+    pub(crate) fn keep(&self, to: Sender<u32>) {
         self.kept.lock().unwrap().push(to);
     }
 
@@ -65,7 +65,7 @@ impl Feeder {
     }
 
     #[expose(policy = AllowAny)]
-    fn close_kept(&self) {
+    pub(crate) fn close_kept(&self) {
         self.kept.lock().unwrap().iter().for_each(Sender::close);
     }
 
@@ -76,7 +76,7 @@ impl Feeder {
 
     /// Sends to each kept sender until there is no room, and tells how often that went well.
     #[expose(policy = AllowAny)]
-    fn fill_kept(&self) -> Result<usize, CallError> {
+    pub(crate) fn fill_kept(&self) -> Result<usize, CallError> {
         let kept = self.kept.lock().unwrap()[0].clone();
         let mut sent = 0;
         loop {
