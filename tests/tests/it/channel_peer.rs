@@ -3,8 +3,9 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
-use mitogen_service::{Blob, Call, CallError, Context, Receiver, Sender, testing};
+use mitogen_service::{Blob, Call, CallError, Context, Receiver, Router, Sender, Service, testing};
 use mitogen_service_tests::{LONG, within};
 use serde::Serialize;
 
@@ -41,6 +42,14 @@ impl Frame {
     }
 }
 
+/// The arguments of a method that sends bytes, with a sender made by hand.
+#[derive(Serialize)]
+struct Bytes {
+    to: (u32, u32, u64),
+    count: u8,
+    size: usize,
+}
+
 /// What a sender is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Address {
@@ -51,9 +60,16 @@ struct Address {
 
 impl Peer {
     fn join(bench: &Bench, name: &str) -> Self {
+        // Knows CANCEL and channels.
+        Self::join_with(bench, name, 3)
+    }
+
+    fn join_with(bench: &Bench, name: &str, features: u8) -> Self {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        // Version 1, knows CANCEL and channels, reads MessagePack, process 1.
-        theirs.write_all(b"MGSV\0\x01\0\0\0\0\0\x03\0\0\0\x14\x82\xa9encodings\x91\xcd\x4d\x50\xa3pid\x01").unwrap();
+        // Version 1, reads MessagePack, process 1.
+        let mut hello = b"MGSV\0\x01\0\0\0\0\0\x03\0\0\0\x14\x82\xa9encodings\x91\xcd\x4d\x50\xa3pid\x01".to_vec();
+        hello[11] = features;
+        theirs.write_all(&hello).unwrap();
         let context = testing::join(&bench.router, name, ours).unwrap();
         theirs.set_read_timeout(Some(LONG)).unwrap();
         let mut head = [0; 16];
@@ -290,4 +306,61 @@ fn a_receiver_takes_256_contexts_and_tells_the_next_one_that_it_is_full() {
     // All of them are gone with the peer.
     drop(peer.socket);
     assert!(matches!(within(LONG, move || receiver.recv()), Err(CallError::Dead { .. })));
+}
+
+/// A hop that has no room for the data of a channel says so to the receiver: it is not lost in silence.
+#[test]
+fn what_a_hop_cannot_pass_on_is_told_to_the_receiver() {
+    let router = Router::builder().max_output(64 * 1024).build().unwrap();
+    let bench = Bench::with(router);
+    let mut peer = Peer::join(&bench, "stalled");
+    let child = bench.child("child");
+    // The peer opens a receiver by itself, and then reads nothing while the child sends a window.
+    let args = Bytes { to: (peer.id(), 5000, 7), count: 15, size: 64 * 1024 };
+    child.call_service::<()>(Feeder::DESCRIPTOR.name, "blobs", &args).wait_timeout(LONG).unwrap();
+    let claim = peer.read();
+    assert_eq!((claim.handle, claim.src), (CLAIM, child.id().get()));
+    let mut whole = 0;
+    let dead = loop {
+        let frame = peer.read();
+        assert_eq!((frame.handle, frame.src), (5000, child.id().get()));
+        if frame.reply_to == DEAD {
+            break frame;
+        }
+        assert_eq!((frame.magic, frame.payload.len()), (*b"MK", 64 * 1024));
+        whole += 1;
+    };
+    // Four times the bound, and what the kernel takes.
+    assert!((4..15).contains(&whole), "{whole}");
+    assert_eq!(dead.payload[..2], [0x92, 11]);
+}
+
+#[test]
+fn a_neighbour_that_knows_no_channels_gets_no_claim() {
+    #[derive(Serialize)]
+    struct Nothing {}
+    let bench = Bench::new();
+    let mut peer = Peer::join_with(&bench, "old", 1);
+    let call = peer.context.call_service::<Sender<u32>>("peer", "open", &Nothing {});
+    let asked = peer.read();
+    let mut answer = vec![0x92, 0, 0x93, peer.id() as u8, 0xcd];
+    answer.extend(5000_u16.to_be_bytes());
+    answer.push(7);
+    peer.write(asked.reply_to, 0, &answer);
+    let error = call.wait_timeout(LONG).unwrap_err();
+    assert!(error.to_string().contains("knows no channels"), "{error}");
+}
+
+#[test]
+fn offences_are_logged_with_the_name_of_the_neighbour() {
+    let test = "channel_peer::who_does_not_claim_or_has_no_token_is_not_heard";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    for line in ["sent to a receiver that it has not claimed", "claimed a receiver with a wrong token"] {
+        assert!(text.contains(&format!("`impostor`: {line}")), "{text}");
+    }
 }
