@@ -30,6 +30,7 @@
 //! | a process of the tree | [`Context`], met through a [`Router`] |
 //! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
 //! | calling | the generated stub, [`Call`], [`as_completed`], [`Context::call_service`] |
+//! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
 //! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
 //! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
 //! | tests | `testing`, behind the feature of that name |
