@@ -2,9 +2,10 @@
 //! machine over the type of its messages, without locks and threads.
 //!
 //! A context that was given a sender *claims* the receiver before it sends. Its messages are counted in
-//! an *account*, which outlives the claim until the last of them has been taken. The receiver ends when
-//! somebody has claimed it, nobody has a claim any more, and nothing *holds* it open: a sender that is
-//! on its way in the arguments of a call, or one that this process itself uses.
+//! an *account*, which outlives the claim until the last of them has been taken. The receiver is *over*
+//! when somebody has claimed it, nobody has a claim any more, and nothing *holds* it open: a sender that
+//! is on its way in the arguments of a call. It *ends* when somebody asks for more and it is over. So it
+//! does not end while its owner still gives senders away, however quick the first of their users is.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -90,8 +91,8 @@ pub(super) enum NotTaken {
 pub(super) struct Closed {
     /// What is not listened on any more.
     pub(super) watch: Option<Handle>,
-    /// With it the receiver has ended.
-    pub(super) ended: bool,
+    /// With it the receiver is over, and who waits for more is to ask again.
+    pub(super) over: bool,
 }
 
 /// A message on its way out.
@@ -164,11 +165,12 @@ impl<M> Inbox<M> {
         Ok(number)
     }
 
-    /// The end of a claimant will be heard of there.
-    pub(super) fn watch(&mut self, number: u64, watch: Handle) {
-        if let Some(account) = self.accounts.get_mut(&number) {
-            account.watch = Some(watch);
-        }
+    /// The end of a claimant will be heard of there; `false` if its claim has been closed meanwhile.
+    #[must_use]
+    pub(super) fn watch(&mut self, number: u64, watch: Handle) -> bool {
+        let Some(account) = self.accounts.get_mut(&number) else { return false };
+        account.watch = Some(watch);
+        self.open.get(&account.source) == Some(&number)
     }
 
     /// A message has come.
@@ -220,7 +222,7 @@ impl<M> Inbox<M> {
         if self.trouble.is_none() {
             self.trouble = trouble;
         }
-        Some(Closed { watch, ended: self.settle() })
+        Some(Closed { watch, over: self.is_over() })
     }
 
     /// Closes a claim from this end, whose context does not know of it yet.
@@ -253,16 +255,22 @@ impl<M> Inbox<M> {
         self.holds += 1;
     }
 
-    /// Undoes one [`hold`](Self::hold); tells whether the receiver has ended.
+    /// Undoes one [`hold`](Self::hold); tells whether the receiver is over.
     pub(super) fn release(&mut self) -> bool {
         self.holds = self.holds.saturating_sub(1);
-        self.settle()
+        self.is_over()
+    }
+
+    /// A sender was decoded in this context itself, and is a claimant like any other.
+    pub(super) fn own_sender_decoded(&mut self) {
+        self.claimed = true;
     }
 
     /// The owner says that its own senders have sent all that they will.
     pub(super) fn own_senders_closed(&mut self) -> bool {
-        self.claimed = true;
-        self.settle()
+        // Where they could not send, that says nothing.
+        self.claimed |= self.respondent.is_none_or(|respondent| respondent == self.me);
+        self.is_over()
     }
 
     /// Nothing more can come, for this reason; gives the claimants. What has arrived stays.
@@ -296,14 +304,20 @@ impl<M> Inbox<M> {
         self.queue.len()
     }
 
-    /// Ends the receiver if nobody can send to it any more; tells whether it has just ended.
-    fn settle(&mut self) -> bool {
-        let ends = self.end.is_none() && self.claimed && self.open.is_empty() && self.holds == 0;
-        if ends {
+    /// Ends the receiver if it is over; tells whether it has just ended. For those who ask for more when
+    /// nothing is queued, or for the end itself.
+    pub(super) fn settle(&mut self) -> bool {
+        let over = self.is_over();
+        if over {
             self.orderly = self.trouble.is_none();
             self.end = Some(self.trouble.take().unwrap_or_else(all_closed));
         }
-        ends
+        over
+    }
+
+    /// Whether nobody can send any more, unless somebody is given a sender.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_none() && self.claimed && self.open.is_empty() && self.holds == 0
     }
 }
 
@@ -364,10 +378,10 @@ mod tests {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
         inbox.arrive(id(1), 1, 7).unwrap();
-        assert!(inbox.close(id(1), None).unwrap().ended);
-        assert!(text(&inbox).unwrap().contains("Channel closed by remote end."));
+        assert!(inbox.close(id(1), None).unwrap().over);
         assert_eq!(inbox.take(), Some(Taken { message: 7, grant: None }));
-        assert_eq!(inbox.take(), None);
+        assert_eq!((inbox.take(), inbox.settle()), (None, true));
+        assert!(text(&inbox).unwrap().contains("Channel closed by remote end."));
         assert!(matches!(inbox.claim(id(1), TOKEN), Err(NoClaim::Ended(_))));
     }
 
@@ -378,10 +392,23 @@ mod tests {
         inbox.hold();
         inbox.claim(id(1), TOKEN).unwrap();
         assert!(!inbox.release());
-        assert!(!inbox.close(id(1), None).unwrap().ended, "one is still on its way");
+        assert!(!inbox.close(id(1), None).unwrap().over, "one is still on its way");
         inbox.claim(id(2), TOKEN).unwrap();
         assert!(!inbox.release());
-        assert!(inbox.close(id(2), None).unwrap().ended);
+        assert!(inbox.close(id(2), None).unwrap().over);
+    }
+
+    #[test]
+    fn a_receiver_that_is_over_takes_another_claim_until_somebody_asks_for_more() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().over);
+        inbox.hold();
+        assert!(!inbox.settle(), "its owner gives another sender away");
+        inbox.claim(id(2), TOKEN).unwrap();
+        assert!(!inbox.release() && inbox.close(id(2), None).unwrap().over);
+        assert!(inbox.settle() && !inbox.settle());
+        assert!(matches!(inbox.claim(id(2), TOKEN), Err(NoClaim::Ended(_))));
     }
 
     #[test]
@@ -391,8 +418,25 @@ mod tests {
         assert!(!inbox.release());
         // The owner's own use of a sender counts as long as it lasts, and does not count afterwards.
         inbox.claim(ME, TOKEN).unwrap();
-        assert!(!inbox.close(ME, None).unwrap().ended);
+        assert!(!inbox.close(ME, None).unwrap().over);
         assert!(inbox.own_senders_closed());
+    }
+
+    #[test]
+    fn a_sender_that_comes_back_to_its_owner_in_a_message_counts_like_others() {
+        let mut inbox = inbox();
+        inbox.claim(ME, TOKEN).unwrap();
+        inbox.own_sender_decoded();
+        assert!(inbox.close(ME, None).unwrap().over);
+    }
+
+    #[test]
+    fn the_owner_does_not_end_what_another_context_alone_sends_to() {
+        let mut inbox = inbox();
+        inbox.restrict(id(1));
+        assert!(!inbox.own_senders_closed());
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().over);
     }
 
     #[test]
@@ -401,9 +445,9 @@ mod tests {
         for source in 1..=3 {
             inbox.claim(id(source), TOKEN).unwrap();
         }
-        assert!(!inbox.close(id(1), Some(trouble("SIGKILL"))).unwrap().ended);
-        assert!(!inbox.close(id(2), Some(trouble("other"))).unwrap().ended);
-        assert!(inbox.close(id(3), None).unwrap().ended);
+        assert!(!inbox.close(id(1), Some(trouble("SIGKILL"))).unwrap().over);
+        assert!(!inbox.close(id(2), Some(trouble("other"))).unwrap().over);
+        assert!(inbox.close(id(3), None).unwrap().over && inbox.settle());
         assert_eq!(text(&inbox).unwrap(), "SIGKILL");
     }
 
@@ -414,7 +458,7 @@ mod tests {
         inbox.claim(id(2), TOKEN).unwrap();
         inbox.arrive(id(1), WINDOW, 1).unwrap();
         assert_eq!(inbox.arrive(id(1), 1, 2), Err(NotTaken::BeyondWindow));
-        assert!(!inbox.dismiss(id(1), trouble("window")).unwrap().ended);
+        assert!(!inbox.dismiss(id(1), trouble("window")).unwrap().over);
         assert_eq!(inbox.arrive(id(1), 1, 3), Err(NotTaken::Late));
         assert_eq!(inbox.arrive(id(2), 1, 4), Ok(()));
         assert_eq!(inbox.take().unwrap(), Taken { message: 1, grant: None });
@@ -426,7 +470,7 @@ mod tests {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
         inbox.arrive(id(1), 1, 7).unwrap();
-        assert!(inbox.close(id(1), None).unwrap().ended);
+        assert!(inbox.close(id(1), None).unwrap().over && inbox.settle());
         assert_eq!(inbox.take().unwrap().message, 7);
         assert_eq!(inbox.spoil(id(1), trouble("bad")), None);
         assert_eq!(inbox.spoil(id(1), trouble("worse")), None);
@@ -451,13 +495,14 @@ mod tests {
     fn closing_drops_what_is_queued_and_finishing_keeps_it() {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
-        inbox.watch(0, Handle::new(5000));
+        assert!(inbox.watch(0, Handle::new(5000)));
         inbox.arrive(id(1), 1, 7).unwrap();
         assert_eq!(inbox.finish(trouble("dead")), [(id(1), Some(Handle::new(5000)))]);
         assert_eq!((inbox.len(), text(&inbox).as_deref()), (1, Some("dead")));
         let (claimants, dropped) = inbox.shut(trouble("closed"));
         drop(dropped);
         assert!(claimants.is_empty() && inbox.take().is_none());
+        assert!(!inbox.watch(0, Handle::new(5001)), "nobody needs it any more");
         assert_eq!(text(&inbox).as_deref(), Some("closed"));
     }
 
@@ -483,8 +528,8 @@ mod tests {
     }
 
     impl Oracle {
-        fn settle(&mut self) {
-            self.ended |= self.claimed && self.open.is_empty() && self.holds == 0;
+        fn is_over(&self) -> bool {
+            !self.ended && self.claimed && self.open.is_empty() && self.holds == 0
         }
     }
 
@@ -517,7 +562,12 @@ mod tests {
                         }
                     }
                     2 => match inbox.take() {
-                        None => prop_assert!(oracle.queue.is_empty()),
+                        None => {
+                            prop_assert!(oracle.queue.is_empty());
+                            let over = oracle.is_over();
+                            prop_assert_eq!(inbox.settle(), over);
+                            oracle.ended |= over;
+                        }
                         Some(taken) => {
                             let (source, claim, expected) = oracle.queue.remove(0);
                             prop_assert_eq!(taken.message, expected);
@@ -528,16 +578,15 @@ mod tests {
                     3 => {
                         let closed = inbox.close(id(source), None);
                         prop_assert_eq!(closed.is_some(), oracle.open.remove(&source).is_some());
-                        oracle.settle();
+                        prop_assert!(closed.is_none_or(|closed| closed.over == oracle.is_over()));
                     }
                     4 => {
                         inbox.hold();
                         oracle.holds += 1;
                     }
                     _ => if oracle.holds > 0 {
-                        inbox.release();
                         oracle.holds -= 1;
-                        oracle.settle();
+                        prop_assert_eq!(inbox.release(), oracle.is_over());
                     },
                 }
                 prop_assert_eq!(inbox.end().is_some(), oracle.ended);

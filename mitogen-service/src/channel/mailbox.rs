@@ -120,7 +120,11 @@ impl Mailbox {
         self.state.lock().inbox.restrict(context.id());
         let watch = Arc::new(RespondentWatch(Arc::downgrade(self)));
         let Some(watch) = self.core.await_uncounted(context.id(), watch) else { return };
-        self.state.lock().watch = Some(watch);
+        let mut state = self.state.lock();
+        let ended = state.inbox.end().is_some();
+        let unwanted = if ended { Some(watch) } else { state.watch.replace(watch) };
+        drop(state);
+        self.unwatch(unwanted);
         // Looked at after the watch is there: an end that comes between is told twice.
         if !context.is_connected() {
             let death = context.death().map(|death| Death::clone(&death));
@@ -141,7 +145,11 @@ impl Mailbox {
                     after.run();
                     return Ok(message);
                 }
-                Next::Ended(why) => return Err(why),
+                Next::Ended(why) => {
+                    drop(state);
+                    self.retire();
+                    return Err(why);
+                }
                 Next::Nothing if time_is_over => return Err(given_up()),
                 Next::Nothing => {}
             }
@@ -155,13 +163,18 @@ impl Mailbox {
     /// What there is at this moment. The caller may hold locks of its own that are taken before those
     /// of mailboxes.
     pub(super) fn try_next(self: &Arc<Self>) -> Next {
-        self.next(&mut self.state.lock())
+        let next = self.next(&mut self.state.lock());
+        if matches!(next, Next::Ended(_)) {
+            self.retire();
+        }
+        next
     }
 
     fn next(self: &Arc<Self>, state: &mut State) -> Next {
         if let Some(Taken { message, grant }) = state.inbox.take() {
             return Next::Message(message, After(grant.map(|grant| (self.clone(), grant))));
         }
+        state.inbox.settle();
         state.inbox.end().map_or(Next::Nothing, |why| Next::Ended(why.clone()))
     }
 
@@ -177,7 +190,19 @@ impl Mailbox {
         self.state.lock().inbox.len()
     }
 
-    /// Why nothing more will come.
+    /// Why nothing more will come. To ask is what ends a receiver that is over.
+    pub(super) fn ask_end(&self) -> Option<CallError> {
+        let mut state = self.state.lock();
+        let ended = state.inbox.settle();
+        let end = state.inbox.end().cloned();
+        drop(state);
+        if ended {
+            self.retire();
+        }
+        end
+    }
+
+    /// The same for those who send, and do not end anything by asking.
     pub(super) fn end_reason(&self) -> Option<CallError> {
         self.state.lock().inbox.end().cloned()
     }
@@ -185,7 +210,8 @@ impl Mailbox {
     /// From now on this is called for each event; gives how many there are already.
     pub(super) fn set_notify(&self, notify: Option<Notify>) -> usize {
         let mut state = self.state.lock();
-        let events = state.inbox.len() + usize::from(state.inbox.end().is_some());
+        let end = state.inbox.end().is_some() || state.inbox.is_over();
+        let events = state.inbox.len() + usize::from(end);
         let previous = std::mem::replace(&mut state.notify, notify);
         drop(state);
         drop(previous);
@@ -215,7 +241,8 @@ impl Mailbox {
         let watch = ClaimWatch { mailbox: Arc::downgrade(self), source, number };
         // At a router that is closed there is none, and the receiver is told of that.
         if let Some(watch) = core.await_uncounted(source, Arc::new(watch)) {
-            self.state.lock().inbox.watch(number, watch);
+            let wanted = self.state.lock().inbox.watch(number, watch);
+            self.unwatch((!wanted).then_some(watch));
         }
     }
 
@@ -227,37 +254,41 @@ impl Mailbox {
     /// Undoes one [`hold`](Self::hold).
     pub(super) fn release(&self) {
         let mut state = self.state.lock();
-        let ended = state.inbox.release();
-        self.ended(state, ended);
+        let over = state.inbox.release();
+        self.over(state, over);
+    }
+
+    /// A sender was decoded in this process, and has claimed.
+    pub(super) fn own_sender_decoded(&self) {
+        self.state.lock().inbox.own_sender_decoded();
     }
 
     /// The owner's own senders have sent all that they will.
     pub(super) fn own_senders_closed(&self) {
         let mut state = self.state.lock();
-        let ended = state.inbox.own_senders_closed();
-        self.ended(state, ended);
+        let over = state.inbox.own_senders_closed();
+        self.over(state, over);
     }
 
     /// A claim has come to its end, as its context knows.
     fn claim_closed(&self, state: MutexGuard<'_, State>, closed: Option<Closed>) {
-        let Some(Closed { watch, ended }) = closed else { return };
-        self.ended(state, ended);
+        let Some(Closed { watch, over }) = closed else { return };
+        self.over(state, over);
         self.unwatch(watch);
     }
 
     /// A claim was closed from this end, and its context is told.
     fn dismissed(&self, state: MutexGuard<'_, State>, source: ContextId, closed: Option<Closed>, reason: &str) {
-        let Some(Closed { watch, ended }) = closed else { return };
-        self.ended(state, ended);
+        let Some(Closed { watch, over }) = closed else { return };
+        self.over(state, over);
         self.unwatch(watch);
         self.tell(source, None, CreditNews::Closed(reason));
     }
 
-    /// The receiver has ended, perhaps.
-    fn ended(&self, state: MutexGuard<'_, State>, ended: bool) {
-        if ended {
+    /// Those who wait ask again if the receiver is over, which ends it.
+    fn over(&self, state: MutexGuard<'_, State>, over: bool) {
+        if over {
             self.wake(state, true);
-            self.retire();
         }
     }
 
@@ -292,8 +323,10 @@ impl Mailbox {
 
     /// Gives back what the router keeps for this receiver.
     fn retire(&self) {
-        self.core.give_up(self.handle);
-        self.registry.remove_mailbox(self.handle);
+        // Once, since the number may belong to somebody else later.
+        if self.registry.remove_mailbox(self.handle) {
+            self.core.give_up(self.handle);
+        }
         let watch = self.state.lock().watch.take();
         self.unwatch(watch);
     }

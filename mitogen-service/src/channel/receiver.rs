@@ -20,9 +20,10 @@ use crate::wire::Message;
 /// result; whoever decodes one may send. What a context has sent and nobody has taken yet is bounded:
 /// beyond 1 MiB its `send` waits.
 ///
-/// It **ends** when at least one context was given a sender, and all of them have dropped theirs, closed
-/// them or ended themselves. A sender in the arguments of a call counts until the call is answered. What
-/// had arrived before the end is still delivered, and [`ended`](Self::ended) tells the reason.
+/// It **ends** when at least one context was given a sender, all of them have dropped theirs, closed
+/// them or ended themselves, and somebody waits for more or asks for the end. So give all senders away
+/// before you begin to receive. A sender in the arguments of a call counts until the call is answered (of one
+/// without an answer: until it was sent). What had arrived before the end is still delivered, and [`ended`](Self::ended) tells the reason.
 ///
 /// Several threads may receive from one receiver: each value goes to one of them. Dropping it closes it.
 ///
@@ -189,7 +190,7 @@ impl<T> Receiver<T> {
     /// closed by remote end.", else what happened to the first that did not, such as
     /// [`CallError::Dead`] of its context.
     pub fn ended(&self) -> Option<CallError> {
-        self.mailbox.end_reason()
+        self.mailbox.ask_end()
     }
 
     /// Closes the receiver: what is queued is dropped, all who wait for it get

@@ -42,8 +42,9 @@ impl Registry {
         self.mailboxes.lock().insert(handle, Arc::downgrade(mailbox));
     }
 
-    pub(super) fn remove_mailbox(&self, handle: Handle) {
-        self.mailboxes.lock().remove(&handle);
+    /// `false` if it was not there any more.
+    pub(super) fn remove_mailbox(&self, handle: Handle) -> bool {
+        self.mailboxes.lock().remove(&handle).is_some()
     }
 
     /// The receiver of this process with this handle.

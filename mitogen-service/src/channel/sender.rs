@@ -229,9 +229,12 @@ fn decode(core: &Arc<Core>, (id, handle, token): (ContextId, Handle, u64)) -> Re
         return Err("a `Sender` is of no use here: the neighbour on the way to its receiver knows no channels");
     }
     let registry = Registry::of(core);
-    let own = id == core.identity().id;
-    if let Some(mailbox) = registry.mailbox(handle).filter(|mailbox| own && mailbox.token() == token) {
-        return Ok(Link::Own(Arc::new(Own { mailbox, outbox: Mutex::new(None) })));
+    let outbox = registry.outbox((&core.context(id), handle), token)?;
+    // The claims of the receiver's own context count only if they came in a message, and not if the
+    // program uses a sender that it has from the receiver.
+    let own = registry.mailbox(handle).filter(|mailbox| id == core.identity().id && mailbox.token() == token);
+    if let Some(mailbox) = own {
+        mailbox.own_sender_decoded();
     }
-    registry.outbox((&core.context(id), handle), token).map(Link::Foreign)
+    Ok(Link::Foreign(outbox))
 }

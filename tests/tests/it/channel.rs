@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mitogen_service::{
-    AllowAny, Blob, Call, CallError, Context, Executed, Exit, Receiver, Router, Sender, Service, service,
+    AllowAny, Blob, Call, CallError, Context, Executed, Exit, Pool, Receiver, Router, Sender, Service, service,
 };
 use mitogen_service_tests::{LONG, Watched, within};
 use rustix::process::Signal;
@@ -195,6 +195,22 @@ fn a_receiver_given_to_three_workers_ends_after_the_last_of_them() {
     assert!(got.into_iter().eq((0..100).flat_map(|number| [number; 3])));
     assert!(in_good_order(&receiver.ended().unwrap()));
     assert!(calls.remove(0).wait().is_ok());
+}
+
+/// Nobody has asked for more before all of them had one.
+#[test]
+fn senders_may_be_given_away_when_others_are_done_with_theirs() {
+    let bench = Bench::new();
+    let receiver = Arc::new(bench.router.receiver::<u32>());
+    for number in 0..3 {
+        let child = bench.child(&format!("child {number}"));
+        Feeder::stub(&child).count(receiver.sender(), number, number + 1).wait().unwrap();
+        child.shutdown(LONG).unwrap();
+    }
+    assert_eq!(all(&receiver), [0, 1, 2]);
+    // Now it has ended.
+    let late = Feeder::stub(&bench.child("late")).count(receiver.sender(), 0, 100_000).wait_timeout(LONG);
+    assert!(matches!(late, Err(CallError::Refused { .. })), "{late:?}");
 }
 
 #[test]
@@ -423,6 +439,83 @@ fn call_retyped(context: &Context, to: Sender<Vec<String>>) -> Call<()> {
         end: u32,
     }
     context.call_service(Feeder::DESCRIPTOR.name, "count", &Args { to, from: 0, end: 10 })
+}
+
+/// Senders that are decoded and dropped all the time claim and close one after the other.
+#[test]
+fn claims_that_come_and_go_at_the_same_time_lose_nothing() {
+    let bench = Bench::new();
+    let feeder = Feeder::stub(&bench.child("child"));
+    let receiver = Arc::new(bench.router.receiver::<u32>());
+    let calls: Vec<_> = (0..2000).map(|number| feeder.count(receiver.sender(), number, number + 1)).collect();
+    let mut got = all(&receiver);
+    got.sort();
+    assert!(got.into_iter().eq(0..2000), "{:?}", receiver.ended());
+    assert!(in_good_order(&receiver.ended().unwrap()));
+    calls.into_iter().for_each(|call| call.wait().unwrap());
+}
+
+#[test]
+fn a_service_of_the_receivers_own_process_is_a_sender_like_others() {
+    let router = Router::builder().build().unwrap();
+    let _pool = Pool::builder(&router).service(Feeder::default()).start().unwrap();
+    let receiver = Arc::new(router.receiver::<u32>());
+    let calls: Vec<_> = (0..3).map(|_| Feeder::stub(&router.myself()).count(receiver.sender(), 0, 30_000)).collect();
+    assert_eq!(all(&receiver).len(), 90_000);
+    assert!(in_good_order(&receiver.ended().unwrap()));
+    calls.into_iter().for_each(|call| call.wait().unwrap());
+}
+
+#[test]
+fn the_senders_that_a_program_uses_itself_end_nothing_by_being_dropped() {
+    let router = Router::builder().build().unwrap();
+    let receiver = router.receiver::<u32>();
+    for number in 0..3 {
+        receiver.sender().send(number).unwrap();
+        assert!(receiver.ended().is_none());
+    }
+    let sender = receiver.sender();
+    sender.send(3).unwrap();
+    sender.close();
+    assert!(sender.is_closed() && sender.send(4).is_err());
+    assert!(receiver.iter().eq(0..4));
+    assert!(in_good_order(&receiver.ended().unwrap()));
+}
+
+#[test]
+fn a_timeout_for_credit_leaves_the_sender_as_it_was() {
+    let router = Router::builder().build().unwrap();
+    let receiver = router.receiver::<Blob>();
+    let sender = receiver.sender();
+    sender.send(vec![0; 2_000_000].into()).unwrap();
+    let late = sender.send_timeout("late".into(), Duration::from_millis(5)).unwrap_err();
+    assert!(matches!(late, CallError::DeadlineExceeded { .. }));
+    assert_eq!(receiver.recv().unwrap().len(), 2_000_000);
+    sender.send_timeout("in time".into(), Duration::MAX).unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"in time"[..]);
+    assert!(receiver.is_empty());
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_smaller_values_go_on() {
+    let router = Router::builder().max_message_size(100_000).build().unwrap();
+    let receiver = router.receiver::<Blob>();
+    let sender = receiver.sender();
+    let error = sender.send(vec![0; 100_001].into()).unwrap_err();
+    assert!(matches!(error, CallError::TooLarge { got: 100_001, max: 100_000, .. }), "{error}");
+    sender.send(vec![0; 100_000].into()).unwrap();
+    assert_eq!(receiver.len(), 1);
+}
+
+#[test]
+fn a_sender_is_decoded_only_where_there_is_a_router() {
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, SeqDeserializer};
+    let parts = SeqDeserializer::<_, Error>::new(
+        [0_u32, 5000, 7].into_iter().map(IntoDeserializer::<Error>::into_deserializer),
+    );
+    let error = Sender::<u32>::deserialize(parts).unwrap_err();
+    assert!(error.to_string().starts_with("a `Sender` can be decoded only as an argument"), "{error}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl<S> Members<S> {
     /// Makes a place for a member, which may have events from now on; or says why not.
     pub(super) fn reserve(&mut self, key: Key) -> Result<u64, &'static str> {
         if self.closed {
-            return Err("the Select has been closed");
+            return Err(super::CLOSED);
         }
         if self.numbers.contains_key(&key) {
             return Err("a member has this key already");

@@ -132,8 +132,7 @@ impl Select {
             }
         };
         let events = member.watch(Some(Arc::new(tell)));
-        self.shared.insert(number, member, events);
-        Ok(())
+        if self.shared.insert(number, member, events) { Ok(()) } else { Err(cannot_add(&shown, CLOSED)) }
     }
 
     /// Takes a member out, with everything that it has received and that was not got.
@@ -229,15 +228,19 @@ impl Shared {
         }
     }
 
-    /// A member is complete, and has so many events already.
-    fn insert(&self, number: u64, member: Box<dyn Member>, events: usize) {
+    /// A member is complete, and has so many events already; `false` if the select was closed
+    /// meanwhile.
+    fn insert(&self, number: u64, member: Box<dyn Member>, events: usize) -> bool {
         let mut state = self.state.lock();
         match state.members.insert(number, member, events) {
-            Ok(events) => self.tell(state, events),
+            Ok(events) => {
+                self.tell(state, events);
+                true
+            }
             Err(member) => {
-                // The select was closed meanwhile.
                 drop(state);
                 drop(member);
+                false
             }
         }
     }
