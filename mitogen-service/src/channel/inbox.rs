@@ -2,19 +2,27 @@
 //! machine over the type of its messages, without locks and threads.
 //!
 //! A context that was given a sender *claims* the receiver before it sends. Its messages are counted in
-//! an *account*, which outlives the claim until the last of them has been taken. The receiver is *over*
+//! an *account*, which outlives the claim until the last of them has been taken, and goes on with the
+//! next claim of the same context: its window is the same for both ends whatever claims come and go. The receiver is *over*
 //! when somebody has claimed it, nobody has a claim any more, and nothing *holds* it open: a sender that
 //! is on its way in the arguments of a call. It *ends* when somebody asks for more and it is over. So it
 //! does not end while its owner still gives senders away, however quick the first of their users is.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::window::Granting;
+use super::window::{Granting, WINDOW};
 use crate::error::{CallError, Trace};
 use crate::wire::{ContextId, Handle};
 
-/// How many contexts may have something in one receiver.
+/// How many contexts may have a claim of one receiver.
 pub(super) const MAX_CLAIMS: usize = 256;
+
+/// What all that send to one receiver may have in it: a window for each account, and what is left of
+/// those that were closed from this end.
+const MAX_BYTES: u64 = MAX_CLAIMS as u64 * WINDOW;
+
+/// What an account that was closed from this end counts for beside its messages.
+const CLOSED_OVERHEAD: u64 = 256;
 
 /// Why an ordinary end has come; the words are Mitogen's.
 const ALL_CLOSED: &str = "Channel closed by remote end.";
@@ -28,10 +36,14 @@ pub(super) struct Inbox<M> {
     /// The only context that may claim.
     respondent: Option<ContextId>,
     queue: VecDeque<Item<M>>,
-    /// Claims that are open, and closed ones of which something is queued.
+    /// Those of claims that are open, and of closed ones of which something is queued.
     accounts: HashMap<u64, Account>,
     /// The accounts whose claims are open.
     open: HashMap<ContextId, u64>,
+    /// The accounts whose contexts have closed their claims, and still get credit.
+    lingering: HashMap<ContextId, u64>,
+    /// What the other accounts hold: their contexts are gone, or get no more credit.
+    left: u64,
     /// Whose claims were closed from this end: what was on its way from them is no offence.
     dismissed: HashSet<ContextId>,
     next: u64,
@@ -101,6 +113,8 @@ pub(super) struct Taken<M> {
     pub(super) message: M,
     /// What is to be given back for it, and for others before it.
     pub(super) grant: Option<Grant>,
+    /// What is not listened on any more after that.
+    pub(super) unwatch: Option<Handle>,
 }
 
 /// Credit for a context.
@@ -124,6 +138,8 @@ impl<M> Inbox<M> {
             queue: VecDeque::new(),
             accounts: HashMap::new(),
             open: HashMap::new(),
+            lingering: HashMap::new(),
+            left: 0,
             dismissed: HashSet::new(),
             next: 0,
             holds: 0,
@@ -139,8 +155,8 @@ impl<M> Inbox<M> {
         self.respondent = Some(respondent);
     }
 
-    /// A context introduces itself; gives the number of its claim.
-    pub(super) fn claim(&mut self, source: ContextId, token: u64) -> Result<u64, NoClaim> {
+    /// A context introduces itself; gives the number of its account if it is a new one.
+    pub(super) fn claim(&mut self, source: ContextId, token: u64) -> Result<Option<u64>, NoClaim> {
         if token != self.token {
             return Err(NoClaim::WrongToken);
         }
@@ -153,24 +169,31 @@ impl<M> Inbox<M> {
         if self.open.contains_key(&source) {
             return Err(NoClaim::Twice);
         }
-        if self.accounts.len() >= MAX_CLAIMS {
+        let lingering = self.lingering.remove(&source);
+        // As many as can be there, so it does not overflow.
+        let windows = (self.open.len() as u64 + self.lingering.len() as u64 + 1) * WINDOW;
+        if lingering.is_none() && windows.saturating_add(self.left) > MAX_BYTES {
             return Err(NoClaim::TooMany);
+        }
+        self.open.insert(source, lingering.unwrap_or(self.next));
+        self.dismissed.remove(&source);
+        self.claimed |= source != self.me;
+        if lingering.is_some() {
+            return Ok(None);
         }
         let number = self.next;
         self.next += 1;
         self.accounts.insert(number, Account { source, granting: Granting::default(), watch: None });
-        self.open.insert(source, number);
-        self.dismissed.remove(&source);
-        self.claimed |= source != self.me;
-        Ok(number)
+        Ok(Some(number))
     }
 
-    /// The end of a claimant will be heard of there; `false` if its claim has been closed meanwhile.
+    /// The end of a claimant will be heard of there; `false` if its account is gone meanwhile.
     #[must_use]
     pub(super) fn watch(&mut self, number: u64, watch: Handle) -> bool {
         let Some(account) = self.accounts.get_mut(&number) else { return false };
         account.watch = Some(watch);
-        self.open.get(&account.source) == Some(&number)
+        let has = |accounts: &HashMap<ContextId, u64>| accounts.get(&account.source) == Some(&number);
+        has(&self.open) || has(&self.lingering)
     }
 
     /// A message has come.
@@ -190,39 +213,68 @@ impl<M> Inbox<M> {
     /// Takes the next message.
     pub(super) fn take(&mut self) -> Option<Taken<M>> {
         let Item { account: number, cost, message } = self.queue.pop_front()?;
-        let Some(account) = self.accounts.get_mut(&number) else { return Some(Taken { message, grant: None }) };
+        let mut taken = Taken { message, grant: None, unwatch: None };
+        let Some(account) = self.accounts.get_mut(&number) else { return Some(taken) };
         let bytes = account.granting.consume(cost);
-        let (source, watch) = (account.source, account.watch);
-        let open = self.open.get(&source) == Some(&number);
-        if !open && account.granting.is_drained() {
-            self.accounts.remove(&number);
+        let (source, watch, drained) = (account.source, account.watch, account.granting.is_drained());
+        let (open, lingering) = (self.open.get(&source) == Some(&number), self.lingering.get(&source) == Some(&number));
+        if (open || lingering) && bytes > 0 {
+            taken.grant = Some(Grant { source, bytes, watch });
         }
-        let grant = (open && bytes > 0).then_some(Grant { source, bytes, watch });
-        Some(Taken { message, grant })
+        if !open && !lingering {
+            self.left = self.left.saturating_sub(cost);
+        }
+        if drained && !open {
+            self.accounts.remove(&number);
+            if lingering {
+                self.lingering.remove(&source);
+                taken.unwatch = watch;
+            } else {
+                self.left = self.left.saturating_sub(CLOSED_OVERHEAD);
+            }
+        }
+        Some(taken)
     }
 
     /// A context has closed its claim, or it ends for a reason that is somebody's trouble. `None` if it
     /// had none.
     pub(super) fn close(&mut self, source: ContextId, trouble: Option<CallError>) -> Option<Closed> {
-        let number = *self.open.get(&source)?;
-        self.close_number(number, trouble)
-    }
-
-    /// The same for one claim, and no other one of the same context.
-    pub(super) fn close_number(&mut self, number: u64, trouble: Option<CallError>) -> Option<Closed> {
-        let account = self.accounts.get(&number)?;
-        if self.open.get(&account.source) != Some(&number) {
-            return None;
-        }
-        let watch = account.watch;
-        self.open.remove(&account.source);
-        if account.granting.is_drained() {
-            self.accounts.remove(&number);
-        }
+        let number = self.open.remove(&source)?;
+        let watch = self.settle_account(source, number, trouble.is_none());
         if self.trouble.is_none() {
             self.trouble = trouble;
         }
         Some(Closed { watch, over: self.is_over() })
+    }
+
+    /// No more will come from the context of an account, and it gets no more credit.
+    pub(super) fn close_number(&mut self, number: u64, trouble: CallError) -> Option<Closed> {
+        let source = self.accounts.get(&number)?.source;
+        if self.open.get(&source) == Some(&number) {
+            return self.close(source, Some(trouble));
+        }
+        if self.lingering.get(&source) == Some(&number) {
+            // Its claim was closed in good order.
+            self.lingering.remove(&source);
+            let watch = self.settle_account(source, number, false);
+            return Some(Closed { watch, over: false });
+        }
+        None
+    }
+
+    /// What becomes of an account without a claim; gives what is not listened on any more.
+    fn settle_account(&mut self, source: ContextId, number: u64, credit: bool) -> Option<Handle> {
+        let account = self.accounts.get(&number)?;
+        let watch = account.watch;
+        if account.granting.is_drained() {
+            self.accounts.remove(&number);
+        } else if credit {
+            self.lingering.insert(source, number);
+            return None;
+        } else {
+            self.left = self.left.saturating_add(account.granting.queued()).saturating_add(CLOSED_OVERHEAD);
+        }
+        watch
     }
 
     /// Closes a claim from this end, whose context does not know of it yet.
@@ -276,7 +328,7 @@ impl<M> Inbox<M> {
     /// Nothing more can come, for this reason; gives the claimants. What has arrived stays.
     pub(super) fn finish(&mut self, why: CallError) -> Claimants {
         self.end.get_or_insert(why);
-        let open: Vec<_> = self.open.drain().collect();
+        let open: Vec<_> = self.open.drain().chain(self.lingering.drain()).collect();
         let watch = |number| self.accounts.get(number).and_then(|account| account.watch);
         let claimants = open.iter().map(|(source, number)| (*source, watch(number))).collect();
         self.accounts.retain(|_, account| !account.granting.is_drained());
@@ -358,7 +410,7 @@ mod tests {
         let mut inbox = inbox();
         assert_eq!(inbox.arrive(id(1), 1, 0), Err(NotTaken::Unclaimed));
         assert_eq!(inbox.claim(id(1), 43), Err(NoClaim::WrongToken));
-        assert_eq!(inbox.claim(id(1), TOKEN), Ok(0));
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
         assert_eq!(inbox.claim(id(1), TOKEN), Err(NoClaim::Twice));
         assert_eq!(inbox.arrive(id(1), 1, 7), Ok(()));
         assert_eq!(inbox.arrive(id(2), 1, 0), Err(NotTaken::Unclaimed));
@@ -370,7 +422,7 @@ mod tests {
         let mut inbox = inbox();
         inbox.restrict(id(1));
         assert_eq!(inbox.claim(id(2), TOKEN), Err(NoClaim::Stranger));
-        assert_eq!(inbox.claim(id(1), TOKEN), Ok(0));
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
     }
 
     #[test]
@@ -379,7 +431,8 @@ mod tests {
         inbox.claim(id(1), TOKEN).unwrap();
         inbox.arrive(id(1), 1, 7).unwrap();
         assert!(inbox.close(id(1), None).unwrap().over);
-        assert_eq!(inbox.take(), Some(Taken { message: 7, grant: None }));
+        let grant = Grant { source: id(1), bytes: 1, watch: None };
+        assert_eq!(inbox.take(), Some(Taken { message: 7, grant: Some(grant), unwatch: None }));
         assert_eq!((inbox.take(), inbox.settle()), (None, true));
         assert!(text(&inbox).unwrap().contains("Channel closed by remote end."));
         assert!(matches!(inbox.claim(id(1), TOKEN), Err(NoClaim::Ended(_))));
@@ -461,7 +514,7 @@ mod tests {
         assert!(!inbox.dismiss(id(1), trouble("window")).unwrap().over);
         assert_eq!(inbox.arrive(id(1), 1, 3), Err(NotTaken::Late));
         assert_eq!(inbox.arrive(id(2), 1, 4), Ok(()));
-        assert_eq!(inbox.take().unwrap(), Taken { message: 1, grant: None });
+        assert_eq!(inbox.take().unwrap(), Taken { message: 1, grant: None, unwatch: None });
         assert_eq!(inbox.take().unwrap().message, 4);
     }
 
@@ -492,6 +545,41 @@ mod tests {
     }
 
     #[test]
+    fn a_context_has_one_window_however_often_it_claims() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.watch(0, Handle::new(5000)));
+        inbox.arrive(id(1), WINDOW - 1, 0).unwrap();
+        assert_eq!(inbox.close(id(1), None), Some(Closed { watch: None, over: true }));
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(None), "it goes on where it was");
+        inbox.arrive(id(1), 1, 0).unwrap();
+        assert_eq!(inbox.arrive(id(1), 1, 0), Err(NotTaken::BeyondWindow));
+        inbox.close(id(1), None).unwrap();
+        let watch = Some(Handle::new(5000));
+        assert_eq!(inbox.take().unwrap().grant, Some(Grant { source: id(1), bytes: WINDOW - 1, watch }));
+        let last = inbox.take().unwrap();
+        assert_eq!((last.grant, last.unwatch), (Some(Grant { source: id(1), bytes: 1, watch }), watch));
+        assert!(inbox.accounts.is_empty());
+    }
+
+    #[test]
+    fn who_is_dismissed_all_the_time_has_no_more_room_than_others() {
+        let mut inbox = inbox();
+        let mut claims = 0;
+        while inbox.claim(id(1), TOKEN).is_ok() {
+            inbox.arrive(id(1), WINDOW, 0).unwrap();
+            inbox.dismiss(id(1), trouble("bad")).unwrap();
+            claims += 1;
+        }
+        assert_eq!(claims, 255, "the 256th would have a window as well");
+        inbox.take().unwrap();
+        assert!(inbox.claim(id(1), TOKEN).is_ok());
+        assert_eq!(inbox.claim(id(2), TOKEN), Err(NoClaim::TooMany));
+        while inbox.take().is_some() {}
+        assert_eq!(inbox.left, 0);
+    }
+
+    #[test]
     fn closing_drops_what_is_queued_and_finishing_keeps_it() {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
@@ -510,10 +598,10 @@ mod tests {
     fn a_claim_is_closed_by_its_number_and_not_a_later_one_of_the_same_context() {
         let mut inbox = inbox();
         inbox.hold();
-        let first = inbox.claim(id(1), TOKEN).unwrap();
+        let first = inbox.claim(id(1), TOKEN).unwrap().unwrap();
         inbox.close(id(1), None).unwrap();
         inbox.claim(id(1), TOKEN).unwrap();
-        assert_eq!(inbox.close_number(first, None), None);
+        assert_eq!(inbox.close_number(first, trouble("late")), None);
         assert!(inbox.close(id(1), None).is_some());
     }
 
@@ -545,8 +633,7 @@ mod tests {
                         let free = !oracle.ended && !oracle.open.contains_key(&source);
                         prop_assert_eq!(inbox.claim(id(source), TOKEN).is_ok(), free);
                         if free {
-                            // Numbers are given out in order, so each claim is told from the next.
-                            oracle.open.insert(source, inbox.next - 1);
+                            oracle.open.insert(source, inbox.open[&id(source)]);
                             oracle.claimed |= source != 0;
                         }
                     }
@@ -571,8 +658,8 @@ mod tests {
                         Some(taken) => {
                             let (source, claim, expected) = oracle.queue.remove(0);
                             prop_assert_eq!(taken.message, expected);
-                            let open = oracle.open.get(&source) == Some(&claim);
-                            prop_assert!(taken.grant.is_none_or(|grant| open && grant.source == id(source)));
+                            prop_assert!(taken.grant.is_none_or(|grant| grant.source == id(source)));
+                            prop_assert!(inbox.open.get(&id(source)).is_none_or(|open| *open == claim));
                         }
                     },
                     3 => {
@@ -591,6 +678,14 @@ mod tests {
                 }
                 prop_assert_eq!(inbox.end().is_some(), oracle.ended);
                 prop_assert_eq!(inbox.len(), oracle.queue.len());
+                let left: u64 = inbox.accounts.iter()
+                    .filter(|(number, account)| {
+                        let of = |accounts: &HashMap<_, u64>| accounts.get(&account.source) == Some(*number);
+                        !of(&inbox.open) && !of(&inbox.lingering)
+                    })
+                    .map(|(_, account)| account.granting.queued() + CLOSED_OVERHEAD)
+                    .sum();
+                prop_assert_eq!(inbox.left, left);
                 prop_assert!(inbox.accounts.len() <= oracle.open.len() + oracle.queue.len());
             }
         }

@@ -59,13 +59,16 @@ pub(super) enum Next {
 
 /// What is to be done about a message that was taken, as soon as no lock is held.
 #[must_use]
-pub(super) struct After(Option<(Arc<Mailbox>, Grant)>);
+pub(super) struct After(Option<(Arc<Mailbox>, Option<Grant>, Option<Handle>)>);
 
 impl After {
     /// Gives the sender its credit back.
     pub(super) fn run(self) {
-        let Some((mailbox, Grant { source, bytes, watch })) = self.0 else { return };
-        mailbox.tell(source, watch, CreditNews::Bytes(bytes));
+        let Some((mailbox, grant, unwatch)) = self.0 else { return };
+        if let Some(Grant { source, bytes, watch }) = grant {
+            mailbox.tell(source, watch, CreditNews::Bytes(bytes));
+        }
+        mailbox.unwatch(unwatch);
     }
 }
 
@@ -171,8 +174,9 @@ impl Mailbox {
     }
 
     fn next(self: &Arc<Self>, state: &mut State) -> Next {
-        if let Some(Taken { message, grant }) = state.inbox.take() {
-            return Next::Message(message, After(grant.map(|grant| (self.clone(), grant))));
+        if let Some(Taken { message, grant, unwatch }) = state.inbox.take() {
+            let idle = grant.is_none() && unwatch.is_none();
+            return Next::Message(message, After((!idle).then(|| (self.clone(), grant, unwatch))));
         }
         state.inbox.settle();
         state.inbox.end().map_or(Next::Nothing, |why| Next::Ended(why.clone()))
@@ -226,7 +230,9 @@ impl Mailbox {
         let source = message.header.src_id;
         let claimed = self.state.lock().inbox.claim(source, token);
         let number = match claimed {
-            Ok(number) => number,
+            Ok(Some(number)) => number,
+            // The account of an earlier claim goes on, and with it the watch.
+            Ok(None) => return,
             Err(NoClaim::TooMany) => {
                 let reason = format!("the receiver has as many senders as one may have ({MAX_CLAIMS})");
                 return self.tell(source, None, CreditNews::Closed(&reason));
@@ -453,14 +459,14 @@ impl Listener for ClaimWatch {
         let reason = delivery.message.dead_reason().unwrap_or_else(DeadReason::refused);
         let why = refusal(&mailbox.core.context(self.source), 0, reason);
         let mut state = mailbox.state.lock();
-        let closed = state.inbox.close_number(self.number, Some(why));
+        let closed = state.inbox.close_number(self.number, why);
         mailbox.dismissed(state, self.source, closed, "credit was lost on its way");
     }
 
     fn end(&self, death: &Arc<Death>) {
         let Some(mailbox) = self.mailbox.upgrade() else { return };
         let mut state = mailbox.state.lock();
-        let closed = state.inbox.close_number(self.number, Some(Death::clone(death).into_call_error()));
+        let closed = state.inbox.close_number(self.number, Death::clone(death).into_call_error());
         mailbox.claim_closed(state, closed);
     }
 }

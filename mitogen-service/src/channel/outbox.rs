@@ -8,12 +8,12 @@ use bytes::Bytes;
 use super::call::{closed, given_up, refusal};
 use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
-use super::window;
+use super::window::{self, Spending};
 use crate::error::{CallError, Trace};
 use crate::io::Patience;
 use crate::router::{Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wire::{Claim, ContextId, CreditNews, DeadCode, DeadReason, Encoding, Handle, Message};
+use crate::wire::{Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
 
 /// Sends to one receiver. Dropping the last of those who share it says that this was all.
 pub(super) struct Outbox {
@@ -21,6 +21,8 @@ pub(super) struct Outbox {
     context: Context,
     handle: Handle,
     token: u64,
+    /// Kept by the registry as well, since credit may come when this is gone. Locked after the state.
+    window: Arc<Mutex<Spending>>,
     state: Mutex<State>,
     /// There is credit, or the end has come.
     changed: Condvar,
@@ -42,8 +44,14 @@ pub(super) enum Wait {
 
 impl Outbox {
     /// One that has not claimed yet.
-    pub(super) fn new(registry: &Arc<Registry>, context: &Context, handle: Handle, token: u64) -> Arc<Self> {
+    pub(super) fn new(
+        registry: &Arc<Registry>,
+        (context, handle): (&Context, Handle),
+        token: u64,
+        window: Arc<Mutex<Spending>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            window,
             registry: registry.clone(),
             context: context.clone(),
             handle,
@@ -118,7 +126,7 @@ impl Outbox {
         };
         // No lock is held: others may send meanwhile, and the broker may hear of credit.
         let sent = self.core().send(message, patience);
-        let farewell = self.state.lock().outgoing.finish(sent.is_ok(), cost);
+        let farewell = self.state.lock().outgoing.finish(sent.is_ok(), cost, &mut self.window.lock());
         if farewell {
             self.say_farewell();
         }
@@ -130,7 +138,7 @@ impl Outbox {
         let mut state = self.state.lock();
         let mut time_is_over = wait == Wait::Not;
         loop {
-            match state.outgoing.begin(cost) {
+            match state.outgoing.begin(cost, &mut self.window.lock()) {
                 Begin::Go => return Ok(()),
                 Begin::Closed(why) => return Err(why),
                 Begin::Wait if time_is_over => return Err(out_of_time(wait)),
@@ -157,6 +165,10 @@ impl Outbox {
     /// Closes this end.
     pub(super) fn close(&self) {
         let farewell = self.state.lock().outgoing.close(sender_closed());
+        self.closed(farewell);
+    }
+
+    fn closed(&self, farewell: bool) {
         self.changed.notify_all();
         if farewell {
             self.say_farewell();
@@ -168,21 +180,20 @@ impl Outbox {
         self.state.lock().outgoing.closed_reason().cloned()
     }
 
-    /// The receiver speaks; `false` if it says what cannot be.
-    pub(super) fn hear(&self, news: CreditNews<'_>) -> bool {
-        match news {
-            CreditNews::Bytes(bytes) => {
-                let right = self.state.lock().outgoing.grant(bytes);
-                self.changed.notify_all();
-                right
-            }
-            CreditNews::Closed(reason) => {
-                let context = self.context.name().to_owned();
-                let why = CallError::Refused { reason: reason.to_owned(), context, trace: Trace::default() };
-                self.closed_by_receiver(why);
-                true
-            }
-        }
+    /// There may be credit. The lock orders this after a waiter's look at the window and before its
+    /// sleep.
+    pub(super) fn credit_came(&self) {
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// The receiver takes no more. It is told of the end all the same: it may have meant an earlier
+    /// claim, and hold another one of this context.
+    pub(super) fn refused(&self, reason: &str) {
+        let context = self.context.name().to_owned();
+        let why = CallError::Refused { reason: reason.to_owned(), context, trace: Trace::default() };
+        let farewell = self.state.lock().outgoing.refused(why);
+        self.closed(farewell);
     }
 
     fn closed_by_receiver(&self, why: CallError) {
@@ -210,8 +221,9 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let farewell = self.state.get_mut().outgoing.close(sender_closed());
-        self.registry.clone().leave(self, || {
+        let outgoing = &mut self.state.get_mut().outgoing;
+        let (farewell, lingers) = (outgoing.close(sender_closed()), outgoing.lingers());
+        self.registry.clone().leave(self, lingers, || {
             if farewell {
                 self.say_farewell();
             }

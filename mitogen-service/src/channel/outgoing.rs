@@ -4,9 +4,10 @@ use super::window::Spending;
 use crate::error::CallError;
 
 /// The sender's side of one claim.
+///
+/// The window is not a part of it: that of one claim goes on with the next one of the same receiver.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    spending: Spending,
     /// The claim is on its way, and data may follow it.
     claimed: bool,
     /// The messages that have their credit and are not handed to the router yet.
@@ -15,6 +16,8 @@ pub(super) struct Outgoing {
     closed: Option<CallError>,
     /// The receiver needs not be told any more that this end has closed.
     told: bool,
+    /// The receiver gives nothing back any more.
+    over: bool,
 }
 
 /// Whether a message may be sent.
@@ -38,11 +41,11 @@ impl Outgoing {
     }
 
     /// Asks for the credit of a message.
-    pub(super) fn begin(&mut self, cost: u64) -> Begin {
+    pub(super) fn begin(&mut self, cost: u64, window: &mut Spending) -> Begin {
         if let Some(why) = &self.closed {
             return Begin::Closed(why.clone());
         }
-        if !self.claimed || !self.spending.spend(cost) {
+        if !self.claimed || !window.spend(cost) {
             return Begin::Wait;
         }
         self.sending += 1;
@@ -52,19 +55,13 @@ impl Outgoing {
     /// The message was handed to the router; or was not, and its credit is free. Tells whether the
     /// receiver is to be told of the end, which had to wait for this message.
     #[must_use]
-    pub(super) fn finish(&mut self, sent: bool, cost: u64) -> bool {
+    pub(super) fn finish(&mut self, sent: bool, cost: u64, window: &mut Spending) -> bool {
         self.sending -= 1;
         if !sent {
             // It was taken before, so there is as much.
-            let _ = self.spending.give_back(cost);
+            let _ = window.give_back(cost);
         }
         self.farewell()
-    }
-
-    /// The receiver gives credit back; `false` if it is more than it was given.
-    #[must_use]
-    pub(super) fn grant(&mut self, bytes: u64) -> bool {
-        self.spending.give_back(bytes)
     }
 
     /// This end closes. Tells whether the receiver is to be told now: not before what is being sent
@@ -79,6 +76,20 @@ impl Outgoing {
     pub(super) fn closed_by_receiver(&mut self, why: CallError) {
         self.closed.get_or_insert(why);
         self.told = true;
+        self.over = true;
+    }
+
+    /// The receiver says that it takes no more, perhaps from an earlier claim, so that it is told of the
+    /// end of this one as well: tells whether now.
+    #[must_use]
+    pub(super) fn refused(&mut self, why: CallError) -> bool {
+        self.over = true;
+        self.close(why)
+    }
+
+    /// Whether credit is still to come for what was sent.
+    pub(super) fn lingers(&self) -> bool {
+        self.claimed && !self.over
     }
 
     /// Why nothing more can be sent.
@@ -104,32 +115,32 @@ mod tests {
 
     #[test]
     fn nothing_goes_in_front_of_the_claim() {
-        let mut outgoing = Outgoing::default();
-        assert_eq!(outgoing.begin(1), Begin::Wait);
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Wait);
         assert!(!outgoing.claimed());
-        assert_eq!(outgoing.begin(1), Begin::Go);
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
     }
 
     #[test]
     fn the_end_is_said_once_and_behind_everything() {
-        let mut outgoing = Outgoing::default();
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
         assert!(!outgoing.claimed());
-        assert_eq!((outgoing.begin(1), outgoing.begin(1)), (Begin::Go, Begin::Go));
+        assert_eq!((outgoing.begin(1, &mut window), outgoing.begin(1, &mut window)), (Begin::Go, Begin::Go));
         assert!(!outgoing.close(why("closed")));
-        assert_eq!(outgoing.begin(1), Begin::Closed(why("closed")));
-        assert!(!outgoing.finish(true, 1));
-        assert!(outgoing.finish(false, 1));
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Closed(why("closed")));
+        assert!(!outgoing.finish(true, 1, &mut window));
+        assert!(outgoing.finish(false, 1, &mut window));
         assert!(!outgoing.close(why("again")));
         assert_eq!(outgoing.closed_reason(), Some(&why("closed")));
     }
 
     #[test]
     fn who_has_closed_is_not_told_of_the_end_and_the_first_reason_stays() {
-        let mut outgoing = Outgoing::default();
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
         assert!(!outgoing.claimed());
         outgoing.closed_by_receiver(why("receiver"));
         assert!(!outgoing.close(why("sender")));
-        assert_eq!(outgoing.begin(1), Begin::Closed(why("receiver")));
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Closed(why("receiver")));
         // The receiver may refuse the claim before it counts as sent.
         let mut outgoing = Outgoing::default();
         outgoing.closed_by_receiver(why("receiver"));
@@ -141,13 +152,24 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_gives_its_credit_back() {
+    fn credit_comes_after_the_own_end_and_not_after_the_receivers() {
         let mut outgoing = Outgoing::default();
         assert!(!outgoing.claimed());
-        assert_eq!(outgoing.begin(WINDOW), Begin::Go);
-        assert_eq!(outgoing.begin(1), Begin::Wait);
-        assert!(!outgoing.finish(false, WINDOW));
-        assert_eq!(outgoing.begin(1), Begin::Go);
-        assert!(!outgoing.grant(2) && outgoing.grant(1));
+        assert!(outgoing.close(why("sender")) && outgoing.lingers());
+        assert!(!outgoing.refused(why("receiver")) && !outgoing.lingers());
+        let mut outgoing = Outgoing::default();
+        assert!(!outgoing.claimed());
+        assert!(outgoing.refused(why("receiver")), "it may have meant another claim");
+    }
+
+    #[test]
+    fn what_was_not_sent_gives_its_credit_back() {
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
+        assert!(!outgoing.claimed());
+        assert_eq!(outgoing.begin(WINDOW, &mut window), Begin::Go);
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Wait);
+        assert!(!outgoing.finish(false, WINDOW, &mut window));
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
+        assert!(!window.give_back(2) && window.give_back(1));
     }
 }

@@ -5,18 +5,29 @@ use std::sync::{Arc, Weak};
 
 use super::mailbox::{CLOSED, Mailbox};
 use super::outbox::Outbox;
+use super::window::Spending;
 use crate::router::{Access, Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex};
-use crate::wire::{Claim, ContextId, Credit, DeadCode, DeadReason, FEATURE_CHANNELS, Handle};
+use crate::wire::{Claim, ContextId, Credit, CreditNews, DeadCode, DeadReason, FEATURE_CHANNELS, Handle};
 
 /// Finds receivers and senders by what messages say of them.
 #[derive(Default)]
 pub(super) struct Registry {
     mailboxes: Mutex<HashMap<Handle, Weak<Mailbox>>>,
     /// By the handle first, so that those who name a receiver of another context are found.
-    outboxes: Mutex<BTreeMap<(Handle, ContextId), Place>>,
+    outboxes: Mutex<BTreeMap<Key, Line>>,
     /// An outbox has left.
     left: Condvar,
+}
+
+type Key = (Handle, ContextId);
+
+/// What there is of one receiver in another context, or in this one as its own senders see it.
+struct Line {
+    place: Place,
+    /// What is on its way there. It outlives the outbox until everything was given back, so that credit
+    /// that comes late is not taken for that of the next one.
+    window: Arc<Mutex<Spending>>,
 }
 
 /// The one outbox for a receiver.
@@ -24,6 +35,8 @@ enum Place {
     Here(Weak<Outbox>),
     /// It is saying that it has closed. A new claim has to come after that.
     Leaving,
+    /// It has left, and credit is still to come; the end of the receiver's context is heard of there.
+    Gone(Option<Handle>),
 }
 
 impl Registry {
@@ -63,13 +76,17 @@ impl Registry {
     ) -> Result<Arc<Outbox>, &'static str> {
         let key = (handle, context.id());
         let mut places = self.outboxes.lock();
-        let replaced = loop {
-            match places.get(&key) {
-                None => break None,
-                Some(Place::Here(place)) => match place.upgrade() {
+        let mut window = Arc::<Mutex<Spending>>::default();
+        let (mut replaced, mut watch) = (None, None);
+        while let Some(line) = places.get(&key) {
+            match &line.place {
+                Place::Here(place) => match place.upgrade() {
                     Some(outbox) if outbox.token() == token => return Ok(outbox),
                     // It was refused. Dropped below, without the lock that its drop takes.
-                    Some(outbox) if outbox.closed_reason().is_some() => break Some(outbox),
+                    Some(outbox) if outbox.closed_reason().is_some() => {
+                        replaced = Some(outbox);
+                        break;
+                    }
                     Some(outbox) => {
                         drop(places);
                         drop(outbox);
@@ -77,24 +94,31 @@ impl Registry {
                     }
                     None => self.left.wait(&mut places),
                 },
-                Some(Place::Leaving) => self.left.wait(&mut places),
+                Place::Leaving => self.left.wait(&mut places),
+                Place::Gone(gone) => {
+                    (window, watch) = (line.window.clone(), *gone);
+                    break;
+                }
             }
-        };
-        let outbox = Outbox::new(self, context, handle, token);
-        places.insert(key, Place::Here(Arc::downgrade(&outbox)));
+        }
+        let outbox = Outbox::new(self, (context, handle), token, window.clone());
+        places.insert(key, Line { place: Place::Here(Arc::downgrade(&outbox)), window });
         drop(places);
         drop(replaced);
+        if let Some(watch) = watch {
+            context.core().give_up(watch);
+        }
         outbox.claim();
         Ok(outbox)
     }
 
     /// An outbox is being dropped: runs what it has to say, before another one for the same receiver
-    /// can say anything.
-    pub(super) fn leave(&self, outbox: &Outbox, farewell: impl FnOnce()) {
+    /// can say anything. If credit is still to come, what is needed for that stays.
+    pub(super) fn leave(self: &Arc<Self>, outbox: &Outbox, lingers: bool, farewell: impl FnOnce()) {
         let key = outbox.key();
         let registered = match self.outboxes.lock().get_mut(&key) {
-            Some(place) if place.is(outbox) => {
-                *place = Place::Leaving;
+            Some(line) if line.place.is(outbox) => {
+                line.place = Place::Leaving;
                 true
             }
             // Another one has taken its place.
@@ -102,16 +126,76 @@ impl Registry {
         };
         farewell();
         if registered {
-            self.outboxes.lock().remove(&key);
-            self.left.notify_all();
+            let watch = lingers.then(|| self.watch_gone(outbox)).flatten();
+            self.left_behind(key, watch, outbox.context());
         }
     }
 
-    fn outbox_of(&self, handle: Handle, context: ContextId) -> Option<Arc<Outbox>> {
-        match self.outboxes.lock().get(&(handle, context)) {
-            Some(Place::Here(outbox)) => outbox.upgrade(),
-            _ => None,
+    fn watch_gone(self: &Arc<Self>, outbox: &Outbox) -> Option<Handle> {
+        let watch = Arc::new(GoneWatch { registry: Arc::downgrade(self), key: outbox.key() });
+        outbox.context().core().await_uncounted(outbox.context().id(), watch)
+    }
+
+    /// An outbox has left.
+    fn left_behind(&self, key: Key, watch: Option<Handle>, context: &Context) {
+        let mut places = self.outboxes.lock();
+        let idle = places.get(&key).is_none_or(|line| line.window.lock().is_idle());
+        // Looked at after the watch is there: an end before that is not told to it.
+        let forget = idle || watch.is_none() || !context.is_connected();
+        if forget {
+            places.remove(&key);
+        } else if let Some(line) = places.get_mut(&key) {
+            line.place = Place::Gone(watch);
         }
+        drop(places);
+        self.left.notify_all();
+        if let Some(watch) = watch.filter(|_| forget) {
+            context.core().give_up(watch);
+        }
+    }
+
+    /// Credit has come; `false` if it is more than was sent, `None` if nothing is sent there.
+    fn give_back(&self, key: Key, bytes: u64) -> (Option<bool>, Option<Handle>) {
+        let mut places = self.outboxes.lock();
+        let Some(line) = places.get(&key) else { return (None, None) };
+        let right = line.window.lock().give_back(bytes);
+        let idle = line.window.lock().is_idle();
+        let outbox = match &line.place {
+            Place::Here(outbox) => outbox.upgrade(),
+            Place::Gone(watch) => {
+                let watch = *watch;
+                if idle {
+                    places.remove(&key);
+                }
+                return (Some(right), watch.filter(|_| idle));
+            }
+            Place::Leaving => None,
+        };
+        drop(places);
+        if let Some(outbox) = outbox {
+            outbox.credit_came();
+        }
+        (Some(right), None)
+    }
+
+    /// The receiver takes no more; `None` if nothing is sent there.
+    fn refused(&self, key: Key, reason: &str) -> (Option<bool>, Option<Handle>) {
+        let mut places = self.outboxes.lock();
+        let Some(line) = places.get(&key) else { return (None, None) };
+        let (outbox, watch) = match &line.place {
+            Place::Here(outbox) => (outbox.upgrade(), None),
+            Place::Leaving => (None, None),
+            Place::Gone(watch) => {
+                let watch = *watch;
+                places.remove(&key);
+                (None, watch)
+            }
+        };
+        drop(places);
+        if let Some(outbox) = outbox {
+            outbox.refused(reason);
+        }
+        (Some(true), watch)
     }
 
     /// Whether anything is sent to a handle of this number in any context.
@@ -127,6 +211,26 @@ impl Place {
     }
 }
 
+/// Hears of the end of a context that credit was to come from.
+struct GoneWatch {
+    registry: Weak<Registry>,
+    key: Key,
+}
+
+impl Listener for GoneWatch {
+    fn deliver(&self, _delivery: Delivery<'_>) {
+        // Nobody was given this handle.
+    }
+
+    fn end(&self, _death: &Arc<Death>) {
+        let Some(registry) = self.registry.upgrade() else { return };
+        let mut places = registry.outboxes.lock();
+        if places.get(&self.key).is_some_and(|line| matches!(line.place, Place::Gone(_))) {
+            places.remove(&self.key);
+        }
+    }
+}
+
 /// The handle on which receivers give credit, or say that they have closed.
 struct Credits(Arc<Registry>);
 
@@ -137,11 +241,19 @@ impl Listener for Credits {
             return offence(&delivery, "malformed message for handle 123");
         };
         // Found by who has sent it: nobody else gives credit for a receiver.
-        match self.0.outbox_of(handle, message.header.src_id) {
-            Some(outbox) if !outbox.hear(news) => offence(&delivery, "gave back more credit than it was sent"),
-            Some(_) => {}
+        let key = (handle, message.header.src_id);
+        let (known, watch) = match news {
+            CreditNews::Bytes(bytes) => self.0.give_back(key, bytes),
+            CreditNews::Closed(reason) => self.0.refused(key, reason),
+        };
+        if let Some(watch) = watch {
+            delivery.core.give_up(watch);
+        }
+        match known {
+            Some(true) => {}
+            Some(false) => offence(&delivery, "gave back more credit than it was sent"),
             None if self.0.sends_to(handle) => offence(&delivery, "gave credit for a receiver of somebody else"),
-            // The sender has been dropped meanwhile.
+            // What was sent there is forgotten.
             None => {}
         }
     }

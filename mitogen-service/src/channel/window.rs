@@ -37,6 +37,11 @@ impl Spending {
         fits
     }
 
+    /// Whether everything was given back.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outstanding == 0
+    }
+
     /// The receiver gives back, or a message was not sent after all. `false` if that is more than was
     /// taken, which nobody who counts right gives.
     #[must_use]
@@ -77,6 +82,11 @@ impl Granting {
         }
         self.outstanding -= self.owed;
         std::mem::take(&mut self.owed)
+    }
+
+    /// What has arrived and was not consumed.
+    pub(super) fn queued(&self) -> u64 {
+        self.outstanding - self.owed
     }
 
     /// Whether everything that has arrived was consumed.

@@ -441,6 +441,30 @@ fn call_retyped(context: &Context, to: Sender<Vec<String>>) -> Call<()> {
     context.call_service(Feeder::DESCRIPTOR.name, "count", &Args { to, from: 0, end: 10 })
 }
 
+/// What a context has on its way counts for its next claim as well, and so does the credit for it.
+#[test]
+fn a_context_that_comes_back_has_the_window_that_it_has_left() {
+    let bench = Bench::new();
+    let feeder = Feeder::stub(&bench.child("child"));
+    let receiver = bench.router.receiver::<u32>();
+    let mut expected = Vec::new();
+    for round in 0..20 {
+        feeder.keep(receiver.sender()).wait().unwrap();
+        let filled = feeder.fill_kept().wait().unwrap() as u32;
+        expected.extend(0..filled);
+        // Never more than one window waits.
+        assert!(expected.len() < 1024 * 1024 / 65, "in round {round}: {filled}");
+        feeder.forget_kept().wait().unwrap();
+        // While the queue is not empty nobody asks for the end. In two of four rounds a part is taken, while no claim is open.
+        let taken = if round % 2 == 0 { expected.len() / 3 } else { expected.len() - 1 };
+        let rest = expected.split_off(taken.min(expected.len()));
+        for number in std::mem::replace(&mut expected, rest) {
+            assert_eq!(receiver.recv_timeout(LONG).unwrap(), number);
+        }
+    }
+    assert_eq!(receiver.len(), expected.len());
+}
+
 /// Senders that are decoded and dropped all the time claim and close one after the other.
 #[test]
 fn claims_that_come_and_go_at_the_same_time_lose_nothing() {
