@@ -108,6 +108,25 @@ impl<T> Latch<T> {
         drop(previous);
         Poll::Pending
     }
+
+    /// Whether the value is there to be taken, or was taken.
+    pub(crate) fn is_full(&self) -> bool {
+        !matches!(self.state.lock().slot, Slot::Empty)
+    }
+
+    /// Whether the value is there to be taken, or was taken; if not, leaves word whom to wake.
+    pub(crate) fn is_full_or_wakes(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut state = self.state.lock();
+        if !matches!(state.slot, Slot::Empty) {
+            drop(state);
+            return true;
+        }
+        let previous = state.waker.replace(waker);
+        drop(state);
+        drop(previous);
+        false
+    }
 }
 
 impl<T> State<T> {

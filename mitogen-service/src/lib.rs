@@ -30,6 +30,7 @@
 //! | a process of the tree | [`Context`], met through a [`Router`] |
 //! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
 //! | calling | the generated stub, [`Call`], [`as_completed`], [`Context::call_service`] |
+//! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
 //! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
 //! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
 //! | tests | `testing`, behind the feature of that name |
@@ -57,7 +58,10 @@ mod wire;
 
 mod macros;
 
-pub use channel::{Call, Completed, as_completed};
+pub use channel::{
+    Call, Completed, Event, EventKind, Events, IntoMessages, Key, Messages, Receiver, Removed, Select, Selectable,
+    Sender, as_completed,
+};
 pub use connect::{Local, init};
 pub use error::{CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use macros::{arg_spec, expose, main, no_reply, service};

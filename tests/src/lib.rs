@@ -109,6 +109,16 @@ pub fn signal(pid: u32, signal: Signal) {
     kill_process(pid_of(pid), signal).expect("the process is alive");
 }
 
+/// The most memory that this process has had, in KiB (`VmHWM`).
+///
+/// # Panics
+/// If /proc cannot be read.
+pub fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts memory");
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
 /// What this process holds of the system's goods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {

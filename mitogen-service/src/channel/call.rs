@@ -4,14 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::held::Held;
 use super::nested::{self, Helper};
 use crate::error::{CallError, DeadlineBy, Executed, Trace};
 use crate::io::Patience;
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, TooMany, decoding_for};
+use crate::sync::Mutex;
 use crate::wire::{
     ContextId, DeadCode, DeadReason, Encoding, FEATURE_CANCEL, Handle, Message, Reply, control, payload, value,
 };
@@ -63,11 +65,15 @@ pub(crate) struct Request {
     pub(crate) deadline: Option<Instant>,
     /// Whether to wait while this process's own bounds are full.
     pub(crate) wait: bool,
+    /// The senders of channels that are in it.
+    pub(crate) held: Vec<Held>,
 }
 
 /// What the answer's side holds of a call.
 struct Waiting {
     latch: Latch<Outcome>,
+    /// Kept until the callee has them for certain, or will not get them.
+    held: Mutex<Vec<Held>>,
 }
 
 /// What comes of a call.
@@ -88,12 +94,21 @@ struct Pending {
     is_timed: bool,
 }
 
+impl Waiting {
+    fn let_go(&self) {
+        let held = std::mem::take(&mut *self.held.lock());
+        drop(held);
+    }
+}
+
 impl Listener for Waiting {
     fn deliver(&self, delivery: Delivery<'_>) {
+        self.let_go();
         self.latch.put(Outcome::Answer(delivery.message));
     }
 
     fn end(&self, death: &Arc<Death>) {
+        self.let_go();
         self.latch.put(Outcome::Dead(death.clone()));
     }
 
@@ -113,7 +128,7 @@ pub(crate) fn start<T>(request: Request, decode: Decode<T>) -> Call<T> {
 
 /// Sends a request that wants no answer.
 pub(crate) fn post(request: Request) -> Result<(), CallError> {
-    let Request { context, auth_id, handle, payload, deadline: _, wait } = request;
+    let Request { context, auth_id, handle, payload, deadline: _, wait, held: _held } = request;
     let length = payload.len();
     let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
     if !context.is_connected() {
@@ -125,9 +140,9 @@ pub(crate) fn post(request: Request) -> Result<(), CallError> {
 
 impl Pending {
     fn send(request: Request) -> Result<Self, CallError> {
-        let Request { context, auth_id, handle, payload, deadline, wait } = request;
+        let Request { context, auth_id, handle, payload, deadline, wait, held } = request;
         let core = context.core().clone();
-        let waiting = Arc::new(Waiting { latch: Latch::new() });
+        let waiting = Arc::new(Waiting { latch: Latch::new(), held: Mutex::new(held) });
         let closed = || closed(&context).with_executed(Executed::No);
         let reply_to = core.await_one(context.id(), waiting.clone(), wait).map_err(|TooMany| too_many())?;
         let reply_to = reply_to.ok_or_else(closed)?;
@@ -236,8 +251,38 @@ impl<T> Call<T> {
 
     /// Lets the call run, and waits for nothing.
     pub fn detach(mut self) {
-        if let State::Pending(pending, _) = self.take() {
+        let State::Pending(mut pending, _) = self.take() else { return };
+        if pending.waiting.held.lock().is_empty() {
             pending.forget();
+        } else {
+            // The senders that the call was given are on their way until its answer comes.
+            pending.handle = None;
+        }
+    }
+
+    /// Whether the result is there; if not, the waker is woken when it is. No code of a user runs.
+    pub(super) fn is_ready_or_wakes(&self, waker: &Waker) -> bool {
+        match &self.state {
+            State::Pending(pending, _) => pending.waiting.latch.is_full_or_wakes(waker),
+            State::Ready(_) | State::Finished => true,
+        }
+    }
+
+    /// The call itself, once its result is there.
+    pub(super) fn take_if_ready(&mut self) -> Option<Self> {
+        if let State::Pending(pending, _) = &self.state
+            && !pending.waiting.latch.is_full()
+        {
+            return None;
+        }
+        Some(Self { state: self.take() })
+    }
+
+    /// Who was called, if anybody was.
+    pub(super) fn callee(&self) -> Option<Context> {
+        match &self.state {
+            State::Pending(pending, _) => Some(pending.context.clone()),
+            State::Ready(_) | State::Finished => None,
         }
     }
 
@@ -312,12 +357,12 @@ fn too_many() -> CallError {
     CallError::Overloaded { what, trace: Trace::default() }
 }
 
-fn given_up() -> CallError {
+pub(super) fn given_up() -> CallError {
     CallError::DeadlineExceeded { by: DeadlineBy::Caller, trace: Trace::default() }
 }
 
 /// The router of this process is no more, so that nobody can be reached.
-fn closed(context: &Context) -> CallError {
+pub(super) fn closed(context: &Context) -> CallError {
     Death::router_closed(context.name()).into_call_error()
 }
 
@@ -348,7 +393,7 @@ fn read<T>(context: &Context, message: &Message, decode: Decode<T>) -> Result<T,
 }
 
 /// What a dead message means to the caller.
-fn refusal(context: &Context, sent: usize, reason: DeadReason) -> CallError {
+pub(super) fn refusal(context: &Context, sent: usize, reason: DeadReason) -> CallError {
     let trace = Trace::default();
     let name = context.name().to_owned();
     match reason.code {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
+use std::time::Instant;
 
 use super::stream::StreamId;
 use crate::wire::{Header, Message};
@@ -12,6 +13,11 @@ const MAX_SLICES: usize = 64;
 /// What control messages and refusals may take beyond the bound: so many times the bound, which is
 /// room for a refusal of each call that one context may have pending.
 const RESERVE: usize = 2;
+
+/// What answers and the data of channels may take when they only pass through: so many times the
+/// bound. Their senders are bounded by places and windows, so they meet this one only where many of
+/// them share a stream that is slow; and what is refused there is lost to somebody who waits.
+const TRANSIT: usize = 3;
 
 /// The least that the reserve has.
 const MIN_RESERVE: usize = 1024 * 1024;
@@ -24,8 +30,13 @@ const FRAME_OVERHEAD: usize = size_of::<Frame>() + 32;
 pub(crate) enum Patience {
     /// Waits until there is room: a call of this process. Never on the broker's thread.
     Wait,
-    /// Is refused: a frame of somebody else that only passes through.
+    /// The same until this moment.
+    Until(Instant),
+    /// Is refused: a call of somebody else that only passes through, or one who would not wait.
     Refuse,
+    /// May use a few times the bound: an answer, or the data of a channel, of somebody else that only
+    /// passes through.
+    Transit,
     /// May use half of the reserve beyond the bound: a small frame of somebody else, such as a dead
     /// message, that only passes through. So a neighbour cannot be kept from what this process itself
     /// has to tell it.
@@ -40,10 +51,13 @@ pub(crate) enum Patience {
 /// Frames in the order in which they leave.
 pub(crate) struct Output {
     frames: VecDeque<Frame>,
-    /// What frames take that only pass through, by the stream that they have come from.
-    passing: HashMap<StreamId, usize>,
-    /// The bytes of all frames that have not left.
-    bytes: usize,
+    /// What waits but for the frames in transit.
+    load: usize,
+    /// What waits in transit.
+    transit: usize,
+    /// What frames take that only pass through, by the stream that they have come from and whether they
+    /// are in transit.
+    passing: HashMap<(StreamId, bool), usize>,
     limit: usize,
 }
 
@@ -54,13 +68,11 @@ struct Frame {
     sent: usize,
     /// The stream that it has come from, if it shares its room with others.
     origin: Option<StreamId>,
+    /// It was queued under [`Patience::Transit`].
+    in_transit: bool,
 }
 
 impl Frame {
-    fn new(message: Message, sent: usize, origin: Option<StreamId>) -> Self {
-        Self { header: message.header.encode(), message, sent, origin }
-    }
-
     /// What it takes, from its beginning to its end.
     fn cost(&self) -> usize {
         self.message.size() + FRAME_OVERHEAD
@@ -74,7 +86,7 @@ impl Frame {
 impl Output {
     /// An empty queue that admits `limit` bytes, and always one frame.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { frames: VecDeque::new(), passing: HashMap::new(), bytes: 0, limit }
+        Self { frames: VecDeque::new(), load: 0, transit: 0, passing: HashMap::new(), limit }
     }
 
     /// Whether nothing waits.
@@ -82,53 +94,54 @@ impl Output {
         self.frames.is_empty()
     }
 
-    /// Whether a frame of this size may be queued that has come from a stream which shares its room
-    /// with others: half of the room is theirs, so that no child keeps out what others have to send.
-    pub(crate) fn admits_from(&self, origin: Option<StreamId>, size: usize, patience: Patience) -> bool {
-        let share = origin.and_then(|origin| self.passing.get(&origin)).copied().unwrap_or(0);
-        let fits = share == 0 || share.saturating_add(size) <= self.limit / 2;
-        fits && self.admits(size, patience)
-    }
-
-    /// Whether a frame of this size may be queued.
-    pub(crate) fn admits(&self, size: usize, patience: Patience) -> bool {
-        self.frames.is_empty() || self.load().saturating_add(size) <= self.bound(patience)
+    /// Whether a frame of this size may be queued. One that has come from a stream which shares its
+    /// room with others leaves half of it to them, so that no child keeps out what they have to send.
+    pub(crate) fn admits(&self, origin: Option<StreamId>, size: usize, patience: Patience) -> bool {
+        let in_transit = patience == Patience::Transit;
+        let share = origin.and_then(|origin| self.passing.get(&(origin, in_transit))).copied().unwrap_or(0);
+        let room = if in_transit { self.bound(patience) } else { self.limit };
+        if share > 0 && share.saturating_add(size) > room / 2 {
+            return false;
+        }
+        let load = if in_transit { self.transit } else { self.load };
+        self.frames.is_empty() || load.saturating_add(size) <= self.bound(patience)
     }
 
     /// What may wait, for one who is so patient.
     fn bound(&self, patience: Patience) -> usize {
         let reserve = self.limit.saturating_mul(RESERVE).max(MIN_RESERVE);
         match patience {
-            Patience::Wait | Patience::Refuse => self.limit,
+            Patience::Wait | Patience::Until(_) | Patience::Refuse => self.limit,
+            Patience::Transit => self.limit.saturating_mul(TRANSIT),
             Patience::Pass => self.limit.saturating_add(reserve / 2),
             Patience::Reserve => self.limit.saturating_add(reserve),
             Patience::Exceed => usize::MAX,
         }
     }
 
-    /// What the frames take, in memory as well as on their way.
-    fn load(&self) -> usize {
-        self.bytes + self.frames.len() * FRAME_OVERHEAD
-    }
-
-    /// Whether more waits than the bound admits.
+    /// Whether more waits than the bound admits, but for what is in transit.
     pub(crate) fn is_over(&self) -> bool {
-        self.load() > self.limit
+        self.load > self.limit
     }
 
     /// Whether so little waits that there is room for some time.
     pub(crate) fn has_room(&self) -> bool {
-        self.load() <= self.limit / 2
+        self.load <= self.limit / 2
     }
 
     /// Appends a frame of which `sent` bytes have left already.
-    pub(crate) fn push(&mut self, message: Message, sent: usize, origin: Option<StreamId>) {
-        let frame = Frame::new(message, sent, origin);
-        self.bytes += frame.left();
+    pub(crate) fn push(&mut self, message: Message, sent: usize, origin: Option<StreamId>, patience: Patience) {
+        let in_transit = patience == Patience::Transit;
+        let frame = Frame { header: message.header.encode(), message, sent, origin, in_transit };
+        *self.class(in_transit) += frame.left() + FRAME_OVERHEAD;
         if let Some(origin) = origin {
-            *self.passing.entry(origin).or_default() += frame.cost();
+            *self.passing.entry((origin, in_transit)).or_default() += frame.cost();
         }
         self.frames.push_back(frame);
+    }
+
+    fn class(&mut self, in_transit: bool) -> &mut usize {
+        if in_transit { &mut self.transit } else { &mut self.load }
     }
 
     /// The next bytes to leave.
@@ -148,37 +161,36 @@ impl Output {
 
     /// Takes note that this many bytes have left.
     pub(crate) fn advance(&mut self, mut sent: usize) {
-        self.bytes -= sent;
         while let Some(frame) = self.frames.front_mut() {
             let now = sent.min(frame.left());
             frame.sent += now;
             sent -= now;
-            if frame.left() > 0 {
+            let (in_transit, is_out) = (frame.in_transit, frame.left() == 0);
+            *self.class(in_transit) -= now;
+            if !is_out {
                 break;
             }
-            let (origin, cost) = (frame.origin, frame.cost());
-            self.frames.pop_front();
-            self.passed(origin, cost);
+            self.pop();
         }
         debug_assert_eq!(sent, 0, "more was sent than was queued");
     }
 
-    /// A frame has left.
-    fn passed(&mut self, origin: Option<StreamId>, cost: usize) {
-        let Some(origin) = origin else { return };
-        if let Some(share) = self.passing.get_mut(&origin) {
-            *share -= cost;
+    /// The first frame has left.
+    fn pop(&mut self) {
+        let Some(frame) = self.frames.pop_front() else { return };
+        *self.class(frame.in_transit) -= FRAME_OVERHEAD;
+        let Some(key) = frame.origin.map(|origin| (origin, frame.in_transit)) else { return };
+        if let Some(share) = self.passing.get_mut(&key) {
+            *share -= frame.cost();
             if *share == 0 {
-                self.passing.remove(&origin);
+                self.passing.remove(&key);
             }
         }
     }
 
     /// Forgets everything: the stream has closed.
     pub(crate) fn clear(&mut self) {
-        self.passing.clear();
-        self.frames.clear();
-        self.bytes = 0;
+        *self = Self::new(self.limit);
     }
 }
 
@@ -191,6 +203,10 @@ mod tests {
         Message::new(Encoding::Binary, ContextId::new(1), Handle::new(1000), Handle::NONE, payload.into())
     }
 
+    fn push(output: &mut Output, payload: &'static [u8]) {
+        output.push(message(payload), 0, None, Patience::Wait);
+    }
+
     fn bytes(output: &Output) -> Vec<u8> {
         output.slices().iter().flat_map(|slice| slice.to_vec()).collect()
     }
@@ -199,9 +215,9 @@ mod tests {
     fn frames_leave_in_order_whatever_the_kernel_takes_at_once() {
         for step in 1..70 {
             let mut output = Output::new(1000);
-            output.push(message(b"first"), 0, None);
-            output.push(message(b""), 0, None);
-            output.push(message(b"third"), 0, None);
+            push(&mut output, b"first");
+            output.push(message(b""), 0, Some(StreamId(1)), Patience::Transit);
+            push(&mut output, b"third");
             let whole = bytes(&output);
             assert_eq!(whole.len(), 3 * Header::LEN + 10);
             let mut got = Vec::new();
@@ -212,6 +228,7 @@ mod tests {
                 output.advance(taken);
             }
             assert_eq!(got, whole);
+            assert_eq!((output.load, output.transit, output.passing.len()), (0, 0, 0));
         }
     }
 
@@ -219,36 +236,52 @@ mod tests {
     fn the_bound_counts_bytes_and_an_empty_queue_admits_anything() {
         // One frame, and 100 bytes.
         let mut output = Output::new(FRAME_OVERHEAD + 100);
-        assert!(output.admits(1_000_000, Patience::Wait));
-        output.push(message(b"0123456789"), 0, None);
-        assert!(output.admits(64, Patience::Refuse));
-        assert!(!output.admits(65, Patience::Refuse));
-        assert!(output.admits(MIN_RESERVE / 2 + 64, Patience::Pass));
-        assert!(!output.admits(MIN_RESERVE / 2 + 65, Patience::Pass));
-        assert!(output.admits(MIN_RESERVE + 64, Patience::Reserve));
-        assert!(!output.admits(MIN_RESERVE + 65, Patience::Reserve));
-        assert!(output.admits(usize::MAX, Patience::Exceed));
+        let admits = |output: &Output, size, patience| output.admits(None, size, patience);
+        assert!(admits(&output, 1_000_000, Patience::Wait));
+        push(&mut output, b"0123456789");
+        assert!(admits(&output, 64, Patience::Refuse) && !admits(&output, 65, Patience::Refuse));
+        assert!(admits(&output, MIN_RESERVE / 2 + 64, Patience::Pass));
+        assert!(!admits(&output, MIN_RESERVE / 2 + 65, Patience::Pass));
+        assert!(admits(&output, MIN_RESERVE + 64, Patience::Reserve));
+        assert!(!admits(&output, MIN_RESERVE + 65, Patience::Reserve));
+        assert!(admits(&output, usize::MAX, Patience::Exceed));
         assert!(!output.is_over(), "36 bytes");
-        output.push(message(b""), 0, None);
+        push(&mut output, b"");
         assert!(output.is_over(), "two frames");
         output.advance(36);
         assert!(!output.is_over() && !output.has_room(), "one frame, and 26 bytes");
         output.advance(26);
-        assert!(output.admits(1_000_000, Patience::Wait) && output.has_room());
+        assert!(admits(&output, 1_000_000, Patience::Wait) && output.has_room());
+    }
+
+    #[test]
+    fn what_is_in_transit_has_a_bound_of_its_own() {
+        let mut output = Output::new(1000);
+        let mut sent = 0;
+        while output.admits(None, 126, Patience::Transit) {
+            output.push(message(&[7; 100]), 0, None, Patience::Transit);
+            sent += 1;
+        }
+        assert!(sent * (126 + FRAME_OVERHEAD) > 1000 * (TRANSIT - 1) && !output.is_over());
+        assert!(output.admits(None, 1000, Patience::Refuse), "others have all of their room");
+        push(&mut output, &[7; 900]);
+        assert!(!output.admits(None, 1000, Patience::Refuse));
     }
 
     #[test]
     fn what_passes_through_from_one_stream_leaves_half_of_the_room_to_others() {
         let (one, two) = (Some(StreamId(1)), Some(StreamId(2)));
-        let mut output = Output::new(10_000);
-        let mut sent = 0;
-        while output.admits_from(one, 126, Patience::Refuse) {
-            output.push(message(&[7; 100]), 0, one);
-            sent += 1;
+        for patience in [Patience::Refuse, Patience::Transit] {
+            let mut output = Output::new(10_000);
+            let mut sent = 0;
+            while output.admits(one, 126, patience) {
+                output.push(message(&[7; 100]), 0, one, patience);
+                sent += 1;
+            }
+            assert!(sent * 126 < output.bound(patience) / 2 && output.admits(two, 126, patience));
+            assert!(output.admits(None, 126, patience), "this context's own");
+            output.advance(sent * 126);
+            assert!(output.admits(one, 1_000_000, patience), "one of any size");
         }
-        assert!(sent * 126 < 5000 && output.admits_from(two, 126, Patience::Refuse));
-        assert!(output.admits_from(None, 126, Patience::Refuse), "this context's own");
-        output.advance(sent * 126);
-        assert!(output.passing.is_empty() && output.admits_from(one, 1_000_000, Patience::Refuse), "one of any size");
     }
 }

@@ -197,17 +197,24 @@ impl Stream {
     ) -> Result<(), SendError> {
         let mut writer = self.writer.lock();
         let size = message.size();
-        while !writer.output.admits_from(origin, size, patience) && writer.end.is_some() {
-            if patience != Patience::Wait {
+        while !writer.output.admits(origin, size, patience) && writer.end.is_some() {
+            let waited = match patience {
+                Patience::Wait => {
+                    self.drained.wait(&mut writer);
+                    true
+                }
+                Patience::Until(deadline) => !self.drained.wait_until(&mut writer, deadline).timed_out(),
+                _ => false,
+            };
+            if !waited && !writer.output.admits(origin, size, patience) && writer.end.is_some() {
                 return Err(SendError::Full(message));
             }
-            self.drained.wait(&mut writer);
         }
         if !writer.output.is_empty() && writer.end.is_some() {
-            self.queue(&mut writer, message, 0, origin);
+            self.queue(&mut writer, message, 0, (origin, patience));
             return Ok(());
         }
-        self.write_first(writer, message, origin)
+        self.write_first(writer, message, (origin, patience))
     }
 
     /// Writes a message that no other waits in front of.
@@ -215,7 +222,7 @@ impl Stream {
         self: &Arc<Self>,
         mut writer: MutexGuard<'_, Writer>,
         message: Message,
-        origin: Option<StreamId>,
+        manner: (Option<StreamId>, Patience),
     ) -> Result<(), SendError> {
         let Some((end, _)) = &writer.end else { return Err(SendError::Closed) };
         let header = message.header.encode();
@@ -229,14 +236,20 @@ impl Stream {
             }
         };
         if sent < message.size() {
-            self.queue(&mut writer, message, sent, origin);
+            self.queue(&mut writer, message, sent, manner);
             self.flush(writer);
         }
         Ok(())
     }
 
-    fn queue(&self, writer: &mut Writer, message: Message, sent: usize, origin: Option<StreamId>) {
-        writer.output.push(message, sent, origin);
+    fn queue(
+        &self,
+        writer: &mut Writer,
+        message: Message,
+        sent: usize,
+        (origin, patience): (Option<StreamId>, Patience),
+    ) {
+        writer.output.push(message, sent, origin, patience);
         if writer.output.is_over() {
             self.over.store(true, Ordering::Release);
         }

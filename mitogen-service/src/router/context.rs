@@ -261,8 +261,7 @@ impl Serialize for Context {
 impl<'de> Deserialize<'de> for Context {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (id, name) = <(ContextId, String)>::deserialize(deserializer)?;
-        let core = DECODING.with_borrow(Clone::clone);
-        let core = core.ok_or_else(|| {
+        let core = decoding_core().ok_or_else(|| {
             serde::de::Error::custom("a `Context` can be decoded only as an argument or a result of a service call")
         })?;
         Ok(core.context_named(id, || name))
@@ -272,6 +271,11 @@ impl<'de> Deserialize<'de> for Context {
 thread_local! {
     /// The router for which this thread decodes a message.
     static DECODING: RefCell<Option<Arc<Core>>> = const { RefCell::new(None) };
+}
+
+/// The router for which this thread decodes a message, if it does.
+pub(crate) fn decoding_core() -> Option<Arc<Core>> {
+    DECODING.with_borrow(Clone::clone)
 }
 
 /// Runs a decoder in which contexts are those of a router.

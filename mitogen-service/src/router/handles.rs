@@ -89,19 +89,8 @@ impl<L: Clone> Handles<L> {
     }
 
     /// A new handle for the one answer of `respondent`. `None` when the table was closed.
-    ///
-    /// Numbers are used again only after all 2^32 of them, so no late answer meets a new call.
     pub(crate) fn await_one(&mut self, respondent: ContextId, counted: bool, listener: L) -> Option<Handle> {
-        if self.closed {
-            return None;
-        }
-        let handle = loop {
-            let handle = Handle::new(self.next);
-            self.next = self.next.checked_add(1).unwrap_or(Handle::FIRST_DYNAMIC.get());
-            if handle >= Handle::FIRST_DYNAMIC && !self.entries.contains_key(&handle) {
-                break handle;
-            }
-        };
+        let handle = self.next_free()?;
         self.by_respondent.insert((respondent, handle));
         let respondent = Some(respondent);
         self.entries.insert(handle, Entry { listener, access: Access::Any, respondent, once: true, counted });
@@ -111,6 +100,27 @@ impl<L: Clone> Handles<L> {
     /// The listener of a handle.
     pub(crate) fn listener(&self, handle: Handle) -> Option<L> {
         self.entries.get(&handle).map(|entry| entry.listener.clone())
+    }
+
+    /// A new handle for any number of messages from anybody. `None` when the table was closed.
+    pub(crate) fn open(&mut self, make: impl FnOnce(Handle) -> L) -> Option<Handle> {
+        let handle = self.next_free()?;
+        let listener = make(handle);
+        self.entries
+            .insert(handle, Entry { listener, access: Access::Any, respondent: None, once: false, counted: false });
+        Some(handle)
+    }
+
+    /// Numbers are used again only after all 2^32 of them, so no late answer meets a new call.
+    fn next_free(&mut self) -> Option<Handle> {
+        while !self.closed {
+            let handle = Handle::new(self.next);
+            self.next = self.next.checked_add(1).unwrap_or(Handle::FIRST_DYNAMIC.get());
+            if handle >= Handle::FIRST_DYNAMIC && !self.entries.contains_key(&handle) {
+                return Some(handle);
+            }
+        }
+        None
     }
 
     /// Stops listening; gives the listener if there was one.
@@ -186,6 +196,18 @@ mod tests {
         assert_eq!(handle, Handle::new(5000));
         assert_eq!(refusal(&mut handles, 8, handle), "reply from unexpected context");
         assert!(handles.admit(&header(7, handle), false).is_ok_and(|got| got.counted));
+        assert_eq!(refusal(&mut handles, 7, handle), "invalid handle");
+    }
+
+    #[test]
+    fn an_open_handle_takes_messages_until_it_is_removed() {
+        let mut handles = Handles::new(5000);
+        let handle = handles.open(|handle| if handle == Handle::new(5000) { "channel" } else { "?" }).unwrap();
+        for source in [7, 8, 7] {
+            assert!(handles.admit(&header(source, handle), false).is_ok_and(|got| got.listener == "channel"));
+        }
+        assert!(handles.forsake(ContextId::new(7)).is_empty());
+        assert!(handles.remove(handle).is_some());
         assert_eq!(refusal(&mut handles, 7, handle), "invalid handle");
     }
 

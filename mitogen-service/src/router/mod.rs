@@ -21,10 +21,10 @@ mod table;
 #[cfg(test)]
 mod table_oracle;
 
-pub(crate) use self::core::{Core, Delivery, Identity, Process, TooMany, Workers};
+pub(crate) use self::core::{Core, Delivery, Identity, Process, TooMany, Workers, random_number};
 pub(crate) use bounds::Bounds;
-pub(crate) use context::decoding_for;
 pub use context::{Context, Subscription};
+pub(crate) use context::{decoding_core, decoding_for};
 pub(crate) use death::{Death, cut};
 pub(crate) use handles::{Access, Listener};
 pub(crate) use lifecycle::Ending;

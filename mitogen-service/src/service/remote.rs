@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::nesting;
-use crate::channel::{Call, Request, start};
+use crate::channel::{Call, Request, collecting, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{self, EncodeError};
@@ -44,7 +44,8 @@ impl Context {
         method: &str,
         args: &(impl Serialize + ?Sized),
     ) -> Call<T> {
-        match encode_args(args) {
+        let (args, held) = collecting(|| encode_args(args));
+        match args {
             Ok(args) => {
                 let (meta, deadline) = match nesting::outgoing(self.core(), None) {
                     Ok(outgoing) => outgoing,
@@ -52,7 +53,7 @@ impl Context {
                 };
                 let payload = EnvelopeWriter::with_args(service, method, &meta, &args);
                 let (context, handle) = (self.clone(), Handle::CALL_SERVICE);
-                let request = Request { context, auth_id: None, handle, payload, deadline, wait: true };
+                let request = Request { context, auth_id: None, handle, payload, deadline, wait: true, held };
                 start(request, value::decode_owned::<T>)
             }
             Err(reason) => Call::ready(Err(CallError::Encode {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::caller::Caller;
 use super::descriptor::ServiceDescriptor;
 use super::nesting;
-use crate::channel::{Call, Request, post, start};
+use crate::channel::{Call, Held, Request, collecting, post, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{DecodeError, EncodeError};
@@ -139,6 +139,7 @@ impl Remote<'_> {
             service,
             method,
             writer: EnvelopeWriter::new(service.name, described.name, &meta, described.args.len()),
+            held: Vec::new(),
             error,
         }
     }
@@ -155,6 +156,8 @@ pub struct StubRequest {
     service: &'static ServiceDescriptor,
     method: usize,
     writer: EnvelopeWriter,
+    /// The senders of channels among the arguments.
+    held: Vec<Held>,
     /// Why the call cannot be made: its first argument that has no encoding, for example.
     error: Option<CallError>,
 }
@@ -168,7 +171,9 @@ impl StubRequest {
         encode: impl FnOnce(&T, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) {
         self.writer.arg_name(name);
-        if let Err(EncodeError(reason)) = encode(value, self.writer.buffer()) {
+        let (encoded, held) = collecting(|| encode(value, self.writer.buffer()));
+        self.held.extend(held);
+        if let Err(EncodeError(reason)) = encoded {
             let error = self.refused(name, reason);
             self.error.get_or_insert(error);
         }
@@ -197,6 +202,7 @@ impl StubRequest {
                 payload: self.writer.finish(),
                 deadline: self.deadline,
                 wait: self.wait,
+                held: self.held,
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! Payloads of the router's own handles: routes, context ids, cancelling and shutting down.
+//! Payloads of the SDK's own handles: routes, context ids, channels, cancelling and shutting down.
 //!
 //! | handle | payload |
 //! | --- | --- |
@@ -6,6 +6,8 @@
 //! | `DEL_ROUTE` | `[id, death]`, where `death` is nil or a map |
 //! | `ALLOCATE_ID` | nothing; the reply is `[start, end]`, the end not included |
 //! | `CANCEL` | the handle that the caller no longer listens on |
+//! | `CREDIT` | `[handle, bytes]`, or `[handle, nil, reason]` of a receiver that takes no more |
+//! | `CLAIM` | `[handle, token]` |
 //! | `SHUTDOWN` | `[milliseconds of grace]` |
 //!
 //! This file must not know who may send these, nor what they do.
@@ -13,7 +15,7 @@
 use std::time::Duration;
 
 use super::msgpack::{self, Cursor, MAX_DEPTH, Malformed, validate};
-use super::{ContextId, Handle};
+use super::{ContextId, Handle, dead};
 
 /// A context appeared below the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,88 @@ pub(crate) fn decode_cancel(payload: &[u8]) -> Result<Handle, Malformed> {
     Ok(reply_to)
 }
 
+/// What a receiver tells a context that sends to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credit<'a> {
+    /// The receiver's handle.
+    pub(crate) handle: Handle,
+    /// What it says.
+    pub(crate) news: CreditNews<'a>,
+}
+
+/// What a receiver says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CreditNews<'a> {
+    /// So much of what was sent has been taken.
+    Bytes(u64),
+    /// Nothing more is taken, for this reason.
+    Closed(&'a str),
+}
+
+impl<'a> Credit<'a> {
+    /// The payload that says so.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(16);
+        match self.news {
+            CreditNews::Bytes(bytes) => {
+                msgpack::write_array_len(&mut payload, 2);
+                msgpack::write_uint(&mut payload, self.handle.get().into());
+                msgpack::write_uint(&mut payload, bytes);
+            }
+            CreditNews::Closed(reason) => {
+                msgpack::write_array_len(&mut payload, 3);
+                msgpack::write_uint(&mut payload, self.handle.get().into());
+                msgpack::write_nil(&mut payload);
+                msgpack::write_str(&mut payload, dead::cut(reason));
+            }
+        }
+        payload
+    }
+
+    /// Reads it back.
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        let length = cursor.array_len()?;
+        let handle = Handle::new(cursor.u32()?);
+        let news = match (length, cursor.nil_or(Cursor::uint)?) {
+            (2, Some(bytes)) => CreditNews::Bytes(bytes),
+            (3, None) => CreditNews::Closed(dead::cut(cursor.str()?)),
+            _ => return Err(Malformed { what: "credit is neither an amount nor a reason", at: 0 }),
+        };
+        cursor.end()?;
+        Ok(Self { handle, news })
+    }
+}
+
+/// A context introduces itself to a receiver that it was given the sender of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The receiver's handle.
+    pub(crate) handle: Handle,
+    /// What only those know who were given the sender.
+    pub(crate) token: u64,
+}
+
+impl Claim {
+    /// The payload that says so.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(15);
+        msgpack::write_array_len(&mut payload, 2);
+        msgpack::write_uint(&mut payload, self.handle.get().into());
+        msgpack::write_uint(&mut payload, self.token);
+        payload
+    }
+
+    /// Reads it back.
+    pub(crate) fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(2)?;
+        let claim = Self { handle: Handle::new(cursor.u32()?), token: cursor.uint()? };
+        cursor.end()?;
+        Ok(claim)
+    }
+}
+
 /// The payload of `SHUTDOWN`: end within `grace`, which is rounded down to milliseconds.
 pub(crate) fn encode_shutdown(grace: Duration) -> Vec<u8> {
     let mut payload = Vec::with_capacity(10);
@@ -191,6 +275,25 @@ mod tests {
         assert_eq!(decode_shutdown(&encode_shutdown(Duration::MAX)), Ok(Duration::from_millis(u64::MAX)));
     }
 
+    #[test]
+    fn credit_and_claim_stand_on_the_wire_byte_for_byte() {
+        let handle = Handle::new(1000);
+        for (news, bytes) in [
+            (CreditNews::Bytes(300), &b"\x92\xcd\x03\xe8\xcd\x01\x2c"[..]),
+            (CreditNews::Closed("x"), b"\x93\xcd\x03\xe8\xc0\xa1x"),
+        ] {
+            let credit = Credit { handle, news };
+            assert_eq!(credit.encode(), bytes);
+            assert_eq!(Credit::decode(bytes), Ok(credit));
+        }
+        for bad in [&b"\x92\xcd\x03\xe8\xc0"[..], b"\x93\xcd\x03\xe8\x05\xa1x", b"\x91\x01", b"\x92\x01\x02\x03"] {
+            assert!(Credit::decode(bad).is_err());
+        }
+        let claim = Claim { handle, token: u64::MAX };
+        assert_eq!(claim.encode(), b"\x92\xcd\x03\xe8\xcf\xff\xff\xff\xff\xff\xff\xff\xff");
+        assert_eq!(Claim::decode(&claim.encode()), Ok(claim));
+    }
+
     proptest! {
         #[test]
         fn any_payload_is_read_or_refused(payload in prop::collection::vec(any::<u8>(), 0..32)) {
@@ -201,6 +304,13 @@ mod tests {
             if let Ok(route) = DelRoute::decode(&payload) {
                 let again = route.encode();
                 prop_assert_eq!(DelRoute::decode(&again), Ok(route));
+            }
+            if let Ok(credit) = Credit::decode(&payload) {
+                let again = credit.encode();
+                prop_assert_eq!(Credit::decode(&again), Ok(credit));
+            }
+            if let Ok(claim) = Claim::decode(&payload) {
+                prop_assert_eq!(Claim::decode(&claim.encode()), Ok(claim));
             }
             let _ = (IdBlock::decode(&payload), decode_cancel(&payload), decode_shutdown(&payload));
         }

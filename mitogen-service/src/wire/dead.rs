@@ -129,7 +129,6 @@ impl DeadReason {
     }
 
     /// The sender said that this was all.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for senders"))]
     pub(crate) fn sender_closed() -> Self {
         Self::new(DeadCode::SenderClosed, "Sender was explicitly closed")
     }
@@ -199,7 +198,7 @@ impl Message {
 }
 
 /// At most [`MAX_TEXT`] bytes of `text`, ending between two characters.
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     if text.len() <= MAX_TEXT {
         return text;
     }

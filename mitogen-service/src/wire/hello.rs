@@ -24,8 +24,11 @@ use super::{ContextId, Encoding};
 /// The feature bit of a peer that understands CANCEL (handle 122).
 pub(crate) const FEATURE_CANCEL: u32 = 1;
 
+/// The feature bit of a peer that understands CREDIT and CLAIM (handles 123 and 124).
+pub(crate) const FEATURE_CHANNELS: u32 = 2;
+
 /// The features that this version of the crate has.
-pub(crate) const FEATURES: u32 = FEATURE_CANCEL;
+pub(crate) const FEATURES: u32 = FEATURE_CANCEL | FEATURE_CHANNELS;
 
 /// Version of the protocol, which goes apart from that of the crate.
 pub(crate) const PROTOCOL_VERSION: u16 = 1;

@@ -18,7 +18,7 @@
 //! | `hello` | what both ends say before the first message |
 //! | `envelope` | payloads of service calls and their replies |
 //! | `meta` | what a call carries beside its names and arguments |
-//! | `control` | payloads of the router's own handles |
+//! | `control` | payloads of the SDK's own handles |
 //! | `value`, `path` | any serde value, and paths, as MessagePack |
 //! | `blob`, `payload` | byte strings that share the memory of the message they came in |
 
@@ -42,12 +42,12 @@ mod protocol_examples;
 pub mod value;
 
 pub use blob::Blob;
-pub(crate) use control::{AddRoute, DelRoute, IdBlock};
+pub(crate) use control::{AddRoute, Claim, Credit, CreditNews, DelRoute, IdBlock};
 pub(crate) use dead::{DeadCode, DeadReason};
 pub(crate) use decoder::Decoder;
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
 pub(crate) use header::{BadMagic, Encoding, Header};
-pub(crate) use hello::{FEATURE_CANCEL, FEATURES, Hello, HelloDecoder, Identity};
+pub(crate) use hello::{FEATURE_CANCEL, FEATURE_CHANNELS, FEATURES, Hello, HelloDecoder, Identity};
 pub use id::ContextId;
 pub(crate) use id::Handle;
 pub(crate) use message::Message;

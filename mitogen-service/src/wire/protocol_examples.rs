@@ -15,8 +15,9 @@ use super::control::{decode_cancel, decode_shutdown, encode_cancel, encode_shutd
 use super::envelope::{reply_err_prefix, reply_ok_prefix};
 use super::msgpack::{MAX_DEPTH, validate};
 use super::{
-    AddRoute, Blob, CallEnvelope, ContextId, Cursor, DeadCode, DeadReason, Decoder, DelRoute, Encoding, EnvelopeWriter,
-    FEATURE_CANCEL, Handle, Header, Hello, HelloDecoder, IdBlock, Identity, Message, Meta, Reply, path, value,
+    AddRoute, Blob, CallEnvelope, Claim, ContextId, Credit, CreditNews, Cursor, DeadCode, DeadReason, Decoder,
+    DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, Handle, Header, Hello, HelloDecoder, IdBlock,
+    Identity, Message, Meta, Reply, path, value,
 };
 use crate::error::{CallError, DeadlineBy, Executed, Exit, Trace};
 
@@ -121,6 +122,11 @@ fn every_example_is_looked_at() {
         "allocate id reply",
         "shutdown",
         "cancel",
+        "claim",
+        "channel message",
+        "credit",
+        "receiver closed",
+        "sender closed",
     ];
     let labels: BTreeSet<_> = labels.map(str::to_owned).into();
     assert_eq!(examples().into_keys().collect::<BTreeSet<_>>(), labels);
@@ -136,8 +142,8 @@ fn hellos() {
         unidirectional: false,
     };
     let hellos = [
-        ("hello of a parent", Hello::of_parent(FEATURE_CANCEL, 4000, identity)),
-        ("hello of a child", Hello::of_child(FEATURE_CANCEL, 4001)),
+        ("hello of a parent", Hello::of_parent(FEATURE_CANCEL | FEATURE_CHANNELS, 4000, identity)),
+        ("hello of a child", Hello::of_child(FEATURE_CANCEL | FEATURE_CHANNELS, 4001)),
     ];
     for (label, hello) in hellos {
         let bytes = example(label);
@@ -462,6 +468,32 @@ fn shutting_down_and_cancelling() {
     assert_message("shutdown", [0, 1], [Handle::SHUTDOWN, Handle::NONE], encode_shutdown(grace));
     assert_eq!(decode_cancel(&message("cancel").payload), Ok(WAITING));
     assert_message("cancel", [0, 1], [Handle::CANCEL, Handle::NONE], encode_cancel(WAITING));
+}
+
+#[test]
+fn channels() {
+    let (handle, [one, two]) = (Handle::new(70_002), [70_001, 70_003].map(Handle::new));
+    let claim = Claim { handle, token: 0x0123_4567_89ab_cdef };
+    assert_eq!(Claim::decode(&message("claim").payload), Ok(claim));
+    assert_message("claim", [1, 0], [Handle::CLAIM, one], claim.encode());
+
+    let data = message("channel message");
+    assert_eq!((data.header.encoding, data.header.handle), (Encoding::Binary, handle));
+    assert_eq!((data.header.reply_to, &data.payload[..]), (Handle::NONE, &b"ab\n"[..]));
+    // What a message costs is told there.
+    let cost = data.payload.len() as u64 + 64;
+
+    let credit = Credit { handle, news: CreditNews::Bytes(cost) };
+    assert_eq!(Credit::decode(&message("credit").payload), Ok(credit));
+    assert_message("credit", [0, 1], [Handle::CREDIT, two], credit.encode());
+
+    let closed = Credit { handle, news: CreditNews::Closed("the Receiver has been closed") };
+    assert_eq!(Credit::decode(&message("receiver closed").payload), Ok(closed));
+    assert_message("receiver closed", [0, 1], [Handle::CREDIT, Handle::NONE], closed.encode());
+
+    let dead = Message::dead(id(0), handle, &DeadReason::sender_closed());
+    assert_eq!(message("sender closed").dead_reason(), Some(DeadReason::sender_closed()));
+    assert_message("sender closed", [1, 0], [handle, Handle::DEAD], dead.payload.to_vec());
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mitogen_service::{AllowParents, Context, Router, service};
+use mitogen_service::{AllowParents, CallError, Context, Router, Sender, service};
+use mitogen_service_tests::peak_memory;
+use serde::{Deserialize, Serialize};
 
 /// Runs in every context of the tree.
 #[derive(Default)]
@@ -31,6 +33,15 @@ impl Node {
         }
     }
 
+    /// Sends so many records, and tells the most memory that this process has had.
+    #[expose(policy = AllowParents)]
+    fn stream(&self, to: Sender<Record>, count: u32) -> Result<u64, CallError> {
+        for number in 0..count {
+            to.send(Record { number, text: "x".repeat(RECORD) })?;
+        }
+        Ok(peak_memory())
+    }
+
     /// Writes to both outputs in every way that a careless method may.
     #[expose(policy = AllowParents)]
     fn chat(&self) -> usize {
@@ -50,8 +61,39 @@ fn main(router: &Router) -> mitogen_service::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("tree") => tree(router),
         Some("chat") => chat(router),
+        Some("stream") => stream(router),
         other => panic!("unknown mode {other:?}"),
     }
+}
+
+/// The bytes of a record's text.
+const RECORD: usize = 64 * 1024;
+
+/// What a child streams.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    number: u32,
+    text: String,
+}
+
+/// Takes 256 MiB from a child, more slowly than it could send them, and prints the most memory that
+/// each has had, and the time.
+fn stream(router: &Router) -> mitogen_service::Result<()> {
+    let child = router.local().name("source").connect()?;
+    let records = router.receiver();
+    let count = 256 * 1024 * 1024 / RECORD as u32;
+    let started = std::time::Instant::now();
+    let call = Node::stub(&child).stream(records.sender(), count);
+    let mut sum = 0_u64;
+    for (number, record) in (0..).zip(&records) {
+        let Record { number: got, text } = record;
+        assert_eq!((got, text.len()), (number, RECORD));
+        // Reads each byte, which takes longer than writing all of them at once.
+        sum += text.bytes().map(u64::from).sum::<u64>();
+    }
+    assert_eq!(sum, u64::from(b'x') * RECORD as u64 * u64::from(count), "{:?}", records.ended());
+    println!("{} {} {}", peak_memory(), call.wait()?, started.elapsed().as_millis());
+    Ok(())
 }
 
 /// Prints the pids of a tree four deep in which a method never returns, and lives until it is killed.

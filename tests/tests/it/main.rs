@@ -4,6 +4,8 @@
 
 mod bench;
 mod calls;
+mod channel;
+mod channel_peer;
 mod death;
 mod deduplicating;
 mod docs;
@@ -15,7 +17,10 @@ mod parent_test;
 mod policy;
 mod pool;
 mod programs;
+mod receiver_test;
 mod router_test;
+mod select;
+mod select_test;
 mod service_test;
 mod tree;
 mod upstream_defects;

@@ -86,6 +86,16 @@ fn what_a_child_prints_becomes_log_lines_and_corrupts_nothing() {
 }
 
 #[test]
+fn a_long_stream_to_a_slow_consumer_takes_little_memory() {
+    let Written { stdout, stderr, success } = run(helper("stream"));
+    assert!(success, "{stderr}");
+    let numbers: Vec<u64> = stdout.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let [receiver, sender, millis] = numbers[..] else { panic!("{stdout}") };
+    println!("256 MiB in {millis} ms; most memory: receiver {receiver} KiB, sender {sender} KiB");
+    assert!(receiver.max(sender) < 64 * 1024, "{receiver} KiB, {sender} KiB");
+}
+
+#[test]
 fn a_program_that_never_enters_its_children_is_told_so() {
     for (mode, exit, words) in [
         ("return", "Exited Some(Code { code: 0 })", "goodbye from main"),

@@ -35,7 +35,7 @@ impl Core {
 
     /// Writes a log event about what a neighbour has done wrong. It names the neighbour, and never
     /// tells what stood in its messages.
-    pub(in crate::router) fn log_offence(&self, stream: StreamId, what: &str) {
+    pub(crate) fn log_offence(&self, stream: StreamId, what: &str) {
         let noted = {
             let mut links = self.links.lock();
             let link = links.get_mut(&stream);

@@ -33,6 +33,17 @@ fn is_control(handle: Handle) -> bool {
     handle < Handle::FIRST_DYNAMIC && handle != Handle::CALL_SERVICE
 }
 
+/// What a message of somebody else may use of the next stream's queue.
+fn transit(message: &Message) -> Patience {
+    let Header { handle, reply_to, .. } = message.header;
+    if message.is_dead() || is_control(handle) {
+        return Patience::Pass;
+    }
+    // An answer, or data of a channel: nobody would send it again.
+    let asks_nothing = reply_to == Handle::NONE && handle >= Handle::FIRST_DYNAMIC;
+    if asks_nothing { Patience::Transit } else { Patience::Refuse }
+}
+
 impl Core {
     /// Sends a message of this context itself, with its own authority.
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), DeadReason> {
@@ -78,8 +89,7 @@ impl Core {
         if message.is_dead() && message.header.auth_id != message.header.src_id {
             self.refused_by_hop(&message, ingress);
         }
-        let small = message.is_dead() || is_control(message.header.handle);
-        let patience = if small { Patience::Pass } else { Patience::Refuse };
+        let patience = transit(&message);
         if let Err(Unrouted { message, reason }) = self.route(message, Some(ingress), patience) {
             let unreachable = message.header.dst_id;
             self.refuse(&message, unreachable, &reason);
@@ -249,16 +259,25 @@ impl Core {
         }
     }
 
-    /// The same for the router itself, which must not wait and asks little.
-    pub(in crate::router) fn await_uncounted(
-        &self,
-        respondent: ContextId,
-        listener: Arc<dyn Listener>,
-    ) -> Option<Handle> {
+    /// A handle for any number of messages, whoever they come from; `make` is told which, under a
+    /// lock. `None` when the router is closed.
+    pub(crate) fn open<L: Listener + 'static>(&self, make: impl FnOnce(Handle) -> Arc<L>) -> Option<Arc<L>> {
+        let mut made = None;
+        self.handles.lock().open(|handle| {
+            let listener = make(handle);
+            made = Some(listener.clone());
+            listener
+        });
+        made
+    }
+
+    /// The same as [`await_one`](Self::await_one) for the SDK itself, which must not wait and asks
+    /// little; also to hear of the end of a context that nothing is asked of.
+    pub(crate) fn await_uncounted(&self, respondent: ContextId, listener: Arc<dyn Listener>) -> Option<Handle> {
         self.handles.lock().await_one(respondent, false, listener)
     }
 
-    /// Gives a handle of [`await_one`](Self::await_one) up; `false` if its answer came before.
+    /// Gives a handle up; `false` if nobody listens on it, as when its answer came before.
     pub(crate) fn give_up(&self, handle: Handle) -> bool {
         let removed = self.handles.lock().remove(handle);
         self.calls.leave(usize::from(removed.as_ref().is_some_and(|removed| removed.counted)));

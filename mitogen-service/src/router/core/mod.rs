@@ -22,8 +22,9 @@ pub(crate) use messages::TooMany;
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
@@ -119,6 +120,8 @@ pub(crate) struct Core {
     handles: Mutex<RouterHandles>,
     /// Bounds the calls that wait for an answer.
     calls: Gate,
+    /// What the layer above keeps for each router.
+    attached: OnceLock<Arc<dyn Any + Send + Sync>>,
     links: Mutex<HashMap<StreamId, Link>>,
     contexts: Mutex<Contexts>,
     workers: Mutex<Option<Arc<dyn Workers>>>,
@@ -166,6 +169,7 @@ impl Core {
             table: Mutex::new(Table::new(identity.id, parents, identity.unidirectional)),
             handles: Mutex::new(Handles::new(random_handle())),
             calls: Gate::new(bounds.pending_calls),
+            attached: OnceLock::new(),
             links: Mutex::default(),
             contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
             workers: Mutex::new(None),
@@ -256,6 +260,12 @@ impl Core {
         id == self.identity.id || self.table.lock().toward(id).is_some()
     }
 
+    /// What a higher layer keeps for this router, made at the first use. There is room for one type.
+    pub(crate) fn attached<T: Any + Send + Sync>(&self, make: impl Fn() -> Arc<T>) -> Arc<T> {
+        let attached = self.attached.get_or_init(|| make()).clone();
+        attached.downcast().unwrap_or_else(|_| make())
+    }
+
     /// The pool, if there is one.
     pub(crate) fn workers(&self) -> Option<Arc<dyn Workers>> {
         self.workers.lock().clone()
@@ -308,9 +318,16 @@ impl Contexts {
 
 /// Where the handles of this router begin: nobody shall guess the handles of pending calls.
 fn random_handle() -> u32 {
-    let mut bytes = [0; 4];
-    // Without randomness the kernel is not up yet, which no process of ours outlives.
-    let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    let start = if got.is_ok() { u32::from_ne_bytes(bytes) } else { std::process::id() };
-    start.max(Handle::FIRST_DYNAMIC.get())
+    let [a, b, c, d, ..] = random_number().to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d]).max(Handle::FIRST_DYNAMIC.get())
+}
+
+/// A number that nobody can guess.
+pub(crate) fn random_number() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(_) => u64::from_ne_bytes(bytes),
+        // The kernel is not up yet, which no process of ours outlives; the library has its own way.
+        Err(_) => RandomState::new().build_hasher().finish(),
+    }
 }

@@ -1,0 +1,693 @@
+//! What a receiver knows: who may send to it, what has arrived, whether more can come. A plain state
+//! machine over the type of its messages, without locks and threads.
+//!
+//! A context that was given a sender *claims* the receiver before it sends. Its messages are counted in
+//! an *account*, which outlives the claim until the last of them has been taken, and goes on with the
+//! next claim of the same context: its window is the same for both ends whatever claims come and go. The receiver is *over*
+//! when somebody has claimed it, nobody has a claim any more, and nothing *holds* it open: a sender that
+//! is on its way in the arguments of a call. It *ends* when somebody asks for more and it is over. So it
+//! does not end while its owner still gives senders away, however quick the first of their users is.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::window::{Granting, WINDOW};
+use crate::error::{CallError, Trace};
+use crate::wire::{ContextId, Handle};
+
+/// How many contexts may have a claim of one receiver.
+pub(super) const MAX_CLAIMS: usize = 256;
+
+/// What all that send to one receiver may have in it: a window for each account, and what is left of
+/// those that were closed from this end.
+const MAX_BYTES: u64 = MAX_CLAIMS as u64 * WINDOW;
+
+/// What an account that was closed from this end counts for beside its messages.
+const CLOSED_OVERHEAD: u64 = 256;
+
+/// Why an ordinary end has come; the words are Mitogen's.
+const ALL_CLOSED: &str = "Channel closed by remote end.";
+
+/// The receiver's side of all its claims.
+#[derive(Debug)]
+pub(super) struct Inbox<M> {
+    /// This context, whose own senders the owner of the receiver knows all of.
+    me: ContextId,
+    token: u64,
+    /// The only context that may claim.
+    respondent: Option<ContextId>,
+    queue: VecDeque<Item<M>>,
+    /// Those of claims that are open, and of closed ones of which something is queued.
+    accounts: HashMap<u64, Account>,
+    /// The accounts whose claims are open.
+    open: HashMap<ContextId, u64>,
+    /// The accounts whose contexts have closed their claims, and still get credit.
+    lingering: HashMap<ContextId, u64>,
+    /// What the other accounts hold: their contexts are gone, or get no more credit.
+    left: u64,
+    /// Whose claims were closed from this end: what was on its way from them is no offence.
+    dismissed: HashSet<ContextId>,
+    next: u64,
+    holds: usize,
+    /// Somebody has claimed, so that the last one to close ends the receiver.
+    claimed: bool,
+    /// Why a claim has ended that should not have: the first such reason.
+    trouble: Option<CallError>,
+    end: Option<CallError>,
+    /// The end is that all senders have closed, and nothing else.
+    orderly: bool,
+}
+
+#[derive(Debug)]
+struct Item<M> {
+    account: u64,
+    cost: u64,
+    message: M,
+}
+
+#[derive(Debug)]
+struct Account {
+    source: ContextId,
+    granting: Granting,
+    /// Where this context hears of the end of the other one.
+    watch: Option<Handle>,
+}
+
+/// Why a claim is not granted.
+#[derive(Debug, PartialEq)]
+pub(super) enum NoClaim {
+    /// The token is not that of the receiver.
+    WrongToken,
+    /// The receiver belongs to another context.
+    Stranger,
+    /// The context has claimed before.
+    Twice,
+    /// As many as may be have claimed.
+    TooMany,
+    /// The receiver has ended.
+    Ended(CallError),
+}
+
+/// Why a message is not taken.
+#[derive(Debug, PartialEq)]
+pub(super) enum NotTaken {
+    /// It comes after an end that its sender has not heard of yet.
+    Late,
+    /// Its sender has no claim.
+    Unclaimed,
+    /// Its sender has sent more than its window allows.
+    BeyondWindow,
+}
+
+/// A claim has come to its end.
+#[derive(Debug, PartialEq)]
+pub(super) struct Closed {
+    /// What is not listened on any more.
+    pub(super) watch: Option<Handle>,
+    /// With it the receiver is over, and who waits for more is to ask again.
+    pub(super) over: bool,
+}
+
+/// A message on its way out.
+#[derive(Debug, PartialEq)]
+pub(super) struct Taken<M> {
+    pub(super) message: M,
+    /// What is to be given back for it, and for others before it.
+    pub(super) grant: Option<Grant>,
+    /// What is not listened on any more after that.
+    pub(super) unwatch: Option<Handle>,
+}
+
+/// Credit for a context.
+#[derive(Debug, PartialEq)]
+pub(super) struct Grant {
+    pub(super) source: ContextId,
+    pub(super) bytes: u64,
+    pub(super) watch: Option<Handle>,
+}
+
+/// Whom a receiver that ends has to tell.
+pub(super) type Claimants = Vec<(ContextId, Option<Handle>)>;
+
+impl<M> Inbox<M> {
+    /// The receiver of a context, to be claimed with this token.
+    pub(super) fn new(me: ContextId, token: u64) -> Self {
+        Self {
+            me,
+            token,
+            respondent: None,
+            queue: VecDeque::new(),
+            accounts: HashMap::new(),
+            open: HashMap::new(),
+            lingering: HashMap::new(),
+            left: 0,
+            dismissed: HashSet::new(),
+            next: 0,
+            holds: 0,
+            claimed: false,
+            trouble: None,
+            end: None,
+            orderly: false,
+        }
+    }
+
+    /// From now on only this context may claim.
+    pub(super) fn restrict(&mut self, respondent: ContextId) {
+        self.respondent = Some(respondent);
+    }
+
+    /// A context introduces itself; gives the number of its account if it is a new one.
+    pub(super) fn claim(&mut self, source: ContextId, token: u64) -> Result<Option<u64>, NoClaim> {
+        if token != self.token {
+            return Err(NoClaim::WrongToken);
+        }
+        if let Some(end) = &self.end {
+            return Err(NoClaim::Ended(end.clone()));
+        }
+        if self.respondent.is_some_and(|respondent| respondent != source) {
+            return Err(NoClaim::Stranger);
+        }
+        if self.open.contains_key(&source) {
+            return Err(NoClaim::Twice);
+        }
+        let lingering = self.lingering.remove(&source);
+        // As many as can be there, so it does not overflow.
+        let windows = (self.open.len() as u64 + self.lingering.len() as u64 + 1) * WINDOW;
+        if lingering.is_none() && windows.saturating_add(self.left) > MAX_BYTES {
+            return Err(NoClaim::TooMany);
+        }
+        self.open.insert(source, lingering.unwrap_or(self.next));
+        self.dismissed.remove(&source);
+        self.claimed |= source != self.me;
+        if lingering.is_some() {
+            return Ok(None);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.accounts.insert(number, Account { source, granting: Granting::default(), watch: None });
+        Ok(Some(number))
+    }
+
+    /// The end of a claimant will be heard of there; `false` if its account is gone meanwhile.
+    #[must_use]
+    pub(super) fn watch(&mut self, number: u64, watch: Handle) -> bool {
+        let Some(account) = self.accounts.get_mut(&number) else { return false };
+        account.watch = Some(watch);
+        let has = |accounts: &HashMap<ContextId, u64>| accounts.get(&account.source) == Some(&number);
+        has(&self.open) || has(&self.lingering)
+    }
+
+    /// A message has come.
+    pub(super) fn arrive(&mut self, source: ContextId, cost: u64, message: M) -> Result<(), NotTaken> {
+        let Some(&number) = self.open.get(&source) else {
+            let late = self.end.is_some() || self.dismissed.contains(&source);
+            return Err(if late { NotTaken::Late } else { NotTaken::Unclaimed });
+        };
+        let admitted = self.accounts.get_mut(&number).is_some_and(|account| account.granting.arrive(cost));
+        if !admitted {
+            return Err(NotTaken::BeyondWindow);
+        }
+        self.queue.push_back(Item { account: number, cost, message });
+        Ok(())
+    }
+
+    /// Takes the next message.
+    pub(super) fn take(&mut self) -> Option<Taken<M>> {
+        let Item { account: number, cost, message } = self.queue.pop_front()?;
+        let mut taken = Taken { message, grant: None, unwatch: None };
+        let Some(account) = self.accounts.get_mut(&number) else { return Some(taken) };
+        let bytes = account.granting.consume(cost);
+        let (source, watch, drained) = (account.source, account.watch, account.granting.is_drained());
+        let (open, lingering) = (self.open.get(&source) == Some(&number), self.lingering.get(&source) == Some(&number));
+        if (open || lingering) && bytes > 0 {
+            taken.grant = Some(Grant { source, bytes, watch });
+        }
+        if !open && !lingering {
+            self.left = self.left.saturating_sub(cost);
+        }
+        if drained && !open {
+            self.accounts.remove(&number);
+            if lingering {
+                self.lingering.remove(&source);
+                taken.unwatch = watch;
+            } else {
+                self.left = self.left.saturating_sub(CLOSED_OVERHEAD);
+            }
+        }
+        Some(taken)
+    }
+
+    /// A context has closed its claim, or it ends for a reason that is somebody's trouble. `None` if it
+    /// had none.
+    pub(super) fn close(&mut self, source: ContextId, trouble: Option<CallError>) -> Option<Closed> {
+        let number = self.open.remove(&source)?;
+        let watch = self.settle_account(source, number, trouble.is_none());
+        if self.trouble.is_none() {
+            self.trouble = trouble;
+        }
+        Some(Closed { watch, over: self.is_over() })
+    }
+
+    /// No more will come from the context of an account, and it gets no more credit.
+    pub(super) fn close_number(&mut self, number: u64, trouble: CallError) -> Option<Closed> {
+        let source = self.accounts.get(&number)?.source;
+        if self.open.get(&source) == Some(&number) {
+            return self.close(source, Some(trouble));
+        }
+        if self.lingering.get(&source) == Some(&number) {
+            // Its claim was closed in good order.
+            self.lingering.remove(&source);
+            let watch = self.settle_account(source, number, false);
+            return Some(Closed { watch, over: false });
+        }
+        None
+    }
+
+    /// What becomes of an account without a claim; gives what is not listened on any more.
+    fn settle_account(&mut self, source: ContextId, number: u64, credit: bool) -> Option<Handle> {
+        let account = self.accounts.get(&number)?;
+        let watch = account.watch;
+        if account.granting.is_drained() {
+            self.accounts.remove(&number);
+        } else if credit {
+            self.lingering.insert(source, number);
+            return None;
+        } else {
+            self.left = self.left.saturating_add(account.granting.queued()).saturating_add(CLOSED_OVERHEAD);
+        }
+        watch
+    }
+
+    /// Closes a claim from this end, whose context does not know of it yet.
+    pub(super) fn dismiss(&mut self, source: ContextId, trouble: CallError) -> Option<Closed> {
+        let closed = self.close(source, Some(trouble))?;
+        if self.dismissed.len() >= MAX_CLAIMS {
+            // So many can only be those who never stop; what they send is an offence then.
+            self.dismissed.clear();
+        }
+        self.dismissed.insert(source);
+        Some(closed)
+    }
+
+    /// A message of a context turned out to be nothing that the receiver takes. Its claim may have been
+    /// closed since, and the receiver may have ended in good order; this is not what became of it then.
+    pub(super) fn spoil(&mut self, source: ContextId, trouble: CallError) -> Option<Closed> {
+        if self.orderly {
+            self.orderly = false;
+            self.end = Some(trouble.clone());
+        }
+        if self.open.contains_key(&source) {
+            return self.dismiss(source, trouble);
+        }
+        self.trouble.get_or_insert(trouble);
+        None
+    }
+
+    /// Keeps the receiver from ending.
+    pub(super) fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    /// Undoes one [`hold`](Self::hold); tells whether the receiver is over.
+    pub(super) fn release(&mut self) -> bool {
+        self.holds = self.holds.saturating_sub(1);
+        self.is_over()
+    }
+
+    /// A sender was decoded in this context itself, and is a claimant like any other.
+    pub(super) fn own_sender_decoded(&mut self) {
+        self.claimed = true;
+    }
+
+    /// The owner says that its own senders have sent all that they will.
+    pub(super) fn own_senders_closed(&mut self) -> bool {
+        // Where they could not send, that says nothing.
+        self.claimed |= self.respondent.is_none_or(|respondent| respondent == self.me);
+        self.is_over()
+    }
+
+    /// Nothing more can come, for this reason; gives the claimants. What has arrived stays.
+    pub(super) fn finish(&mut self, why: CallError) -> Claimants {
+        self.end.get_or_insert(why);
+        let open: Vec<_> = self.open.drain().chain(self.lingering.drain()).collect();
+        let watch = |number| self.accounts.get(number).and_then(|account| account.watch);
+        let claimants = open.iter().map(|(source, number)| (*source, watch(number))).collect();
+        self.accounts.retain(|_, account| !account.granting.is_drained());
+        claimants
+    }
+
+    /// The same, and nobody wants what has arrived; gives that too, to be dropped elsewhere.
+    pub(super) fn shut(&mut self, why: CallError) -> (Claimants, Vec<M>) {
+        let claimants = self.finish(why.clone());
+        // Whoever asks from now on hears of this, whatever there was before.
+        self.end = Some(why);
+        self.orderly = false;
+        self.accounts.clear();
+        let dropped: Vec<_> = std::mem::take(&mut self.queue).into_iter().map(|item| item.message).collect();
+        (claimants, dropped)
+    }
+
+    /// Why nothing more will come, once that is so; something may be queued still.
+    pub(super) fn end(&self) -> Option<&CallError> {
+        self.end.as_ref()
+    }
+
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Ends the receiver if it is over; tells whether it has just ended. For those who ask for more when
+    /// nothing is queued, or for the end itself.
+    pub(super) fn settle(&mut self) -> bool {
+        let over = self.is_over();
+        if over {
+            self.orderly = self.trouble.is_none();
+            self.end = Some(self.trouble.take().unwrap_or_else(all_closed));
+        }
+        over
+    }
+
+    /// Whether nobody can send any more, unless somebody is given a sender.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_none() && self.claimed && self.open.is_empty() && self.holds == 0
+    }
+}
+
+fn all_closed() -> CallError {
+    CallError::Cancelled { reason: ALL_CLOSED.to_owned(), trace: Trace::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::channel::window::WINDOW;
+
+    const ME: ContextId = ContextId::new(0);
+    const TOKEN: u64 = 42;
+
+    fn id(number: u32) -> ContextId {
+        ContextId::new(number)
+    }
+
+    fn inbox() -> Inbox<u32> {
+        Inbox::new(ME, TOKEN)
+    }
+
+    fn trouble(text: &str) -> CallError {
+        CallError::failed(text)
+    }
+
+    fn text(inbox: &Inbox<u32>) -> Option<String> {
+        inbox.end().map(ToString::to_string)
+    }
+
+    #[test]
+    fn only_who_has_the_token_may_send_and_only_once_a_context() {
+        let mut inbox = inbox();
+        assert_eq!(inbox.arrive(id(1), 1, 0), Err(NotTaken::Unclaimed));
+        assert_eq!(inbox.claim(id(1), 43), Err(NoClaim::WrongToken));
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
+        assert_eq!(inbox.claim(id(1), TOKEN), Err(NoClaim::Twice));
+        assert_eq!(inbox.arrive(id(1), 1, 7), Ok(()));
+        assert_eq!(inbox.arrive(id(2), 1, 0), Err(NotTaken::Unclaimed));
+        assert_eq!(inbox.take().map(|taken| taken.message), Some(7));
+    }
+
+    #[test]
+    fn a_receiver_for_one_context_refuses_others() {
+        let mut inbox = inbox();
+        inbox.restrict(id(1));
+        assert_eq!(inbox.claim(id(2), TOKEN), Err(NoClaim::Stranger));
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
+    }
+
+    #[test]
+    fn what_has_arrived_before_the_end_is_given_out_first() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.arrive(id(1), 1, 7).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().over);
+        let grant = Grant { source: id(1), bytes: 1, watch: None };
+        assert_eq!(inbox.take(), Some(Taken { message: 7, grant: Some(grant), unwatch: None }));
+        assert_eq!((inbox.take(), inbox.settle()), (None, true));
+        assert!(text(&inbox).unwrap().contains("Channel closed by remote end."));
+        assert!(matches!(inbox.claim(id(1), TOKEN), Err(NoClaim::Ended(_))));
+    }
+
+    #[test]
+    fn the_first_worker_that_is_ready_does_not_end_it_for_those_on_their_way() {
+        let mut inbox = inbox();
+        inbox.hold();
+        inbox.hold();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(!inbox.release());
+        assert!(!inbox.close(id(1), None).unwrap().over, "one is still on its way");
+        inbox.claim(id(2), TOKEN).unwrap();
+        assert!(!inbox.release());
+        assert!(inbox.close(id(2), None).unwrap().over);
+    }
+
+    #[test]
+    fn a_receiver_that_is_over_takes_another_claim_until_somebody_asks_for_more() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().over);
+        inbox.hold();
+        assert!(!inbox.settle(), "its owner gives another sender away");
+        inbox.claim(id(2), TOKEN).unwrap();
+        assert!(!inbox.release() && inbox.close(id(2), None).unwrap().over);
+        assert!(inbox.settle() && !inbox.settle());
+        assert!(matches!(inbox.claim(id(2), TOKEN), Err(NoClaim::Ended(_))));
+    }
+
+    #[test]
+    fn a_receiver_that_nobody_has_claimed_does_not_end() {
+        let mut inbox = inbox();
+        inbox.hold();
+        assert!(!inbox.release());
+        // The owner's own use of a sender counts as long as it lasts, and does not count afterwards.
+        inbox.claim(ME, TOKEN).unwrap();
+        assert!(!inbox.close(ME, None).unwrap().over);
+        assert!(inbox.own_senders_closed());
+    }
+
+    #[test]
+    fn a_sender_that_comes_back_to_its_owner_in_a_message_counts_like_others() {
+        let mut inbox = inbox();
+        inbox.claim(ME, TOKEN).unwrap();
+        inbox.own_sender_decoded();
+        assert!(inbox.close(ME, None).unwrap().over);
+    }
+
+    #[test]
+    fn the_owner_does_not_end_what_another_context_alone_sends_to() {
+        let mut inbox = inbox();
+        inbox.restrict(id(1));
+        assert!(!inbox.own_senders_closed());
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().over);
+    }
+
+    #[test]
+    fn the_end_tells_of_the_first_trouble() {
+        let mut inbox = inbox();
+        for source in 1..=3 {
+            inbox.claim(id(source), TOKEN).unwrap();
+        }
+        assert!(!inbox.close(id(1), Some(trouble("SIGKILL"))).unwrap().over);
+        assert!(!inbox.close(id(2), Some(trouble("other"))).unwrap().over);
+        assert!(inbox.close(id(3), None).unwrap().over && inbox.settle());
+        assert_eq!(text(&inbox).unwrap(), "SIGKILL");
+    }
+
+    #[test]
+    fn who_exceeds_its_window_is_dismissed_and_not_accused_of_what_was_on_its_way() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.claim(id(2), TOKEN).unwrap();
+        inbox.arrive(id(1), WINDOW, 1).unwrap();
+        assert_eq!(inbox.arrive(id(1), 1, 2), Err(NotTaken::BeyondWindow));
+        assert!(!inbox.dismiss(id(1), trouble("window")).unwrap().over);
+        assert_eq!(inbox.arrive(id(1), 1, 3), Err(NotTaken::Late));
+        assert_eq!(inbox.arrive(id(2), 1, 4), Ok(()));
+        assert_eq!(inbox.take().unwrap(), Taken { message: 1, grant: None, unwatch: None });
+        assert_eq!(inbox.take().unwrap().message, 4);
+    }
+
+    #[test]
+    fn a_message_that_is_found_bad_after_the_end_is_why_it_has_ended() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.arrive(id(1), 1, 7).unwrap();
+        assert!(inbox.close(id(1), None).unwrap().over && inbox.settle());
+        assert_eq!(inbox.take().unwrap().message, 7);
+        assert_eq!(inbox.spoil(id(1), trouble("bad")), None);
+        assert_eq!(inbox.spoil(id(1), trouble("worse")), None);
+        assert_eq!(text(&inbox).unwrap(), "bad");
+    }
+
+    #[test]
+    fn claims_are_bounded_and_closed_ones_count_until_their_messages_are_taken() {
+        let mut inbox = inbox();
+        for source in 1..=256 {
+            inbox.claim(id(source), TOKEN).unwrap();
+            inbox.arrive(id(source), 1, source).unwrap();
+        }
+        assert_eq!(inbox.claim(id(257), TOKEN), Err(NoClaim::TooMany));
+        inbox.close(id(1), None).unwrap();
+        assert_eq!(inbox.claim(id(257), TOKEN), Err(NoClaim::TooMany));
+        assert_eq!(inbox.take().unwrap().message, 1);
+        inbox.claim(id(257), TOKEN).unwrap();
+    }
+
+    #[test]
+    fn a_context_has_one_window_however_often_it_claims() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.watch(0, Handle::new(5000)));
+        inbox.arrive(id(1), WINDOW - 1, 0).unwrap();
+        assert_eq!(inbox.close(id(1), None), Some(Closed { watch: None, over: true }));
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(None), "it goes on where it was");
+        inbox.arrive(id(1), 1, 0).unwrap();
+        assert_eq!(inbox.arrive(id(1), 1, 0), Err(NotTaken::BeyondWindow));
+        inbox.close(id(1), None).unwrap();
+        let watch = Some(Handle::new(5000));
+        assert_eq!(inbox.take().unwrap().grant, Some(Grant { source: id(1), bytes: WINDOW - 1, watch }));
+        let last = inbox.take().unwrap();
+        assert_eq!((last.grant, last.unwatch), (Some(Grant { source: id(1), bytes: 1, watch }), watch));
+        assert!(inbox.accounts.is_empty());
+    }
+
+    #[test]
+    fn who_is_dismissed_all_the_time_has_no_more_room_than_others() {
+        let mut inbox = inbox();
+        let mut claims = 0;
+        while inbox.claim(id(1), TOKEN).is_ok() {
+            inbox.arrive(id(1), WINDOW, 0).unwrap();
+            inbox.dismiss(id(1), trouble("bad")).unwrap();
+            claims += 1;
+        }
+        assert_eq!(claims, 255, "the 256th would have a window as well");
+        inbox.take().unwrap();
+        assert!(inbox.claim(id(1), TOKEN).is_ok());
+        assert_eq!(inbox.claim(id(2), TOKEN), Err(NoClaim::TooMany));
+        while inbox.take().is_some() {}
+        assert_eq!(inbox.left, 0);
+    }
+
+    #[test]
+    fn closing_drops_what_is_queued_and_finishing_keeps_it() {
+        let mut inbox = inbox();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert!(inbox.watch(0, Handle::new(5000)));
+        inbox.arrive(id(1), 1, 7).unwrap();
+        assert_eq!(inbox.finish(trouble("dead")), [(id(1), Some(Handle::new(5000)))]);
+        assert_eq!((inbox.len(), text(&inbox).as_deref()), (1, Some("dead")));
+        let (claimants, dropped) = inbox.shut(trouble("closed"));
+        drop(dropped);
+        assert!(claimants.is_empty() && inbox.take().is_none());
+        assert!(!inbox.watch(0, Handle::new(5001)), "nobody needs it any more");
+        assert_eq!(text(&inbox).as_deref(), Some("closed"));
+    }
+
+    #[test]
+    fn a_claim_is_closed_by_its_number_and_not_a_later_one_of_the_same_context() {
+        let mut inbox = inbox();
+        inbox.hold();
+        let first = inbox.claim(id(1), TOKEN).unwrap().unwrap();
+        inbox.close(id(1), None).unwrap();
+        inbox.claim(id(1), TOKEN).unwrap();
+        assert_eq!(inbox.close_number(first, trouble("late")), None);
+        assert!(inbox.close(id(1), None).is_some());
+    }
+
+    /// The simplest thing that could be right: everything in lists.
+    #[derive(Default)]
+    struct Oracle {
+        open: BTreeMap<u32, u64>,
+        queue: Vec<(u32, u64, u32)>,
+        holds: usize,
+        claimed: bool,
+        ended: bool,
+    }
+
+    impl Oracle {
+        fn is_over(&self) -> bool {
+            !self.ended && self.claimed && self.open.is_empty() && self.holds == 0
+        }
+    }
+
+    proptest! {
+        /// Messages come out once, in order, whatever claims, closes and holds go on around them; what
+        /// is granted to a claim is what was taken of it; and the end comes when the oracle says.
+        #[test]
+        fn an_inbox_does_what_lists_would_do(steps in prop::collection::vec((0..6_u8, 0..4_u32, 1..WINDOW), 1..400)) {
+            let (mut inbox, mut oracle) = (inbox(), Oracle::default());
+            for (number, (step, source, cost)) in (0..).zip(steps) {
+                match step {
+                    0 => {
+                        let free = !oracle.ended && !oracle.open.contains_key(&source);
+                        prop_assert_eq!(inbox.claim(id(source), TOKEN).is_ok(), free);
+                        if free {
+                            oracle.open.insert(source, inbox.open[&id(source)]);
+                            oracle.claimed |= source != 0;
+                        }
+                    }
+                    1 => {
+                        let taken = inbox.arrive(id(source), cost, number);
+                        match oracle.open.get(&source) {
+                            None => prop_assert!(matches!(taken, Err(NotTaken::Unclaimed | NotTaken::Late))),
+                            Some(claim) => if taken.is_ok() {
+                                oracle.queue.push((source, *claim, number));
+                            } else {
+                                prop_assert_eq!(taken, Err(NotTaken::BeyondWindow));
+                            },
+                        }
+                    }
+                    2 => match inbox.take() {
+                        None => {
+                            prop_assert!(oracle.queue.is_empty());
+                            let over = oracle.is_over();
+                            prop_assert_eq!(inbox.settle(), over);
+                            oracle.ended |= over;
+                        }
+                        Some(taken) => {
+                            let (source, claim, expected) = oracle.queue.remove(0);
+                            prop_assert_eq!(taken.message, expected);
+                            prop_assert!(taken.grant.is_none_or(|grant| grant.source == id(source)));
+                            prop_assert!(inbox.open.get(&id(source)).is_none_or(|open| *open == claim));
+                        }
+                    },
+                    3 => {
+                        let closed = inbox.close(id(source), None);
+                        prop_assert_eq!(closed.is_some(), oracle.open.remove(&source).is_some());
+                        prop_assert!(closed.is_none_or(|closed| closed.over == oracle.is_over()));
+                    }
+                    4 => {
+                        inbox.hold();
+                        oracle.holds += 1;
+                    }
+                    _ => if oracle.holds > 0 {
+                        oracle.holds -= 1;
+                        prop_assert_eq!(inbox.release(), oracle.is_over());
+                    },
+                }
+                prop_assert_eq!(inbox.end().is_some(), oracle.ended);
+                prop_assert_eq!(inbox.len(), oracle.queue.len());
+                let left: u64 = inbox.accounts.iter()
+                    .filter(|(number, account)| {
+                        let of = |accounts: &HashMap<_, u64>| accounts.get(&account.source) == Some(*number);
+                        !of(&inbox.open) && !of(&inbox.lingering)
+                    })
+                    .map(|(_, account)| account.granting.queued() + CLOSED_OVERHEAD)
+                    .sum();
+                prop_assert_eq!(inbox.left, left);
+                prop_assert!(inbox.accounts.len() <= oracle.open.len() + oracle.queue.len());
+            }
+        }
+    }
+}

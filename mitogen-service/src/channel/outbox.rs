@@ -1,0 +1,263 @@
+//! The sending end of a channel: the shell around [`Outgoing`], shared by all senders for one receiver.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::call::{closed, given_up, refusal};
+use super::outgoing::{Begin, Outgoing};
+use super::registry::Registry;
+use super::window::{self, Spending};
+use crate::error::{CallError, Trace};
+use crate::io::Patience;
+use crate::router::{Context, Core, Death, Delivery, Listener};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wire::{Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
+
+/// Sends to one receiver. Dropping the last of those who share it says that this was all.
+pub(super) struct Outbox {
+    registry: Arc<Registry>,
+    context: Context,
+    handle: Handle,
+    token: u64,
+    /// Kept by the registry as well, since credit may come when this is gone. Locked after the state.
+    window: Arc<Mutex<Spending>>,
+    state: Mutex<State>,
+    /// There is credit, or the end has come.
+    changed: Condvar,
+}
+
+struct State {
+    outgoing: Outgoing,
+    /// Where this context hears of the end of the other one, and of refusals.
+    watch: Option<Handle>,
+}
+
+/// How long to wait for credit and for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Forever,
+    Until(Instant),
+    Not,
+}
+
+impl Outbox {
+    /// One that has not claimed yet.
+    pub(super) fn new(
+        registry: &Arc<Registry>,
+        (context, handle): (&Context, Handle),
+        token: u64,
+        window: Arc<Mutex<Spending>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            window,
+            registry: registry.clone(),
+            context: context.clone(),
+            handle,
+            token,
+            state: Mutex::new(State { outgoing: Outgoing::default(), watch: None }),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Introduces this context to the receiver. Data may follow directly, since it takes the same way.
+    pub(super) fn claim(self: &Arc<Self>) {
+        if let Err(why) = self.try_claim() {
+            self.closed_by_receiver(why);
+        }
+    }
+
+    fn try_claim(self: &Arc<Self>) -> Result<(), CallError> {
+        let (core, context) = (self.core(), &self.context);
+        if let Some(death) = context.death().filter(|_| !context.is_connected()) {
+            return Err(Death::clone(&death).into_call_error());
+        }
+        let watch = Arc::new(Watch(Arc::downgrade(self)));
+        let watch = core.await_uncounted(context.id(), watch).ok_or_else(|| closed(context))?;
+        self.state.lock().watch = Some(watch);
+        let claim = Claim { handle: self.handle, token: self.token }.encode();
+        // The place for an answer makes every hop tell the receiver of the end of this context, and
+        // this context of what becomes of the claim.
+        let message = Message::new(Encoding::MessagePack, context.id(), Handle::CLAIM, watch, claim.into());
+        core.send(message, Patience::Reserve).map_err(|reason| refusal(context, 0, reason))?;
+        let farewell = self.state.lock().outgoing.claimed();
+        self.changed.notify_all();
+        if farewell {
+            self.say_farewell();
+        }
+        Ok(())
+    }
+
+    /// Where the receiver is.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    pub(super) fn token(&self) -> u64 {
+        self.token
+    }
+
+    pub(super) fn key(&self) -> (Handle, ContextId) {
+        (self.handle, self.context.id())
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        self.context.core()
+    }
+
+    /// Sends a message when there is credit for it and room in the stream.
+    pub(super) fn send(&self, encoding: Encoding, payload: Bytes, wait: Wait) -> Result<(), CallError> {
+        let (length, max) = (payload.len(), self.core().identity().max_message_size);
+        if length > max {
+            return Err(refusal(&self.context, length, DeadReason::too_large(max)));
+        }
+        let cost = window::cost(length);
+        self.begin(cost, wait)?;
+        let message = Message::new(encoding, self.context.id(), self.handle, Handle::NONE, payload);
+        let patience = match wait {
+            Wait::Forever => Patience::Wait,
+            Wait::Until(deadline) => Patience::Until(deadline),
+            Wait::Not => Patience::Refuse,
+        };
+        // No lock is held: others may send meanwhile, and the broker may hear of credit.
+        let sent = self.core().send(message, patience);
+        let farewell = self.state.lock().outgoing.finish(sent.is_ok(), cost, &mut self.window.lock());
+        if farewell {
+            self.say_farewell();
+        }
+        sent.map_err(|reason| self.not_sent(reason, wait))
+    }
+
+    /// Takes credit, and waits for it.
+    fn begin(&self, cost: u64, wait: Wait) -> Result<(), CallError> {
+        let mut state = self.state.lock();
+        let mut time_is_over = wait == Wait::Not;
+        loop {
+            match state.outgoing.begin(cost, &mut self.window.lock()) {
+                Begin::Go => return Ok(()),
+                Begin::Closed(why) => return Err(why),
+                Begin::Wait if time_is_over => return Err(out_of_time(wait)),
+                Begin::Wait => {}
+            }
+            match wait {
+                Wait::Until(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
+                _ => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    fn not_sent(&self, reason: DeadReason, wait: Wait) -> CallError {
+        // Others may go on with the credit that this message has given back.
+        self.changed.notify_all();
+        if reason.code == DeadCode::Overloaded && wait != Wait::Forever {
+            return out_of_time(wait);
+        }
+        let why = refusal(&self.context, 0, reason);
+        self.closed_by_receiver(why.clone());
+        why
+    }
+
+    /// Closes this end.
+    pub(super) fn close(&self) {
+        let farewell = self.state.lock().outgoing.close(sender_closed());
+        self.closed(farewell);
+    }
+
+    fn closed(&self, farewell: bool) {
+        self.changed.notify_all();
+        if farewell {
+            self.say_farewell();
+        }
+    }
+
+    /// Why nothing more can be sent, once that is so.
+    pub(super) fn closed_reason(&self) -> Option<CallError> {
+        self.state.lock().outgoing.closed_reason().cloned()
+    }
+
+    /// There may be credit. The lock orders this after a waiter's look at the window and before its
+    /// sleep.
+    pub(super) fn credit_came(&self) {
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// The receiver takes no more. It is told of the end all the same: it may have meant an earlier
+    /// claim, and hold another one of this context.
+    pub(super) fn refused(&self, reason: &str) {
+        let context = self.context.name().to_owned();
+        let why = CallError::Refused { reason: reason.to_owned(), context, trace: Trace::default() };
+        let farewell = self.state.lock().outgoing.refused(why);
+        self.closed(farewell);
+    }
+
+    fn closed_by_receiver(&self, why: CallError) {
+        let mut state = self.state.lock();
+        state.outgoing.closed_by_receiver(why);
+        self.unwatch(state);
+        self.changed.notify_all();
+    }
+
+    fn say_farewell(&self) {
+        let dead = Message::dead(self.context.id(), self.handle, &DeadReason::sender_closed());
+        // If it cannot be sent, the receiver's context is gone.
+        let _ = self.core().send(dead, Patience::Reserve);
+        self.unwatch(self.state.lock());
+    }
+
+    fn unwatch(&self, mut state: MutexGuard<'_, State>) {
+        let watch = state.watch.take();
+        drop(state);
+        if let Some(watch) = watch {
+            self.core().give_up(watch);
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let outgoing = &mut self.state.get_mut().outgoing;
+        let (farewell, lingers) = (outgoing.close(sender_closed()), outgoing.lingers());
+        self.registry.clone().leave(self, lingers, || {
+            if farewell {
+                self.say_farewell();
+            }
+        });
+        self.unwatch(self.state.lock());
+    }
+}
+
+/// Hears of the end of the receiver's context, and of a claim that does not arrive or is refused.
+struct Watch(Weak<Outbox>);
+
+impl Listener for Watch {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        let Some(outbox) = self.0.upgrade() else { return };
+        let reason = delivery.message.dead_reason().unwrap_or_else(DeadReason::refused);
+        outbox.closed_by_receiver(refusal(&outbox.context, 0, reason));
+    }
+
+    fn end(&self, death: &Arc<Death>) {
+        if let Some(outbox) = self.0.upgrade() {
+            outbox.closed_by_receiver(Death::clone(death).into_call_error());
+        }
+    }
+}
+
+fn sender_closed() -> CallError {
+    CallError::Cancelled { reason: DeadReason::sender_closed().text, trace: Trace::default() }
+}
+
+/// There was no credit or no room in the time that was given.
+fn out_of_time(wait: Wait) -> CallError {
+    if wait == Wait::Not {
+        let what = "the receiver has no room for more".to_owned();
+        return CallError::Overloaded { what, trace: Trace::default() };
+    }
+    given_up()
+}

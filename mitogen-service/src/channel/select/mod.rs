@@ -1,0 +1,339 @@
+//! Waiting for many receivers and calls at once.
+//!
+//! A select owns its members. Each tells it of every event by the member's number, in the order of
+//! arrival; whoever gets an event takes the next number and asks that member. A number may turn out to
+//! be stale, and is passed over then.
+//!
+//! Locks: that of a select is taken before those of its members, and members speak to their select
+//! without any lock.
+
+mod event;
+mod key;
+mod member;
+mod members;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use event::{Event, EventKind};
+pub use key::Key;
+pub use member::{Removed, Selectable};
+
+use super::call::given_up;
+use super::mailbox::Notify;
+use crate::error::{CallError, Error, Result, Trace};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use member::{Member, Taken};
+use members::{Members, Next};
+
+/// What Mitogen says to those who wait for nothing.
+const EMPTY: &str = "Cannot get(), Select instance is empty";
+
+/// What waits where the select was closed.
+const CLOSED: &str = "the Select has been closed";
+
+/// Waits for many receivers, calls and other selects at once, and gives their events in the order of
+/// arrival.
+///
+/// It owns what it is given: [`remove`](Self::remove) gives it back, and what is in it when it is
+/// dropped is closed or cancelled. Members come and go at any time, also while other threads wait. Each
+/// event goes to one of the threads that wait.
+///
+/// A receiver that ends gives one [`EventKind::Ended`] after its messages and is no member any more; a
+/// call gives one [`EventKind::Answer`].
+///
+/// ```
+/// use mitogen_service::{Call, EventKind, Router, Select};
+///
+/// # fn main() -> mitogen_service::Result<()> {
+/// let router = Router::builder().build()?;
+/// let words = router.receiver::<String>();
+/// words.sender().send("hello".to_owned())?;
+///
+/// let select = Select::new();
+/// select.add(words, "words")?;
+/// select.add(Call::ready(Ok(7)), 2)?;
+/// for _ in 0..2 {
+///     let event = select.get()?;
+///     match event.kind {
+///         EventKind::Message => assert_eq!(event.decode::<String>()?, "hello"),
+///         _ => {
+///             assert_eq!(event.key, 2);
+///             assert_eq!(event.decode::<i32>()?, 7);
+///         }
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Select {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is an event, or nothing to wait for.
+    changed: Condvar,
+}
+
+struct State {
+    members: Members<Box<dyn Member>>,
+    /// Whom to tell beside those who wait.
+    notify: Option<Notify>,
+}
+
+impl Select {
+    /// A select without members.
+    pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// A select that lets each member go after one event of it.
+    ///
+    /// ```
+    /// use mitogen_service::{Call, Select};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let select = Select::oneshot();
+    /// for number in 0..3 {
+    ///     select.add(Call::ready(Ok(number)), number)?;
+    /// }
+    /// let sum: i32 = select.iter().map(|event| event.decode::<i32>().unwrap()).sum();
+    /// assert_eq!(sum, 3);
+    /// assert!(select.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn oneshot() -> Self {
+        Self::with(true)
+    }
+
+    fn with(oneshot: bool) -> Self {
+        let state = State { members: Members::new(oneshot), notify: None };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) }
+    }
+
+    /// Adds a receiver, a call or another select, under a key that its events will have. What it has
+    /// received before counts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a member has this key already, or the select was closed. What should have
+    /// been added is dropped then, and the select is as it was.
+    pub fn add(&self, source: impl Selectable, key: impl Into<Key>) -> Result<()> {
+        let key = key.into();
+        let shown = key.to_string();
+        let number = self.shared.state.lock().members.reserve(key).map_err(|why| cannot_add(&shown, why))?;
+        let mut member = source.into_member();
+        let shared = Arc::downgrade(&self.shared);
+        let tell = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.ready(number);
+            }
+        };
+        let events = member.watch(Some(Arc::new(tell)));
+        if self.shared.insert(number, member, events) { Ok(()) } else { Err(cannot_add(&shown, CLOSED)) }
+    }
+
+    /// Takes a member out, with everything that it has received and that was not got.
+    pub fn remove(&self, key: impl Into<Key>) -> Option<Removed> {
+        let mut state = self.shared.state.lock();
+        let member = state.members.remove(&key.into());
+        self.shared.unless_empty(state);
+        let mut member = member?;
+        member.watch(None);
+        Some(Removed::new(member))
+    }
+
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    /// [`CallError::Failed`] "Cannot get(), Select instance is empty" when there are no members, also if
+    /// the last one goes while this waits; [`CallError::Cancelled`] when the select is closed.
+    pub fn get(&self) -> std::result::Result<Event, CallError> {
+        self.shared.wait(None)
+    }
+
+    /// Waits for the next event, for `timeout` at most.
+    ///
+    /// # Errors
+    /// [`CallError::DeadlineExceeded`] when the time is over, and those of [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> std::result::Result<Event, CallError> {
+        // A time too far away to be counted is no bound at all.
+        self.shared.wait(Instant::now().checked_add(timeout))
+    }
+
+    /// The next event if there is one, or an error of [`get`](Self::get); `None` if it would have to
+    /// wait.
+    pub fn try_get(&self) -> Option<std::result::Result<Event, CallError>> {
+        let state = self.shared.state.lock();
+        self.shared.next(state).ok()
+    }
+
+    /// Gives the events as they come, until there are no members.
+    pub fn iter(&self) -> Events<'_> {
+        Events { select: self }
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.shared.state.lock().members.len()
+    }
+
+    /// Whether there are no members.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops all members and wakes all who wait. Nothing can be added any more.
+    pub fn close(&self) {
+        let mut state = self.shared.state.lock();
+        let members = state.members.close();
+        let notify = state.notify.clone();
+        drop(state);
+        self.shared.changed.notify_all();
+        if let Some(notify) = notify {
+            notify();
+        }
+        drop(members);
+    }
+
+    /// From now on this is called, without any lock, for each event; gives how many there are already,
+    /// at most. For those who serve many selects, and ask by [`try_get`](Self::try_get).
+    pub(crate) fn set_notify(&self, notify: Option<Notify>) -> usize {
+        let mut state = self.shared.state.lock();
+        let previous = std::mem::replace(&mut state.notify, notify);
+        let events = state.members.waiting();
+        drop(state);
+        drop(previous);
+        events
+    }
+
+    /// Takes an event for a select that this one is a member of.
+    fn take_nested(&self) -> Option<(Key, Taken)> {
+        let mut state = self.shared.state.lock();
+        match state.members.next(|member| member.take()) {
+            Next::Item { key, item, removed } => Some((key, item.with_removed(removed))),
+            Next::Nothing | Next::Empty | Next::Closed => None,
+        }
+    }
+}
+
+impl Shared {
+    /// A member has an event. On any thread, without locks.
+    fn ready(&self, number: u64) {
+        let mut state = self.state.lock();
+        if state.members.ready(number, 1) {
+            self.tell(state, 1);
+        }
+    }
+
+    /// A member is complete, and has so many events already; `false` if the select was closed
+    /// meanwhile.
+    fn insert(&self, number: u64, member: Box<dyn Member>, events: usize) -> bool {
+        let mut state = self.state.lock();
+        match state.members.insert(number, member, events) {
+            Ok(events) => {
+                self.tell(state, events);
+                true
+            }
+            Err(member) => {
+                drop(state);
+                drop(member);
+                false
+            }
+        }
+    }
+
+    fn tell(&self, state: MutexGuard<'_, State>, events: usize) {
+        let notify = state.notify.clone();
+        drop(state);
+        for _ in 0..events {
+            self.changed.notify_one();
+            if let Some(notify) = &notify {
+                notify();
+            }
+        }
+    }
+
+    /// Wakes all who wait for members that are not there any more.
+    fn unless_empty(&self, state: MutexGuard<'_, State>) {
+        let empty = state.members.len() == 0;
+        drop(state);
+        if empty {
+            self.changed.notify_all();
+        }
+    }
+
+    /// The deadline stands, however often somebody is woken for an event that another one takes.
+    fn wait(&self, deadline: Option<Instant>) -> std::result::Result<Event, CallError> {
+        let mut state = self.state.lock();
+        let mut time_is_over = false;
+        loop {
+            state = match self.next(state) {
+                Ok(event) => return event,
+                Err(_) if time_is_over => return Err(given_up()),
+                Err(state) => state,
+            };
+            match deadline {
+                None => self.changed.wait(&mut state),
+                Some(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
+            }
+        }
+    }
+
+    /// The next event, or the lock again if there is none.
+    fn next<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> std::result::Result<std::result::Result<Event, CallError>, MutexGuard<'a, State>> {
+        match state.members.next(|member| member.take()) {
+            Next::Item { key, item, removed } => {
+                self.unless_empty(state);
+                Ok(Ok(item.with_removed(removed).into_event(key)))
+            }
+            Next::Nothing => Err(state),
+            Next::Empty => Ok(Err(Error::Invalid { what: EMPTY.to_owned() }.into())),
+            Next::Closed => Ok(Err(CallError::Cancelled { reason: CLOSED.to_owned(), trace: Trace::default() })),
+        }
+    }
+}
+
+impl Default for Select {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Select {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Select({} members)", self.len())
+    }
+}
+
+/// The events of a [`Select`].
+#[derive(Debug)]
+pub struct Events<'a> {
+    select: &'a Select,
+}
+
+impl Iterator for Events<'_> {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.select.get().ok()
+    }
+}
+
+impl<'a> IntoIterator for &'a Select {
+    type Item = Event;
+    type IntoIter = Events<'a>;
+
+    fn into_iter(self) -> Events<'a> {
+        self.iter()
+    }
+}
+
+fn cannot_add(key: &str, why: &str) -> Error {
+    Error::Invalid { what: format!("Cannot add `{key}`: {why}") }
+}

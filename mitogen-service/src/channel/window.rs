@@ -1,0 +1,184 @@
+//! How much may be under way between a sender and its receiver: the two ends of one window.
+//!
+//! Both ends count the same messages by the same rule, so that neither has to trust the other one: what
+//! the sender has spent and was not given back is what the receiver holds and has not given back yet.
+//! Plain numbers, without locks and without knowing what is sent.
+
+/// What may be under way from one context to one receiver, in bytes; one message always may.
+pub(crate) const WINDOW: u64 = 1024 * 1024;
+
+/// What a message costs beside its payload, so that empty ones are bounded as well.
+const OVERHEAD: u64 = 64;
+
+/// What a message with so many bytes of payload costs.
+pub(super) fn cost(payload: usize) -> u64 {
+    u64::try_from(payload).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
+}
+
+/// Every bound of bytes admits one item when nothing else is there.
+fn fits(outstanding: u64, cost: u64) -> bool {
+    outstanding == 0 || outstanding.saturating_add(cost) <= WINDOW
+}
+
+/// The sender's end.
+#[derive(Debug, Default)]
+pub(super) struct Spending {
+    /// What was sent and not given back.
+    outstanding: u64,
+}
+
+impl Spending {
+    /// Takes what a message costs; `false` if it has to wait.
+    pub(super) fn spend(&mut self, cost: u64) -> bool {
+        let fits = fits(self.outstanding, cost);
+        if fits {
+            self.outstanding = self.outstanding.saturating_add(cost);
+        }
+        fits
+    }
+
+    /// Whether everything was given back.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outstanding == 0
+    }
+
+    /// The receiver gives back, or a message was not sent after all. `false` if that is more than was
+    /// taken, which nobody who counts right gives.
+    #[must_use]
+    pub(super) fn give_back(&mut self, bytes: u64) -> bool {
+        let left = self.outstanding.checked_sub(bytes);
+        self.outstanding = left.unwrap_or(self.outstanding);
+        left.is_some()
+    }
+}
+
+/// The receiver's end.
+#[derive(Debug, Default)]
+pub(super) struct Granting {
+    /// What has arrived and was not given back.
+    outstanding: u64,
+    /// The part of it that was consumed. Invariant: `owed <= outstanding`.
+    owed: u64,
+}
+
+impl Granting {
+    /// A message has arrived; `false` if its sender had no right to send it.
+    pub(super) fn arrive(&mut self, cost: u64) -> bool {
+        let fits = fits(self.outstanding, cost);
+        if fits {
+            self.outstanding = self.outstanding.saturating_add(cost);
+        }
+        fits
+    }
+
+    /// A message was consumed; gives what is to be given back now, 0 for nothing.
+    ///
+    /// Half a window at a time, so that few messages go back and the sender need not stop; and all of it
+    /// when nothing is left, since a large message may wait for just that.
+    pub(super) fn consume(&mut self, cost: u64) -> u64 {
+        self.owed = self.owed.saturating_add(cost).min(self.outstanding);
+        if self.owed < WINDOW / 2 && !self.is_drained() {
+            return 0;
+        }
+        self.outstanding -= self.owed;
+        std::mem::take(&mut self.owed)
+    }
+
+    /// What has arrived and was not consumed.
+    pub(super) fn queued(&self) -> u64 {
+        self.outstanding - self.owed
+    }
+
+    /// Whether everything that has arrived was consumed.
+    pub(super) fn is_drained(&self) -> bool {
+        self.owed == self.outstanding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_message_of_any_size_is_admitted_when_nothing_else_is_there() {
+        let (mut spending, mut granting) = (Spending::default(), Granting::default());
+        for cost in [cost(usize::MAX), cost(0)] {
+            assert!(spending.spend(cost) && granting.arrive(cost));
+            assert!(!spending.spend(1) || cost < WINDOW);
+            assert!(spending.give_back(granting.consume(cost)) || cost < WINDOW);
+            spending = Spending::default();
+        }
+    }
+
+    #[test]
+    fn nobody_gives_back_more_than_was_taken() {
+        let mut spending = Spending::default();
+        assert!(spending.spend(100) && !spending.give_back(101) && spending.give_back(100));
+        assert!(!spending.give_back(1));
+    }
+
+    #[test]
+    fn credit_goes_back_by_half_windows_or_when_nothing_is_left() {
+        let mut granting = Granting::default();
+        let cost = WINDOW / 4;
+        assert!((0..4).all(|_| granting.arrive(cost)) && !granting.arrive(1));
+        let given: Vec<_> = (0..4).map(|_| granting.consume(cost)).collect();
+        assert_eq!(given, [0, WINDOW / 2, 0, WINDOW / 2]);
+        assert!(granting.arrive(1));
+        assert_eq!(granting.consume(1), 1);
+    }
+
+    proptest! {
+        /// Whatever is sent, arrives, is consumed and comes back, and however late: nothing is lost
+        /// or counted twice, the receiver never finds fault with an honest sender, and a sender that
+        /// waits goes on once everything was consumed.
+        #[test]
+        fn credit_is_neither_lost_nor_doubled(steps in prop::collection::vec((0..4_u8, 0..WINDOW * 2), 1..300)) {
+            let (mut spending, mut granting) = (Spending::default(), Granting::default());
+            let (mut wire, mut queue, mut back) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+            let mut consumed = 0;
+            for (step, size) in steps {
+                match step {
+                    0 => {
+                        let before = spending.outstanding;
+                        let may = before == 0 || before + size + OVERHEAD <= WINDOW;
+                        prop_assert_eq!(spending.spend(size + OVERHEAD), may);
+                        if may {
+                            wire.push_back(size + OVERHEAD);
+                        }
+                    }
+                    1 => if let Some(cost) = wire.pop_front() {
+                        prop_assert!(granting.arrive(cost));
+                        queue.push_back(cost);
+                    },
+                    2 => if let Some(cost) = queue.pop_front() {
+                        let given = granting.consume(cost);
+                        consumed = if given > 0 { 0 } else { consumed + cost };
+                        prop_assert!(consumed < WINDOW / 2, "no more than half a window is kept back");
+                        if given > 0 {
+                            back.push_back(given);
+                        }
+                    },
+                    _ => if let Some(given) = back.pop_front() {
+                        prop_assert!(spending.give_back(given));
+                    },
+                }
+                let under_way: u64 = wire.iter().sum::<u64>() + queue.iter().sum::<u64>() + back.iter().sum::<u64>();
+                prop_assert_eq!(spending.outstanding, under_way + granting.owed);
+            }
+            for cost in wire {
+                prop_assert!(granting.arrive(cost));
+                queue.push_back(cost);
+            }
+            for cost in queue {
+                back.push_back(granting.consume(cost));
+            }
+            prop_assert!(back.into_iter().all(|given| spending.give_back(given)));
+            prop_assert_eq!(spending.outstanding, 0);
+        }
+    }
+}
