@@ -55,7 +55,8 @@ impl<T> Latch<T> {
             return;
         }
         state.nudged = true;
-        let waker = state.waker.take();
+        // It stays: whoever it belongs to may not look anew before the value is there.
+        let waker = state.waker.clone();
         drop(state);
         self.filled.notify_all();
         if let Some(waker) = waker {
