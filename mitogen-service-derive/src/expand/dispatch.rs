@@ -23,7 +23,9 @@ fn entry(method: &Method, names: &Names) -> TokenStream {
         let policy = quote_spanned!(at(policy.span())=> &(#policy));
         quote_spanned!(site()=> #private::allows(#policy, service, caller))
     });
-    let invoke = invoke(method, names);
+    let self_type = &names.self_type;
+    let ident = &method.stub.ident;
+    let invoke = invoke(method, &private, |passed| quote_spanned!(site()=> <#self_type>::#ident(service, #passed)));
     let invoker = match &method.invoker {
         None => quote_spanned!(site()=> ::core::option::Option::None),
         Some(invoker) => {
@@ -46,14 +48,18 @@ fn entry(method: &Method, names: &Names) -> TokenStream {
 }
 
 /// Decodes, calls, encodes.
-fn invoke(method: &Method, names: &Names) -> TokenStream {
-    let private = private(names);
-    let self_type = &names.self_type;
-    let ident = &method.stub.ident;
-    let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, &private));
-    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, &private));
-    let passed = method.parameters.iter().map(|parameter| pass(parameter, method, &private));
-    let answer = answer(method, &private);
+///
+/// `called` makes a call of the parameters that it is given.
+pub(super) fn invoke(
+    method: &Method,
+    private: &TokenStream,
+    called: impl FnOnce(TokenStream) -> TokenStream,
+) -> TokenStream {
+    let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, private));
+    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, private));
+    let passed = method.parameters.iter().map(|parameter| pass(parameter, method, private));
+    let called = called(quote!(#(#passed),*));
+    let answer = answer(method, private);
     // Without arguments there is nothing to keep, but unknown ones are refused all the same.
     let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let args =));
     quote_spanned! {site()=>
@@ -61,13 +67,13 @@ fn invoke(method: &Method, names: &Names) -> TokenStream {
         #(#decoded)*
         #(#checked)*
         call.enter();
-        let result = <#self_type>::#ident(service, #(#passed),*);
+        let result = #called;
         #answer
     }
 }
 
 /// The local variable of an argument, which neither our own names nor the user's can meet.
-fn local(argument: &Argument, place: Span) -> Ident {
+pub(super) fn local(argument: &Argument, place: Span) -> Ident {
     format_ident!("arg_{}", argument.wire_name, span = at(place))
 }
 
@@ -208,23 +214,25 @@ fn answer(method: &Method, private: &TokenStream) -> TokenStream {
 /// Asks the compiler whether a result is a `Result` under another name.
 pub(super) fn no_aliases(service: &Service) -> TokenStream {
     let private = private(&service.names);
-    let assertions = service.methods.iter().filter_map(|method| {
-        let ty = &method.stub.answer.ty;
-        if method.result != ResultShape::Plain || !matches!(ty, Type::Path(_)) {
-            return None;
-        }
-        let cfgs = &method.stub.cfgs;
-        let text = text::RESULT_ALIAS;
-        Some(quote_spanned! {ty.span()=>
-            #(#cfgs)*
-            const _: () = ::core::assert!(
-                {
-                    use #private::NotAResult as _;
-                    !#private::ResultProbe::<#ty>::IS_RESULT
-                },
-                #text,
-            );
-        })
-    });
-    assertions.collect()
+    service.methods.iter().map(|method| no_alias(method, &private)).collect()
+}
+
+/// The same for one method.
+pub(super) fn no_alias(method: &Method, private: &TokenStream) -> TokenStream {
+    let ty = &method.stub.answer.ty;
+    if method.result != ResultShape::Plain || !matches!(ty, Type::Path(_)) {
+        return TokenStream::new();
+    }
+    let cfgs = &method.stub.cfgs;
+    let text = text::RESULT_ALIAS;
+    quote_spanned! {ty.span()=>
+        #(#cfgs)*
+        const _: () = ::core::assert!(
+            {
+                use #private::NotAResult as _;
+                !#private::ResultProbe::<#ty>::IS_RESULT
+            },
+            #text,
+        );
+    }
 }

@@ -9,6 +9,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Path;
 use syn::spanned::Spanned;
 
 use crate::model::{Invoker, Method, Names, Service};
@@ -17,6 +18,7 @@ mod api;
 mod descriptor;
 mod dispatch;
 pub(crate) mod fallback;
+pub(crate) mod function;
 pub(crate) mod main_function;
 mod options;
 mod registration;
@@ -79,7 +81,11 @@ fn implementation(service: &Service) -> TokenStream {
 
 /// The runtime's module for generated code.
 fn private(names: &Names) -> TokenStream {
-    let krate = &names.krate;
+    private_of(&names.krate)
+}
+
+/// The same of the runtime under this path.
+fn private_of(krate: &Path) -> TokenStream {
     quote!(#krate::__private)
 }
 

@@ -2,9 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::Ident;
 
 use super::{dispatch, index, private, quiet, site};
-use crate::model::{Method, Names, Service, StubMethod};
+use crate::model::{Argument, Method, Names, Service, StubMethod};
 use crate::print;
 
 /// The function `stub` of the service's type.
@@ -136,6 +137,14 @@ fn returns(names: &Names, stub: &StubMethod) -> TokenStream {
     }
 }
 
+/// Writes an argument that is in this variable, as a method called on the request.
+pub(super) fn written(argument: &Argument, variable: &Ident, private: &TokenStream) -> TokenStream {
+    let name = &argument.wire_name;
+    let encode = dispatch::encoder(argument.form, &argument.ty, private);
+    let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
+    quote_spanned!(site()=> arg(#name, #reference #variable, #encode))
+}
+
 /// Asks the double, or sends the call.
 fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
     let Names { self_type, api, krate, .. } = &service.names;
@@ -146,10 +155,8 @@ fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
     let args: TokenStream = method
         .arguments()
         .map(|argument| {
-            let (name, ident) = (&argument.wire_name, &argument.ident);
-            let encode = dispatch::encoder(argument.form, &argument.ty, &private);
-            let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
-            quote_spanned!(site()=> request.arg(#name, #reference #ident, #encode);)
+            let written = written(argument, &argument.ident, &private);
+            quote_spanned!(site()=> request.#written;)
         })
         .collect();
     let mutable = (!args.is_empty()).then(|| quote!(mut));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, Outcome};
-use super::invoker::{Invoker, Order};
+use super::invoker::{Invoker, Order, default_invoker};
 use crate::error::CallError;
 
 /// A service that is ready to be called, with its invokers.
@@ -45,6 +45,13 @@ impl Hosted {
         let invoker = S::invoker();
         let has_strands = is_ordered(&*invoker) || of_methods.iter().flatten().any(|invoker| is_ordered(&**invoker));
         Self { inner: Arc::new(Inner { target: Arc::new(Typed(service)), invoker, of_methods, has_strands }) }
+    }
+
+    /// Makes a service without a type ready to be called; its calls run at once.
+    pub(crate) fn concurrent(target: impl Dispatch + 'static) -> Self {
+        let inner =
+            Inner { target: Arc::new(target), invoker: default_invoker(), of_methods: Vec::new(), has_strands: false };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the service says of itself.
