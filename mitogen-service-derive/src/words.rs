@@ -49,5 +49,8 @@ pub(crate) const OF_MAIN: &[&str] = &[CRATE, ROUTER];
 
 /// The function that `#[service]` adds to the user's type.
 pub(crate) const STUB: &str = "stub";
+/// The parameters of functions that `#[service]` makes, where their users see them. No function of
+/// `#[function]` can have such a name: it would be a static, which no parameter can hide.
+pub(crate) const OF_GENERATED: &[&str] = &["caller", "context", "double", "timeout"];
 /// What a stub has of its own, so that no exposed method can have the name.
 pub(crate) const OF_STUB: &[&str] = &["clone", "faked", "no_wait", "on_behalf_of", "with_timeout"];

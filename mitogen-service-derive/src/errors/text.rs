@@ -273,6 +273,13 @@ pub(crate) fn reply_in_function(function: &str) -> String {
 pub(crate) const IMPL_ERROR: &str = "the error of a function needs a concrete type, because the function is called \
      through a pointer: write the type instead of `impl Trait`";
 
+pub(crate) fn reserved_function(function: &str) -> String {
+    format!(
+        "`{function}` is a parameter of functions that `#[service]` makes, which could not be called so any more: \
+         give this one another name"
+    )
+}
+
 pub(crate) fn named_as_the_function(argument: &str) -> String {
     format!(
         "`{argument}` is the name of the function as well, which is a static and cannot be hidden by an argument: \

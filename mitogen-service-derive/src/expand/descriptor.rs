@@ -40,7 +40,7 @@ fn name(service: &Service) -> TokenStream {
     quote_spanned! {site()=> {
         use #private::StructOptions as _;
         match <#self_type>::__MITOGEN_SERVICE_NAME {
-            ::core::option::Option::Some(name) => name,
+            ::core::option::Option::Some(__name) => __name,
             ::core::option::Option::None => {
                 ::core::concat!(::core::module_path!(), "::", #ident)
             }

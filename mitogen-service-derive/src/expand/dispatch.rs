@@ -21,11 +21,11 @@ fn entry(method: &Method, names: &Names) -> TokenStream {
     let policies = method.policies.iter().map(|policy| {
         // A type that is no policy is reported at the expression.
         let policy = quote_spanned!(at(policy.span())=> &(#policy));
-        quote_spanned!(site()=> #private::allows(#policy, service, caller))
+        quote_spanned!(site()=> #private::allows(#policy, __service, __caller))
     });
     let self_type = &names.self_type;
     let ident = &method.stub.ident;
-    let invoke = invoke(method, &private, |passed| quote_spanned!(site()=> <#self_type>::#ident(service, #passed)));
+    let invoke = invoke(method, &private, |passed| quote_spanned!(site()=> <#self_type>::#ident(__service, #passed)));
     let invoker = match &method.invoker {
         None => quote_spanned!(site()=> ::core::option::Option::None),
         Some(invoker) => {
@@ -36,10 +36,10 @@ fn entry(method: &Method, names: &Names) -> TokenStream {
     quote_spanned! {site()=>
         #(#cfgs)*
         #private::Method {
-            authorize: |service: &Self, caller: &#krate::Caller| -> bool {
+            authorize: |__service: &Self, __caller: &#krate::Caller| -> bool {
                 #(#policies)&&*
             },
-            invoke: |service: &Self, call: &#private::Invocation<'_>| -> #private::Outcome {
+            invoke: |__service: &Self, __call: &#private::Invocation<'_>| -> #private::Outcome {
                 #invoke
             },
             invoker: #invoker,
@@ -61,20 +61,20 @@ pub(super) fn invoke(
     let called = called(quote!(#(#passed),*));
     let answer = answer(method, private);
     // Without arguments there is nothing to keep, but unknown ones are refused all the same.
-    let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let args =));
+    let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let __args =));
     quote_spanned! {site()=>
-        #kept call.args()?;
+        #kept __call.args()?;
         #(#decoded)*
         #(#checked)*
-        call.enter();
-        let result = #called;
+        __call.enter();
+        let __result = #called;
         #answer
     }
 }
 
 /// The local variable of an argument, which neither our own names nor the user's can meet.
 pub(super) fn local(argument: &Argument, place: Span) -> Ident {
-    format_ident!("arg_{}", argument.wire_name, span = at(place))
+    format_ident!("__arg_{}", argument.wire_name, span = at(place))
 }
 
 fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
@@ -83,13 +83,13 @@ fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStre
     let local = local(argument, argument.ident.span());
     let decode = decoder(argument.form, ty, private);
     let value = match &argument.presence {
-        Presence::Required => quote_spanned!(place=> args.required(#index, #decode)?),
-        Presence::Optional => quote_spanned!(place=> args.optional(#index, #decode)?),
+        Presence::Required => quote_spanned!(place=> __args.required(#index, #decode)?),
+        Presence::Optional => quote_spanned!(place=> __args.optional(#index, #decode)?),
         Presence::Default => quote_spanned! {place=>
-            args.or_else(#index, #decode, ::core::default::Default::default)?
+            __args.or_else(#index, #decode, ::core::default::Default::default)?
         },
         Presence::DefaultExpr(expr) => quote_spanned! {place=>
-            args.or_else(#index, #decode, || #expr)?
+            __args.or_else(#index, #decode, || #expr)?
         },
     };
     quote_spanned!(site()=> let #local: #ty = #value;)
@@ -132,18 +132,18 @@ fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStrea
         let place = at(check.span());
         let local = local(argument, place);
         let value = match (argument.is_option, argument.form.is_borrowed()) {
-            (true, _) => quote_spanned!(place=> value),
+            (true, _) => quote_spanned!(place=> __value),
             (false, true) => quote!(#local),
             (false, false) => quote_spanned!(place=> &#local),
         };
         let verdict = verdict(check, &value, private);
-        quote_spanned!(place=> args.check(#index, #verdict)?;)
+        quote_spanned!(place=> __args.check(#index, #verdict)?;)
     });
     if argument.is_option && !argument.checks.is_empty() {
         // There is nothing to check in an argument that was left out.
         let local = local(argument, site());
         return quote_spanned! {site()=>
-            if let ::core::option::Option::Some(value) = &#local { #(#checks)* }
+            if let ::core::option::Option::Some(__value) = &#local { #(#checks)* }
         };
     }
     checks.collect()
@@ -176,12 +176,12 @@ fn pass(parameter: &Parameter, method: &Method, private: &TokenStream) -> TokenS
             let local = local(argument, argument.ident.span());
             quote!(#local)
         }
-        Parameter::Injected(Injected::Caller) => quote_spanned!(site()=> call.caller()),
-        Parameter::Injected(Injected::Router) => quote_spanned!(site()=> call.router()),
+        Parameter::Injected(Injected::Caller) => quote_spanned!(site()=> __call.caller()),
+        Parameter::Injected(Injected::Router) => quote_spanned!(site()=> __call.router()),
         Parameter::Injected(Injected::Reply) => {
             let Answer { ty, form } = &method.stub.answer;
             let encode = encoder(*form, ty, private);
-            quote_spanned!(site()=> call.deferred(#encode))
+            quote_spanned!(site()=> __call.deferred(#encode))
         }
     }
 }
@@ -190,23 +190,23 @@ fn answer(method: &Method, private: &TokenStream) -> TokenStream {
     let Answer { ty, form } = &method.stub.answer;
     let encode = encoder(*form, ty, private);
     match method.result {
-        ResultShape::Plain => quote_spanned!(site()=> call.reply(&result, #encode)),
+        ResultShape::Plain => quote_spanned!(site()=> __call.reply(&__result, #encode)),
         ResultShape::Fallible => {
             let error = call_error(private, method.error_place);
             quote_spanned! {site()=>
-                match result {
-                    ::core::result::Result::Ok(value) => call.reply(&value, #encode),
-                    ::core::result::Result::Err(error) => #error
+                match __result {
+                    ::core::result::Result::Ok(__value) => __call.reply(&__value, #encode),
+                    ::core::result::Result::Err(__error) => #error
                 }
             }
         }
         ResultShape::Deferred => quote_spanned! {site()=>
-            let () = result;
-            call.deferred_answer()
+            let () = __result;
+            __call.deferred_answer()
         },
         ResultShape::Nothing => quote_spanned! {site()=>
-            let () = result;
-            call.nothing()
+            let () = __result;
+            __call.nothing()
         },
     }
 }

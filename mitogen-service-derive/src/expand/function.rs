@@ -41,7 +41,7 @@ pub(crate) fn of_function(function: &Function) -> TokenStream {
                 impl #holder {
                     const __METHOD: #private::MethodDescriptor = #described;
                     #encode
-                    fn __invoke(call: &#private::Invocation<'_>) -> #private::Outcome {
+                    fn __invoke(__call: &#private::Invocation<'_>) -> #private::Outcome {
                         #invoke
                     }
                 }

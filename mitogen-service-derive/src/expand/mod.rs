@@ -5,7 +5,9 @@
 //! of the runtime's `__private` module.
 //!
 //! All paths are absolute and all local names are hygienic (`mixed_site`), so that nothing in the
-//! user's module is mistaken for something of ours, nor the other way round.
+//! user's module is mistaken for something of ours, nor the other way round. They begin with two
+//! underscores all the same: hygiene does not keep a local variable from meeting a static, and
+//! `#[function]` makes statics with names that a user would give to a function.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -124,7 +126,7 @@ fn boxed_invoker(invoker: &Invoker) -> TokenStream {
     quote_spanned!(at(place)=> ::std::boxed::Box::new(#made))
 }
 
-/// A call error made from the local variable `error`, whatever its type can do.
+/// A call error made from the local variable `__error`, whatever its type can do.
 ///
 /// A type that has no text is reported at `place`. The traits are tried from the most to the least
 /// telling one: each `&` is one of them.
@@ -134,9 +136,9 @@ fn call_error(private: &TokenStream, place: Span) -> TokenStream {
             ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,
             ByTyped as _, ByTypedSource as _,
         };
-        #private::failure::must_display(&error);
+        #private::failure::must_display(&__error);
         ::core::result::Result::Err(
-            (&&&&&&&&#private::failure::Failure(&error)).to_call_error(),
+            (&&&&&&&&#private::failure::Failure(&__error)).to_call_error(),
         )
     }}
 }

@@ -57,8 +57,8 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
         #(#cfgs)*
         #[automatically_derived]
         impl ::core::fmt::Debug for #stub {
-            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                ::core::fmt::Formatter::write_str(formatter, #name)
+            fn fmt(&self, __formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Formatter::write_str(__formatter, #name)
             }
         }
 
@@ -156,23 +156,23 @@ fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
         .arguments()
         .map(|argument| {
             let written = written(argument, &argument.ident, &private);
-            quote_spanned!(site()=> request.#written;)
+            quote_spanned!(site()=> __request.#written;)
         })
         .collect();
     let mutable = (!args.is_empty()).then(|| quote!(mut));
-    let double = quote_spanned!(site()=> #api::#ident(double, #(#idents),*));
+    let double = quote_spanned!(site()=> #api::#ident(__double, #(#idents),*));
     let (double, send) = if method.stub.no_reply {
-        (double, quote_spanned!(site()=> request.post()))
+        (double, quote_spanned!(site()=> __request.post()))
     } else {
         let decode = dispatch::owned_decoder(&method.stub.answer, &private);
-        (quote_spanned!(site()=> #krate::Call::ready(#double)), quote_spanned!(site()=> request.call(#decode)))
+        (quote_spanned!(site()=> #krate::Call::ready(#double)), quote_spanned!(site()=> __request.call(#decode)))
     };
     quote_spanned! {site()=>
         match self.target.resolve() {
-            #private::Resolved::Double(double) => #double,
-            #private::Resolved::Context(remote) => {
-                let #mutable request =
-                    remote.request(<#self_type as #krate::Service>::DESCRIPTOR, #index);
+            #private::Resolved::Double(__double) => #double,
+            #private::Resolved::Context(__remote) => {
+                let #mutable __request =
+                    __remote.request(<#self_type as #krate::Service>::DESCRIPTOR, #index);
                 #args
                 #send
             }

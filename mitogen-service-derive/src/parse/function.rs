@@ -76,6 +76,9 @@ fn read_options(tokens: TokenStream, errors: &Errors) -> Path {
 }
 
 fn check_signature(name: &str, sig: &Signature, errors: &Errors) {
+    if words::OF_GENERATED.contains(&name) {
+        errors.at(&sig.ident, text::reserved_function(name));
+    }
     if let Some(word) = sig.constness {
         errors.at(word, text::plain_function(name));
     }
@@ -120,7 +123,10 @@ fn check_error(output: &ReturnType, errors: &Errors) {
     }
 }
 
-/// Attributes of what has the function's name; all others are for its body.
+/// Attributes of what has the function's name, where those for lints hold for the body as well; all
+/// others are the body's own.
 fn stays_outside(attribute: &Attribute) -> bool {
-    ["cfg", "doc", "deprecated"].iter().any(|name| attribute.path().is_ident(name))
+    ["cfg", "doc", "deprecated", "allow", "expect", "warn", "deny", "forbid"]
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
 }

@@ -20,13 +20,13 @@ use super::registry::SERVICE;
 ///
 /// ```
 /// #[mitogen_service::function]
-/// fn double(n: u32) -> u32 {
+/// fn twice(n: u32) -> u32 {
 ///     n * 2
 /// }
 ///
-/// assert_eq!(double(4), 8);
-/// assert_eq!([1, 2].map(*double), [2, 4]);
-/// assert!(double.name().ends_with("double"));
+/// assert_eq!(twice(4), 8);
+/// assert_eq!([1, 2].map(*twice), [2, 4]);
+/// assert!(twice.name().ends_with("::twice"));
 /// ```
 pub struct Function<F: 'static, S: ?Sized + for<'a> FunctionSignature<'a>> {
     method: &'static MethodDescriptor,
