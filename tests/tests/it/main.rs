@@ -6,6 +6,7 @@ mod bench;
 mod calls;
 mod death;
 mod docs;
+mod functions;
 mod hostile;
 mod leak;
 mod life;
