@@ -180,6 +180,8 @@ pub use mitogen_service_derive::main;
 /// `Result<T, E>` gives the caller `T`, or the error as [`CallError::Failed`](crate::CallError::Failed).
 /// `&Router` and `&Caller` are filled in by the context that runs the function. There is no `Reply<T>`.
 ///
+/// *Where*: in a module or in the body of a function, but not in an `impl` block or a trait.
+///
 /// # What is generated
 ///
 /// A static of the function's name and visibility, of the type [`Function`](crate::Function), with the

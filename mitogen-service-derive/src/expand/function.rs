@@ -130,7 +130,7 @@ fn encode(function: &Function, private: &TokenStream) -> TokenStream {
     quote_spanned! {site()=>
         fn __encode(__args: #types, __request: &mut #private::StubRequest) {
             let #pattern = __args;
-            #(__request.#written;)*
+            #(#written)*
         }
     }
 }

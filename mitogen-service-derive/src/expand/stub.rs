@@ -3,8 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Ident;
+use syn::spanned::Spanned;
 
-use super::{dispatch, index, private, quiet, site};
+use super::{at, dispatch, index, private, quiet, site};
 use crate::model::{Argument, Method, Names, Service, StubMethod};
 use crate::print;
 
@@ -137,12 +138,13 @@ fn returns(names: &Names, stub: &StubMethod) -> TokenStream {
     }
 }
 
-/// Writes an argument that is in this variable, as a method called on the request.
+/// Writes an argument that is in this variable to the request `__request`.
 pub(super) fn written(argument: &Argument, variable: &Ident, private: &TokenStream) -> TokenStream {
     let name = &argument.wire_name;
     let encode = dispatch::encoder(argument.form, &argument.ty, private);
     let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
-    quote_spanned!(site()=> arg(#name, #reference #variable, #encode))
+    // A type that has no encoding is reported where the user wrote it.
+    quote_spanned!(at(argument.ty.span())=> __request.arg(#name, #reference #variable, #encode);)
 }
 
 /// Asks the double, or sends the call.
@@ -152,13 +154,7 @@ fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
     let ident = &method.stub.ident;
     let idents: Vec<_> = method.arguments().map(|argument| &argument.ident).collect();
     let index = index(&service.methods, position);
-    let args: TokenStream = method
-        .arguments()
-        .map(|argument| {
-            let written = written(argument, &argument.ident, &private);
-            quote_spanned!(site()=> __request.#written;)
-        })
-        .collect();
+    let args: TokenStream = method.arguments().map(|argument| written(argument, &argument.ident, &private)).collect();
     let mutable = (!args.is_empty()).then(|| quote!(mut));
     let double = quote_spanned!(site()=> #api::#ident(__double, #(#idents),*));
     let (double, send) = if method.stub.no_reply {
