@@ -54,6 +54,22 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#put_aside #errors)
 }
 
+/// `#[function]`
+pub(crate) fn function(options: TokenStream, item: TokenStream) -> TokenStream {
+    let mut item: ItemFn = match syn::parse2(item.clone()) {
+        Ok(item) => item,
+        Err(_) => return with_error(item, syn::Error::new(Span::call_site(), text::NOT_A_FUNCTION)),
+    };
+    let errors = Errors::default();
+    match parse::function::read(options, &mut item, &errors) {
+        Some(function) => expand::function::of_function(&function),
+        None => {
+            let errors = errors.into_tokens();
+            quote!(#item #errors)
+        }
+    }
+}
+
 /// `#[expose]` and the like, where no `#[service]` took them away.
 pub(crate) fn outside_service(attribute: &str, item: TokenStream) -> TokenStream {
     let error = syn::Error::new(Span::call_site(), text::outside_service(attribute));

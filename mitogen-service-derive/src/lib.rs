@@ -31,6 +31,12 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     entry::main(options.into(), item.into()).into()
 }
 
+/// Lets other processes call a function.
+#[proc_macro_attribute]
+pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
+    entry::function(options.into(), item.into()).into()
+}
+
 /// Marks a method of a `#[service]` block that other processes may call.
 #[proc_macro_attribute]
 pub fn expose(_: TokenStream, item: TokenStream) -> TokenStream {

@@ -213,6 +213,17 @@ pub(crate) struct ServiceType {
     pub(crate) options: Options,
 }
 
+/// A checked `#[function]`.
+pub(crate) struct Function {
+    pub(crate) krate: Path,
+    /// `#[cfg]`s, docs and the like, which stay on what has the function's name.
+    pub(crate) outer: Vec<Attribute>,
+    /// The user's function, with all other attributes.
+    pub(crate) item: syn::ItemFn,
+    /// How it is called from elsewhere.
+    pub(crate) method: Method,
+}
+
 /// A checked `#[main]` function.
 pub(crate) struct Main {
     pub(crate) krate: Path,

@@ -244,6 +244,122 @@ fn what_is_no_service_comes_back_with_one_mistake() {
     }
 }
 
+/// The function of the documentation, with a parameter of every kind.
+fn greet() -> TokenStream {
+    quote! {
+        /// Greets.
+        #[cfg(unix)]
+        #[deprecated]
+        #[inline]
+        pub(crate) fn greet(
+            mut name: &str,
+            router: &Router,
+            #[arg(default = 3)] times: u32,
+            note: Option<&str>,
+            _: &Caller,
+            shown: Cow<'_, [u8]>,
+        ) -> io::Result<PathBuf> {
+            loop {}
+        }
+    }
+}
+
+#[test]
+fn a_function_becomes_a_static_that_points_to_it() {
+    let items = parsed(entry::function(quote!(), greet()));
+    let [Item::Static(made)] = &items[..] else { panic!("there is one item") };
+    assert_eq!(made.ident, "greet");
+    let expected: Type = syn::parse_quote! {
+        ::mitogen_service::Function<
+            fn(
+                name: &str, router: &Router, times: u32, note: Option<&str>, &Caller, shown: Cow<'_, [u8]>
+            ) -> io::Result<PathBuf>,
+            dyn for<'mitogen> ::mitogen_service::__private::FunctionSignature<
+                'mitogen,
+                Args = (&'mitogen str, u32, Option<&'mitogen str>, Cow<'mitogen, [u8]>),
+                Answer = PathBuf,
+            >,
+        >
+    };
+    assert_eq!(print::tokens(&made.ty).replace(",>", ">"), print::tokens(&expected).replace(",>", ">"));
+    let outer: Vec<String> = made.attrs.iter().map(|attribute| print::tokens(attribute.path())).collect();
+    assert_eq!(outer, ["doc", "cfg", "deprecated", "allow"]);
+    let body = print::tokens(&made.expr);
+    assert!(body.contains("#[inline] fn greet(mut name: &str, router: &Router, times: u32"), "{body}");
+    assert!(!body.contains("#[arg"), "{body}");
+    for part in [
+        r#"core::concat!(::core::module_path!(), "::", "greet"), docs: "Greets.""#,
+        r#"{ name: "times", type_name: "u32", required: false }"#,
+        r#"policies: &["AllowParents"], result: "PathBuf", no_reply: false"#,
+        "linkme::distributed_slice(::mitogen_service::__private::FUNCTIONS)",
+    ] {
+        assert!(body.contains(part), "no `{part}` in {body}");
+    }
+}
+
+#[test]
+fn arguments_are_passed_as_nothing_as_one_or_as_a_tuple() {
+    for (parameters, args) in [
+        (quote!(), "()"),
+        (quote!(router: &Router), "()"),
+        (quote!(text: &str), "&'mitogen str"),
+        (quote!(router: &Router, pair: (u8, u8)), "(u8, u8)"),
+        (quote!(a: &Path, b: &[u8]), "(&'mitogen Path, &'mitogen [u8])"),
+    ] {
+        let function = quote!(fn f(#parameters) {});
+        let made = print::tokens(&entry::function(quote!(), function)).replace(' ', "");
+        assert!(made.contains(&format!("<'mitogen,Args={args},Answer=()>").replace(' ', "")), "{made}");
+    }
+}
+
+#[test]
+fn the_runtime_of_a_function_may_stand_elsewhere() {
+    let made = entry::function(quote!(crate = crate::sdk), greet());
+    assert!(!print::tokens(&made).contains("mitogen_service"), "{made}");
+}
+
+#[test]
+fn all_mistakes_of_a_function_are_found_at_once() {
+    let made = entry::function(
+        quote!(name = "f"),
+        quote! {
+            #[expose(policy = AllowAny)]
+            #[no_reply]
+            const async unsafe extern "C" fn f<T>(
+                &self, (a, b): (u8, u8), #[arg(default)] names: &[String], f: u8, reply: Reply<u8>,
+            ) -> Result<&str, impl Display> {}
+        },
+    );
+    // The option; both attributes; const, async, unsafe, abi, generic, self; pattern, borrow, name,
+    // reply; result, error.
+    assert_eq!(mistakes(&made), 15, "{made}");
+    let text = made.to_string();
+    assert!(text.starts_with("const async unsafe extern \"C\" fn f"), "the function is still there: {text}");
+    assert!(!text.contains("[arg") && !text.contains("[expose ("), "{text}");
+}
+
+#[test]
+fn what_is_no_function_comes_back_with_one_mistake() {
+    for item in [
+        quote!(
+            fn f();
+        ),
+        quote!(
+            struct F;
+        ),
+        quote!(
+            impl F {
+                fn f() {}
+            }
+        ),
+        quote!(let f = |n: u8| n;),
+    ] {
+        let made = entry::function(quote!(), item.clone());
+        assert_eq!(mistakes(&made), 1, "{made}");
+        assert!(made.to_string().starts_with(&item.to_string()), "{made}");
+    }
+}
+
 #[test]
 fn an_attribute_outside_a_service_speaks_once() {
     let method = quote!(
@@ -302,6 +418,9 @@ fn nothing_a_user_types_makes_the_macro_panic() {
         entry::service(quote!(activate), block);
     });
     assert!(calls > 200, "the example was taken apart: {calls}");
+    without_each(greet(), &mut |function| {
+        entry::function(quote!(crate = a::b), function);
+    });
     let options = quote!(name = "x", invoker = A::new(1), activate = Self::new, vis = pub(crate), crate = a::b);
     without_each(options, &mut |options| {
         entry::service(options.clone(), quote!(impl Files {}));
@@ -311,6 +430,7 @@ fn nothing_a_user_types_makes_the_macro_panic() {
                 struct Files;
             ),
         );
+        entry::function(options.clone(), greet());
         entry::main(
             options,
             quote!(

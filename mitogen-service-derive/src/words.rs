@@ -6,6 +6,8 @@ pub(crate) const EXPOSE: &str = "expose";
 pub(crate) const NO_REPLY: &str = "no_reply";
 /// The attribute of a method that checks its arguments.
 pub(crate) const ARG_SPEC: &str = "arg_spec";
+/// The attribute of a function that other processes may call.
+pub(crate) const FUNCTION: &str = "function";
 /// The attribute of a parameter.
 pub(crate) const ARG: &str = "arg";
 
@@ -40,10 +42,15 @@ pub(crate) const OF_EXPOSE: &[&str] = &[POLICY, INVOKER];
 pub(crate) const OF_ARG: &[&str] = &[DEFAULT];
 /// The options of an argument inside `#[arg_spec]`.
 pub(crate) const OF_ARG_SPEC: &[&str] = &[CHECK];
+/// The options of `#[function]`.
+pub(crate) const OF_FUNCTION: &[&str] = &[CRATE];
 /// The options of `#[main]`.
 pub(crate) const OF_MAIN: &[&str] = &[CRATE, ROUTER];
 
 /// The function that `#[service]` adds to the user's type.
 pub(crate) const STUB: &str = "stub";
+/// The parameters of functions that `#[service]` makes, where their users see them. No function of
+/// `#[function]` can have such a name: it would be a static, which no parameter can hide.
+pub(crate) const OF_GENERATED: &[&str] = &["caller", "context", "double", "timeout"];
 /// What a stub has of its own, so that no exposed method can have the name.
 pub(crate) const OF_STUB: &[&str] = &["clone", "faked", "no_wait", "on_behalf_of", "with_timeout"];

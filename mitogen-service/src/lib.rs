@@ -29,7 +29,7 @@
 //! | --- | --- |
 //! | a process of the tree | [`Context`], met through a [`Router`] |
 //! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
-//! | calling | the generated stub, [`Call`], [`as_completed`], [`Context::call_service`] |
+//! | calling | the generated stub, [`Context::call`] for a [`function`](macro@function), [`Call`], [`as_completed`], [`Context::call_service`] |
 //! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
 //! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
 //! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
@@ -64,12 +64,13 @@ pub use channel::{
 };
 pub use connect::{Local, init};
 pub use error::{CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
-pub use macros::{arg_spec, expose, main, no_reply, service};
+pub use macros::{arg_spec, expose, function, main, no_reply, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::{
-    Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Caller, ConcurrentInvoker, Credentials,
-    DeduplicatingInvoker, Hosted, Invoker, MethodDescriptor, MethodStats, Order, Policy, Pool, PoolBuilder, PoolStats,
-    RegistryActivator, Reply, Running, SerializedInvoker, Service, ServiceDescriptor, ServiceScope, Uncached,
+    Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Callable, Caller, ConcurrentInvoker,
+    Credentials, DeduplicatingInvoker, Function, Hosted, Invoker, MethodDescriptor, MethodStats, Order, Policy, Pool,
+    PoolBuilder, PoolStats, RegistryActivator, Reply, Running, SerializedInvoker, Service, ServiceDescriptor,
+    ServiceScope, Uncached,
 };
 pub use wire::{Blob, ContextId};
 

@@ -147,6 +147,71 @@ pub use mitogen_service_derive::service;
 /// | `crate = path` | where this crate is found, if it is renamed or re-exported |
 pub use mitogen_service_derive::main;
 
+/// Lets other contexts call a function, by [`Context::call`](crate::Context::call).
+///
+/// ```
+/// use std::path::PathBuf;
+///
+/// use mitogen_service::{CallError, Context, Router, function, testing};
+///
+/// /// Counts the bytes of files.
+/// #[function]
+/// fn count_bytes(paths: Vec<PathBuf>) -> std::io::Result<u64> {
+///     paths.iter().map(|path| Ok(std::fs::metadata(path)?.len())).sum()
+/// }
+///
+/// #[function]
+/// fn greet(name: &str, router: &Router) -> String {
+///     format!("hello {name}, this is {}", router.myself())
+/// }
+///
+/// let (parent, _child) = testing::pair();
+/// let child: &Context = &parent.children()[0];
+/// // One argument is passed as it is, two and more as a tuple, none as `()`.
+/// let size = child.call(count_bytes, vec!["/etc/passwd".into()]).wait()?;
+/// // A call without a context runs the function here.
+/// assert_eq!(size, count_bytes(vec!["/etc/passwd".into()]).unwrap());
+/// assert!(child.call(greet, "root").wait()?.starts_with("hello root"));
+/// # Ok::<(), CallError>(())
+/// ```
+///
+/// *Who may call*: only parents of the context, near or far, and the context itself, as with
+/// [`AllowParents`](crate::AllowParents). What others may call is a method of a [`service`](macro@service).
+///
+/// *Arguments and results* follow the rules of exposed methods: owned types, `&str`, `&[u8]` and `&Path`;
+/// `Result<T, E>` gives the caller `T`, or the error as [`CallError::Failed`](crate::CallError::Failed).
+/// `&Router` and `&Caller` are filled in by the context that runs the function. There is no `Reply<T>`.
+///
+/// *Where*: in a module or in the body of a function, but not in an `impl` block or a trait.
+///
+/// # What is generated
+///
+/// A static of the function's name and visibility, of the type [`Function`](crate::Function), with the
+/// function inside; it derefs to a plain function pointer. So `count_bytes(..)` still calls the function,
+/// and where a closure is expected you write `*count_bytes`. Like any static, and other than a function, its
+/// name cannot be that of a local variable wherever it is in scope: `let count_bytes = ..` is refused by the
+/// compiler.
+///
+/// The function is known to other contexts by its path, `my_crate::files::count_bytes`. Two of the same
+/// path can be written only inside the bodies of functions; then [`PoolBuilder::start`](crate::PoolBuilder::start)
+/// fails and names the path.
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `crate = path` | where this crate is found, if it is renamed or re-exported |
+///
+/// Only marked functions can be passed:
+///
+/// ```compile_fail
+/// # use mitogen_service::Context;
+/// fn plain() {}
+///
+/// fn try_it(child: &Context) {
+///     child.call(plain, ()); // error: mark the function with `#[mitogen_service::function]`
+/// }
+/// ```
+pub use mitogen_service_derive::function;
+
 /// Exposes a method of a [`service`](macro@service): `#[expose(policy = AllowParents)]`.
 ///
 /// May be repeated; all policies must agree. `invoker = EXPR` overrides the service's invoker for the

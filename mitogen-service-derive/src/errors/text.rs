@@ -161,8 +161,8 @@ pub(crate) fn same_wire_name(method: &str) -> String {
 
 pub(crate) const PATTERN: &str = "an argument travels by its name: write `name: Type` and take it apart in the body";
 
-pub(crate) const CFG_ON_PARAMETER: &str = "a parameter of an exposed method cannot depend on \
-     `cfg`, since both ends of a call must agree: write the `cfg` on the whole method";
+pub(crate) const CFG_ON_PARAMETER: &str = "a parameter cannot depend on `cfg`, \
+     since both ends of a call must agree: write the `cfg` on the whole `fn`";
 
 pub(crate) const IMPL_ARGUMENT: &str = "an argument needs a concrete type, because the callee \
      must know what to decode: write the type instead of `impl Trait`";
@@ -240,6 +240,54 @@ pub(crate) const UNCACHED_RESULT: &str = "`Uncached` stands inside of the `Resul
 
 pub(crate) const BORROWED_RESULT: &str = "a result leaves the process, so it cannot borrow: \
      return an owned value, such as `String` for `&str`";
+
+// Functions.
+
+pub(crate) const NOT_A_FUNCTION: &str = "`#[mitogen_service::function]` stands on a function with a body, \
+     outside of any impl block or trait: write it above `fn name(..) { .. }`";
+
+pub(crate) fn function_with_self(function: &str) -> String {
+    format!(
+        "`{function}` takes `self`, but a caller in another process has nothing to call it on: move it out of the \
+         impl block without `self`, or expose it as a method of a `#[service]`"
+    )
+}
+
+pub(crate) fn not_on_a_function(attribute: &str) -> String {
+    format!(
+        "`#[{attribute}]` has no meaning on a function, which parents alone may call and which always answers: \
+         remove it, or write a method of a `#[service]`"
+    )
+}
+
+pub(crate) fn async_function(function: &str) -> String {
+    format!("`{function}` is async, but functions run on the threads of a pool: write a plain `fn`")
+}
+
+pub(crate) fn plain_function(function: &str) -> String {
+    format!("`{function}` is called through a function pointer: write a plain `fn`")
+}
+
+pub(crate) fn reply_in_function(function: &str) -> String {
+    format!("`{function}` can be called here as well, where there is no `Reply`: return the result")
+}
+
+pub(crate) const IMPL_ERROR: &str = "the error of a function needs a concrete type, because the function is called \
+     through a pointer: write the type instead of `impl Trait`";
+
+pub(crate) fn reserved_function(function: &str) -> String {
+    format!(
+        "`{function}` is a parameter of functions that `#[service]` makes, which could not be called so any more: \
+         give this one another name"
+    )
+}
+
+pub(crate) fn named_as_the_function(argument: &str) -> String {
+    format!(
+        "`{argument}` is the name of the function as well, which is a static and cannot be hidden by an argument: \
+         give one of them another name"
+    )
+}
 
 // `main`.
 

@@ -14,7 +14,10 @@ pub(super) fn of_service(service: &Service) -> TokenStream {
     let name = name(service);
     let type_name = service.names.ident.unraw().to_string();
     let docs = &service.docs;
-    let methods = service.methods.iter().map(|method| of_method(method, &private));
+    let methods = service.methods.iter().map(|method| {
+        let name = &method.wire_name;
+        of_method(method, &quote!(#name), &private)
+    });
     quote_spanned! {site()=>
         #private::ServiceDescriptor {
             name: #name,
@@ -37,7 +40,7 @@ fn name(service: &Service) -> TokenStream {
     quote_spanned! {site()=> {
         use #private::StructOptions as _;
         match <#self_type>::__MITOGEN_SERVICE_NAME {
-            ::core::option::Option::Some(name) => name,
+            ::core::option::Option::Some(__name) => __name,
             ::core::option::Option::None => {
                 ::core::concat!(::core::module_path!(), "::", #ident)
             }
@@ -45,8 +48,9 @@ fn name(service: &Service) -> TokenStream {
     }}
 }
 
-fn of_method(method: &Method, private: &TokenStream) -> TokenStream {
-    let Method { wire_name, docs, .. } = method;
+/// The `MethodDescriptor` of a method with this name.
+pub(super) fn of_method(method: &Method, name: &TokenStream, private: &TokenStream) -> TokenStream {
+    let docs = &method.docs;
     let cfgs = &method.stub.cfgs;
     let args = method.arguments().map(|argument| of_argument(argument, private));
     let policies = method.policies.iter().map(print::tokens);
@@ -55,7 +59,7 @@ fn of_method(method: &Method, private: &TokenStream) -> TokenStream {
     quote_spanned! {site()=>
         #(#cfgs)*
         #private::MethodDescriptor {
-            name: #wire_name,
+            name: #name,
             docs: #docs,
             args: &[#(#args),*],
             policies: &[#(#policies),*],

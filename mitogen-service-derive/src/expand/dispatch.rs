@@ -23,9 +23,11 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
     let policies = method.policies.iter().map(|policy| {
         // A type that is no policy is reported at the expression.
         let policy = quote_spanned!(at(policy.span())=> &(#policy));
-        quote_spanned!(site()=> #private::allows(#policy, service, caller))
+        quote_spanned!(site()=> #private::allows(#policy, __service, __caller))
     });
-    let invoke = invoke(method, names);
+    let self_type = &names.self_type;
+    let ident = &method.stub.ident;
+    let invoke = invoke(method, &private, |passed| quote_spanned!(site()=> <#self_type>::#ident(__service, #passed)));
     let invoker = match &method.invoker {
         None => quote_spanned!(site()=> ::core::option::Option::None),
         Some(invoker) => {
@@ -40,10 +42,10 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
     quote_spanned! {site()=>
         #(#cfgs)*
         #private::Method {
-            authorize: |service: &Self, caller: &#krate::Caller| -> bool {
+            authorize: |__service: &Self, __caller: &#krate::Caller| -> bool {
                 #(#policies)&&*
             },
-            invoke: |service: &Self, call: &#private::Invocation<'_>| -> #private::Outcome {
+            invoke: |__service: &Self, __call: &#private::Invocation<'_>| -> #private::Outcome {
                 #invoke
             },
             invoker: #invoker,
@@ -53,17 +55,21 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
 }
 
 /// Decodes, calls, encodes.
-fn invoke(method: &Method, names: &Names) -> TokenStream {
-    let private = private(names);
-    let self_type = &names.self_type;
-    let ident = &method.stub.ident;
-    let arguments = arguments(method, &private);
-    let passed = method.parameters.iter().map(|parameter| pass(parameter, method, &private));
-    let answer = answer(method, names);
+///
+/// `called` makes a call of the parameters that it is given.
+pub(super) fn invoke(
+    method: &Method,
+    private: &TokenStream,
+    called: impl FnOnce(TokenStream) -> TokenStream,
+) -> TokenStream {
+    let arguments = arguments(method, private);
+    let passed = method.parameters.iter().map(|parameter| pass(parameter, method, private));
+    let called = called(quote!(#(#passed),*));
+    let answer = answer(method, private);
     quote_spanned! {site()=>
         #arguments
-        call.enter();
-        let result = <#self_type>::#ident(service, #(#passed),*);
+        __call.enter();
+        let __result = #called;
         #answer
     }
 }
@@ -73,9 +79,9 @@ fn arguments(method: &Method, private: &TokenStream) -> TokenStream {
     let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, private));
     let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, private));
     // Without arguments there is nothing to keep, but unknown ones are refused all the same.
-    let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let args =));
+    let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let __args =));
     quote_spanned! {site()=>
-        #kept call.args()?;
+        #kept __call.args()?;
         #(#decoded)*
         #(#checked)*
     }
@@ -91,22 +97,22 @@ fn key(method: &Method, private: &TokenStream) -> TokenStream {
         let local = local(argument, argument.ident.span());
         let encode = encoder(argument.form, &argument.ty, private);
         let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
-        quote_spanned!(site()=> key.arg(#index, #reference #local, #encode)?;)
+        quote_spanned!(site()=> __key.arg(#index, #reference #local, #encode)?;)
     });
     let mutable = method.arguments().next().map(|_| quote!(mut));
     quote_spanned! {site()=>
-        ::core::option::Option::Some(|call: &#private::Invocation<'_>| {
+        ::core::option::Option::Some(|__call: &#private::Invocation<'_>| {
             #arguments
-            let #mutable key = call.key();
+            let #mutable __key = __call.key();
             #(#written)*
-            ::core::result::Result::Ok(key.finish())
+            ::core::result::Result::Ok(__key.finish())
         })
     }
 }
 
 /// The local variable of an argument, which neither our own names nor the user's can meet.
-fn local(argument: &Argument, place: Span) -> Ident {
-    format_ident!("arg_{}", argument.wire_name, span = at(place))
+pub(super) fn local(argument: &Argument, place: Span) -> Ident {
+    format_ident!("__arg_{}", argument.wire_name, span = at(place))
 }
 
 fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
@@ -115,13 +121,13 @@ fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStre
     let local = local(argument, argument.ident.span());
     let decode = decoder(argument.form, ty, private);
     let value = match &argument.presence {
-        Presence::Required => quote_spanned!(place=> args.required(#index, #decode)?),
-        Presence::Optional => quote_spanned!(place=> args.optional(#index, #decode)?),
+        Presence::Required => quote_spanned!(place=> __args.required(#index, #decode)?),
+        Presence::Optional => quote_spanned!(place=> __args.optional(#index, #decode)?),
         Presence::Default => quote_spanned! {place=>
-            args.or_else(#index, #decode, ::core::default::Default::default)?
+            __args.or_else(#index, #decode, ::core::default::Default::default)?
         },
         Presence::DefaultExpr(expr) => quote_spanned! {place=>
-            args.or_else(#index, #decode, || #expr)?
+            __args.or_else(#index, #decode, || #expr)?
         },
     };
     quote_spanned!(site()=> let #local: #ty = #value;)
@@ -164,18 +170,18 @@ fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStrea
         let place = at(check.span());
         let local = local(argument, place);
         let value = match (argument.is_option, argument.form.is_borrowed()) {
-            (true, _) => quote_spanned!(place=> value),
+            (true, _) => quote_spanned!(place=> __value),
             (false, true) => quote!(#local),
             (false, false) => quote_spanned!(place=> &#local),
         };
         let verdict = verdict(check, &value, private);
-        quote_spanned!(place=> args.check(#index, #verdict)?;)
+        quote_spanned!(place=> __args.check(#index, #verdict)?;)
     });
     if argument.is_option && !argument.checks.is_empty() {
         // There is nothing to check in an argument that was left out.
         let local = local(argument, site());
         return quote_spanned! {site()=>
-            if let ::core::option::Option::Some(value) = &#local { #(#checks)* }
+            if let ::core::option::Option::Some(__value) = &#local { #(#checks)* }
         };
     }
     checks.collect()
@@ -208,75 +214,75 @@ fn pass(parameter: &Parameter, method: &Method, private: &TokenStream) -> TokenS
             let local = local(argument, argument.ident.span());
             quote!(#local)
         }
-        Parameter::Injected(Injected::Caller, _) => quote_spanned!(site()=> call.caller()),
-        Parameter::Injected(Injected::Router, _) => quote_spanned!(site()=> call.router()),
+        Parameter::Injected(Injected::Caller, _) => quote_spanned!(site()=> __call.caller()),
+        Parameter::Injected(Injected::Router, _) => quote_spanned!(site()=> __call.router()),
         Parameter::Injected(Injected::Reply, _) => {
             let Answer { ty, form } = &method.stub.answer;
             let encode = encoder(*form, ty, private);
-            quote_spanned!(site()=> call.deferred(#encode))
+            quote_spanned!(site()=> __call.deferred(#encode))
         }
     }
 }
 
-fn answer(method: &Method, names: &Names) -> TokenStream {
-    let private = &private(names);
+fn answer(method: &Method, private: &TokenStream) -> TokenStream {
     match method.result {
-        ResultShape::Plain => reply(method, names, &quote_spanned!(site()=> result)),
+        ResultShape::Plain => reply(method, private, &quote_spanned!(site()=> __result)),
         ResultShape::Fallible => {
             let error = call_error(private, method.error_place);
-            let reply = reply(method, names, &quote_spanned!(site()=> value));
+            let reply = reply(method, private, &quote_spanned!(site()=> __value));
             quote_spanned! {site()=>
-                match result {
-                    ::core::result::Result::Ok(value) => #reply,
-                    ::core::result::Result::Err(error) => #error
+                match __result {
+                    ::core::result::Result::Ok(__value) => #reply,
+                    ::core::result::Result::Err(__error) => #error
                 }
             }
         }
         ResultShape::Deferred => quote_spanned! {site()=>
-            let () = result;
-            call.deferred_answer()
+            let () = __result;
+            __call.deferred_answer()
         },
         ResultShape::Nothing => quote_spanned! {site()=>
-            let () = result;
-            call.nothing()
+            let () = __result;
+            __call.nothing()
         },
     }
 }
 
 /// Answers with the value of a local variable.
-fn reply(method: &Method, names: &Names, value: &TokenStream) -> TokenStream {
+fn reply(method: &Method, private: &TokenStream, value: &TokenStream) -> TokenStream {
     let Answer { ty, form } = &method.stub.answer;
-    let encode = encoder(*form, ty, &private(names));
+    let encode = encoder(*form, ty, private);
     if !method.is_uncached {
-        return quote_spanned!(site()=> call.reply(&#value, #encode));
+        return quote_spanned!(site()=> __call.reply(&#value, #encode));
     }
-    let krate = &names.krate;
     quote_spanned! {site()=> {
-        let #krate::Uncached(value) = #value;
-        call.reply_uncached(&value, #encode)
+        let #private::Uncached(__value) = #value;
+        __call.reply_uncached(&__value, #encode)
     }}
 }
 
 /// Asks the compiler whether a result is a `Result` under another name.
 pub(super) fn no_aliases(service: &Service) -> TokenStream {
     let private = private(&service.names);
-    let assertions = service.methods.iter().filter_map(|method| {
-        let ty = &method.stub.answer.ty;
-        if method.result != ResultShape::Plain || !matches!(ty, Type::Path(_)) {
-            return None;
-        }
-        let cfgs = &method.stub.cfgs;
-        let text = text::RESULT_ALIAS;
-        Some(quote_spanned! {ty.span()=>
-            #(#cfgs)*
-            const _: () = ::core::assert!(
-                {
-                    use #private::NotAResult as _;
-                    !#private::ResultProbe::<#ty>::IS_RESULT
-                },
-                #text,
-            );
-        })
-    });
-    assertions.collect()
+    service.methods.iter().map(|method| no_alias(method, &private)).collect()
+}
+
+/// The same for one method.
+pub(super) fn no_alias(method: &Method, private: &TokenStream) -> TokenStream {
+    let ty = &method.stub.answer.ty;
+    if method.result != ResultShape::Plain || !matches!(ty, Type::Path(_)) {
+        return TokenStream::new();
+    }
+    let cfgs = &method.stub.cfgs;
+    let text = text::RESULT_ALIAS;
+    quote_spanned! {ty.span()=>
+        #(#cfgs)*
+        const _: () = ::core::assert!(
+            {
+                use #private::NotAResult as _;
+                !#private::ResultProbe::<#ty>::IS_RESULT
+            },
+            #text,
+        );
+    }
 }

@@ -15,8 +15,11 @@ pub(crate) fn wrapped(main: Main) -> TokenStream {
     // A runtime's own `main` macro refuses a parameter only where the name is `main`.
     let user_main = Ident::new("user_main", site());
     let function = renamed(function, &user_main);
-    let call =
-        if takes_router { quote_spanned!(site()=> #user_main(router)) } else { quote_spanned!(site()=> #user_main()) };
+    let call = if takes_router {
+        quote_spanned!(site()=> #user_main(__router))
+    } else {
+        quote_spanned!(site()=> #user_main())
+    };
     let call = if needs_block_on { quote_spanned!(site()=> #private::block_on(#call)) } else { call };
     let router = match router {
         Some(expr) => quote!(#expr),
@@ -27,9 +30,9 @@ pub(crate) fn wrapped(main: Main) -> TokenStream {
         #(#outer)*
         #vis fn #ident() -> ::std::process::ExitCode {
             #function
-            #private::run_main(#router, |router| {
+            #private::run_main(#router, |__router| {
                 use #private::report::{AsError as _, AsTermination as _};
-                let _ = router;
+                let _ = __router;
                 (&&#private::report::Report::new(#call)).report()
             })
         }

@@ -5,10 +5,13 @@
 //! of the runtime's `__private` module.
 //!
 //! All paths are absolute and all local names are hygienic (`mixed_site`), so that nothing in the
-//! user's module is mistaken for something of ours, nor the other way round.
+//! user's module is mistaken for something of ours, nor the other way round. They begin with two
+//! underscores all the same: hygiene does not keep a local variable from meeting a static, and
+//! `#[function]` makes statics with names that a user would give to a function.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Path;
 use syn::spanned::Spanned;
 
 use crate::model::{Invoker, Method, Names, Service};
@@ -17,6 +20,7 @@ mod api;
 mod descriptor;
 mod dispatch;
 pub(crate) mod fallback;
+pub(crate) mod function;
 pub(crate) mod main_function;
 mod options;
 mod registration;
@@ -80,7 +84,11 @@ fn implementation(service: &Service) -> TokenStream {
 
 /// The runtime's module for generated code.
 fn private(names: &Names) -> TokenStream {
-    let krate = &names.krate;
+    private_of(&names.krate)
+}
+
+/// The same of the runtime under this path.
+fn private_of(krate: &Path) -> TokenStream {
     quote!(#krate::__private)
 }
 
@@ -131,7 +139,7 @@ fn boxed_invoker(invoker: &Invoker, checks: &TokenStream, private: &TokenStream)
     }}
 }
 
-/// A call error made from the local variable `error`, whatever its type can do.
+/// A call error made from the local variable `__error`, whatever its type can do.
 ///
 /// A type that has no text is reported at `place`. The traits are tried from the most to the least
 /// telling one: each `&` is one of them.
@@ -141,9 +149,9 @@ fn call_error(private: &TokenStream, place: Span) -> TokenStream {
             ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,
             ByTyped as _, ByTypedSource as _,
         };
-        #private::failure::must_display(&error);
+        #private::failure::must_display(&__error);
         ::core::result::Result::Err(
-            (&&&&&&&&#private::failure::Failure(&error)).to_call_error(),
+            (&&&&&&&&#private::failure::Failure(&__error)).to_call_error(),
         )
     }}
 }

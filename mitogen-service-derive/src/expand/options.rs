@@ -18,7 +18,7 @@ pub(super) fn invoker(service: &Service) -> TokenStream {
     quote_spanned! {site()=>
         use #private::StructOptions as _;
         match <#self_type>::__MITOGEN_SERVICE_INVOKER {
-            ::core::option::Option::Some(make) => make(),
+            ::core::option::Option::Some(__make) => __make(),
             ::core::option::Option::None => #private::default_invoker(),
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn entry(
         #[#private::linkme::distributed_slice(#private::REGISTRY)]
         #[linkme(crate = #private::linkme)]
         static ENTRY: #private::Registration = #private::Registration::new::<#self_type>(
-            |scope| #private::host((#make)(scope)),
+            |__scope| #private::host((#make)(__scope)),
         );
     }
 }
@@ -46,13 +46,13 @@ fn make(function: &syn::Expr, krate: &TokenStream, private: &TokenStream, self_t
     };
     quote_spanned! {site()=> {
         trait Make: ::core::marker::Sized {
-            fn make(scope: &#krate::ServiceScope) -> #result;
+            fn make(__scope: &#krate::ServiceScope) -> #result;
         }
         impl Make for #self_type {
-            fn make(scope: &#krate::ServiceScope) -> #result {
-                match (#function)(scope) {
-                    ::core::result::Result::Ok(service) => ::core::result::Result::Ok(service),
-                    ::core::result::Result::Err(error) => #error
+            fn make(__scope: &#krate::ServiceScope) -> #result {
+                match (#function)(__scope) {
+                    ::core::result::Result::Ok(__service) => ::core::result::Result::Ok(__service),
+                    ::core::result::Result::Err(__error) => #error
                 }
             }
         }

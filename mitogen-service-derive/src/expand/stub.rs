@@ -2,9 +2,11 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::Ident;
+use syn::spanned::Spanned;
 
-use super::{dispatch, index, private, quiet, site};
-use crate::model::{Method, Names, Service, StubMethod};
+use super::{at, dispatch, index, private, quiet, site};
+use crate::model::{Argument, Method, Names, Service, StubMethod};
 use crate::print;
 
 /// The function `stub` of the service's type.
@@ -56,8 +58,8 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
         #(#cfgs)*
         #[automatically_derived]
         impl ::core::fmt::Debug for #stub {
-            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                ::core::fmt::Formatter::write_str(formatter, #name)
+            fn fmt(&self, __formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Formatter::write_str(__formatter, #name)
             }
         }
 
@@ -136,6 +138,15 @@ fn returns(names: &Names, stub: &StubMethod) -> TokenStream {
     }
 }
 
+/// Writes an argument that is in this variable to the request `__request`.
+pub(super) fn written(argument: &Argument, variable: &Ident, private: &TokenStream) -> TokenStream {
+    let name = &argument.wire_name;
+    let encode = dispatch::encoder(argument.form, &argument.ty, private);
+    let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
+    // A type that has no encoding is reported where the user wrote it.
+    quote_spanned!(at(argument.ty.span())=> __request.arg(#name, #reference #variable, #encode);)
+}
+
 /// Asks the double, or sends the call.
 fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
     let Names { self_type, api, krate, .. } = &service.names;
@@ -143,29 +154,21 @@ fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
     let ident = &method.stub.ident;
     let idents: Vec<_> = method.arguments().map(|argument| &argument.ident).collect();
     let index = index(&service.methods, position);
-    let args: TokenStream = method
-        .arguments()
-        .map(|argument| {
-            let (name, ident) = (&argument.wire_name, &argument.ident);
-            let encode = dispatch::encoder(argument.form, &argument.ty, &private);
-            let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
-            quote_spanned!(site()=> request.arg(#name, #reference #ident, #encode);)
-        })
-        .collect();
+    let args: TokenStream = method.arguments().map(|argument| written(argument, &argument.ident, &private)).collect();
     let mutable = (!args.is_empty()).then(|| quote!(mut));
-    let double = quote_spanned!(site()=> #api::#ident(double, #(#idents),*));
+    let double = quote_spanned!(site()=> #api::#ident(__double, #(#idents),*));
     let (double, send) = if method.stub.no_reply {
-        (double, quote_spanned!(site()=> request.post()))
+        (double, quote_spanned!(site()=> __request.post()))
     } else {
         let decode = dispatch::owned_decoder(&method.stub.answer, &private);
-        (quote_spanned!(site()=> #krate::Call::ready(#double)), quote_spanned!(site()=> request.call(#decode)))
+        (quote_spanned!(site()=> #krate::Call::ready(#double)), quote_spanned!(site()=> __request.call(#decode)))
     };
     quote_spanned! {site()=>
         match self.target.resolve() {
-            #private::Resolved::Double(double) => #double,
-            #private::Resolved::Context(remote) => {
-                let #mutable request =
-                    remote.request(<#self_type as #krate::Service>::DESCRIPTOR, #index);
+            #private::Resolved::Double(__double) => #double,
+            #private::Resolved::Context(__remote) => {
+                let #mutable __request =
+                    __remote.request(<#self_type as #krate::Service>::DESCRIPTOR, #index);
                 #args
                 #send
             }

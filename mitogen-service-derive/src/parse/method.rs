@@ -102,7 +102,7 @@ fn check_signature(name: &str, sig: &Signature, errors: &Errors) {
     }
 }
 
-fn check_generics(name: &str, sig: &Signature, errors: &Errors) {
+pub(super) fn check_generics(name: &str, sig: &Signature, errors: &Errors) {
     let params = &sig.generics.params;
     if params.iter().any(|param| !matches!(param, GenericParam::Lifetime(_))) {
         errors.at(params, text::generic_method(name));

@@ -6,6 +6,7 @@
 mod attributes;
 pub(crate) mod block;
 mod docs;
+pub(crate) mod function;
 mod keyed;
 pub(crate) mod main_function;
 mod method;
@@ -13,7 +14,7 @@ mod options;
 mod parameters;
 mod result;
 pub(crate) mod service_type;
-mod types;
+pub(crate) mod types;
 
 /// A method without any of our attributes, and nothing said about them.
 pub(crate) fn without_our_attributes(mut method: syn::ImplItemFn) -> syn::ImplItemFn {

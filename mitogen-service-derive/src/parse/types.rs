@@ -2,7 +2,7 @@
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::{GenericArgument, PathArguments, PathSegment, Type, TypeReference};
+use syn::{GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypeReference};
 
 use crate::model::Form;
 
@@ -119,6 +119,37 @@ pub(super) fn first_borrow(tokens: TokenStream) -> Option<TokenTree> {
         TokenTree::Punct(p) if p.as_char() == '\'' => !matches!(next, Some(TokenTree::Ident(name)) if name == "static"),
         _ => false,
     })
+}
+
+/// The type with this lifetime wherever one was left out that shows: after `&`, and in place of `'_`.
+pub(crate) fn with_lifetime(ty: &Type, lifetime: &Lifetime) -> TokenStream {
+    replace_elided(ty.to_token_stream(), lifetime)
+}
+
+fn replace_elided(tokens: TokenStream, lifetime: &Lifetime) -> TokenStream {
+    let mut trees = tokens.into_iter().peekable();
+    let mut replaced = TokenStream::new();
+    while let Some(tree) = trees.next() {
+        match tree {
+            TokenTree::Punct(p) if p.as_char() == '&' => {
+                replaced.extend([TokenTree::Punct(p)]);
+                if !matches!(trees.peek(), Some(TokenTree::Punct(p)) if p.as_char() == '\'') {
+                    lifetime.to_tokens(&mut replaced);
+                }
+            }
+            TokenTree::Punct(p) if p.as_char() == '\'' => match trees.next() {
+                Some(TokenTree::Ident(name)) if name == "_" => lifetime.to_tokens(&mut replaced),
+                name => replaced.extend([Some(TokenTree::Punct(p)), name].into_iter().flatten()),
+            },
+            TokenTree::Group(group) => {
+                let mut new = Group::new(group.delimiter(), replace_elided(group.stream(), lifetime));
+                new.set_span(group.span());
+                replaced.extend([TokenTree::Group(new)]);
+            }
+            other => replaced.extend([other]),
+        }
+    }
+    replaced
 }
 
 /// The first `impl` inside a type, however deep.

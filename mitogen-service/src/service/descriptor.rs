@@ -55,7 +55,7 @@ pub struct ServiceDescriptor {
 }
 
 /// What a service says of a method.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MethodDescriptor {
     /// The name that callers use.
     pub name: &'static str,

@@ -127,9 +127,9 @@ impl<E> ByNothing for Failure<'_, E> {
     }
 }
 
-/// What a method may return as its error.
+/// What a method or a function may return as its error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the error of a service method",
+    message = "`{Self}` cannot be the error of a remote call",
     label = "has no `Display`",
     note = "the text of the error travels to the caller: implement `std::fmt::Display` for `{Self}`"
 )]

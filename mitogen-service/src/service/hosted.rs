@@ -10,7 +10,7 @@ use tracing::Level;
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, KeyOf, Outcome};
-use super::invoker::{Invoker, Order};
+use super::invoker::{Invoker, Order, default_invoker};
 use super::meter::Meter;
 use crate::error::CallError;
 use crate::router::Core;
@@ -55,7 +55,10 @@ pub(crate) trait Dispatch: Send + Sync {
     fn invoke(&self, method: usize, invocation: &Invocation<'_>) -> Outcome;
 
     /// What makes the keys of the calls of a method, if they have any.
-    fn key(&self, method: usize) -> Option<KeyOf>;
+    fn key(&self, method: usize) -> Option<KeyOf> {
+        let _ = method;
+        None
+    }
 }
 
 impl Hosted {
@@ -69,6 +72,22 @@ impl Hosted {
         let meters = S::METHODS.iter().map(|_| Meter::default()).collect();
         let target = Arc::new(Typed(service.clone()));
         Self { inner: Arc::new(Inner { number, target, service, meters, invoker, of_methods, has_strands }) }
+    }
+
+    /// Makes a service without a type ready to be called; its calls run at once.
+    pub(crate) fn concurrent(target: impl Dispatch + 'static) -> Self {
+        let target = Arc::new(target);
+        let meters = target.descriptor().methods.iter().map(|_| Meter::default()).collect();
+        let inner = Inner {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            target,
+            service: Arc::new(()),
+            meters,
+            invoker: default_invoker(),
+            of_methods: Vec::new(),
+            has_strands: false,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the service says of itself.

@@ -12,6 +12,7 @@ mod credentials;
 mod descriptor;
 mod dispatch;
 pub mod failure;
+mod function;
 mod hosted;
 mod in_flight;
 mod invoker;
@@ -35,6 +36,7 @@ pub(crate) use caller::CallerParts;
 pub use credentials::Credentials;
 pub use descriptor::{ArgSpec, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
 pub use dispatch::{Answer, Invocation, KeyOf, KeyWriter, Method, Outcome};
+pub use function::{Callable, FUNCTIONS, Function, FunctionSignature, Registered};
 pub use hosted::{Hosted, host};
 pub use invoker::{
     Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::caller::Caller;
-use super::descriptor::ServiceDescriptor;
+use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::nesting;
 use crate::channel::{Call, Held, Request, collecting, post, start};
 use crate::error::{CallError, Trace};
@@ -117,12 +117,21 @@ pub struct Remote<'a> {
     manner: Manner,
 }
 
-impl Remote<'_> {
+impl<'a> Remote<'a> {
+    /// A context that is called with this context's own authority.
+    pub(crate) fn plain(context: &'a Context) -> Self {
+        Self { context, manner: Manner::default() }
+    }
+
     /// Begins a call of a method.
     pub fn request(&self, service: &'static ServiceDescriptor, method: usize) -> StubRequest {
-        let described = &service.methods[method];
+        self.begin(service.name, &service.methods[method])
+    }
+
+    /// Begins a call of a method of the service with this name.
+    pub(crate) fn begin(&self, service: &'static str, method: &'static MethodDescriptor) -> StubRequest {
         let Manner { auth_id, timeout, wait } = self.manner;
-        let (outgoing, error) = match described.no_reply {
+        let (outgoing, error) = match method.no_reply {
             // Nobody waits for it, so it has no time and is nobody's link.
             true => (Default::default(), None),
             false => match nesting::outgoing(self.context.core(), timeout) {
@@ -138,7 +147,7 @@ impl Remote<'_> {
             wait,
             service,
             method,
-            writer: EnvelopeWriter::new(service.name, described.name, &meta, described.args.len()),
+            writer: EnvelopeWriter::new(service, method.name, &meta, method.args.len()),
             held: Vec::new(),
             error,
         }
@@ -153,8 +162,8 @@ pub struct StubRequest {
     auth_id: Option<ContextId>,
     deadline: Option<Instant>,
     wait: bool,
-    service: &'static ServiceDescriptor,
-    method: usize,
+    service: &'static str,
+    method: &'static MethodDescriptor,
     writer: EnvelopeWriter,
     /// The senders of channels among the arguments.
     held: Vec<Held>,
@@ -209,9 +218,8 @@ impl StubRequest {
 
     #[cold]
     fn refused(&self, name: &str, reason: String) -> CallError {
-        let method = self.service.methods[self.method].name;
         CallError::Encode {
-            what: format!("the argument '{name}' of '{method}' of service '{}'", self.service.name),
+            what: format!("the argument '{name}' of '{}' of service '{}'", self.method.name, self.service),
             reason,
             trace: Trace::default(),
         }

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use super::activator::{Activator, RegistryActivator};
 use super::descriptor::Service;
+use super::function;
 use super::hosted::Hosted;
 use crate::deadline;
 use crate::error::{Error, Result};
@@ -225,8 +226,9 @@ impl PoolBuilder {
     ///
     /// # Errors
     /// [`Error::PoolExists`] if the router has a pool, [`Error::ServiceExists`] if two services have
-    /// the same name, [`Error::Invalid`] for a size of zero or beyond 4096, [`Error::Closed`] if
-    /// the router is closed, [`Error::Io`] if threads cannot be started.
+    /// the same name, [`Error::Invalid`] for a size of zero or beyond 4096 and if two
+    /// [functions](macro@crate::function) have the same path, [`Error::Closed`] if the router is closed,
+    /// [`Error::Io`] if threads cannot be started.
     pub fn start(self) -> Result<Pool> {
         if !(1..=MAX_SIZE).contains(&self.size) {
             let what = format!("the pool's size is {}, and must be between 1 and {MAX_SIZE} threads", self.size);
@@ -234,6 +236,7 @@ impl PoolBuilder {
         }
         let core = self.router.core().clone();
         let shared = Shared::new(&core, self.size, self.activator);
+        shared.add(function::all()?)?;
         for service in self.services {
             shared.add(service)?;
         }
