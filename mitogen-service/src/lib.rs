@@ -78,6 +78,14 @@ pub use wire::{Blob, ContextId};
 #[doc = include_str!("../../README.md")]
 struct ReadmeDoctests;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide.md")]
+struct GuideDoctests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-mitogen.md")]
+struct ComingFromMitogenDoctests;
+
 /// What generated code uses. Not for users: it changes with every version.
 #[doc(hidden)]
 pub mod __private;
