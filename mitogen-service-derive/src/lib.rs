@@ -49,6 +49,24 @@ pub fn no_reply(_: TokenStream, item: TokenStream) -> TokenStream {
     entry::outside_service(words::NO_REPLY, item.into()).into()
 }
 
+/// Marks the method of a `#[service]` block that runs before the first call.
+#[proc_macro_attribute]
+pub fn on_start(_: TokenStream, item: TokenStream) -> TokenStream {
+    entry::outside_service(words::ON_START, item.into()).into()
+}
+
+/// Marks the method of a `#[service]` block that takes what arrives at the service's select.
+#[proc_macro_attribute]
+pub fn on_message(_: TokenStream, item: TokenStream) -> TokenStream {
+    entry::outside_service(words::ON_MESSAGE, item.into()).into()
+}
+
+/// Marks the method of a `#[service]` block that runs when the pool ends.
+#[proc_macro_attribute]
+pub fn on_shutdown(_: TokenStream, item: TokenStream) -> TokenStream {
+    entry::outside_service(words::ON_SHUTDOWN, item.into()).into()
+}
+
 /// Adds checks to the arguments of an exposed method.
 #[proc_macro_attribute]
 pub fn arg_spec(_: TokenStream, item: TokenStream) -> TokenStream {

@@ -13,6 +13,7 @@ pub(crate) struct Service {
     pub(crate) docs: String,
     pub(crate) options: Options,
     pub(crate) methods: Vec<Method>,
+    pub(crate) hooks: Hooks,
 }
 
 /// An impl block with mistakes, as its callers see it.
@@ -38,6 +39,27 @@ pub(crate) struct Names {
     pub(crate) krate: Path,
     /// The `#[cfg]`s of the block; they hold for everything that is made from it.
     pub(crate) cfgs: Vec<Attribute>,
+}
+
+/// The methods that run at moments of a service's life.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) on_start: Option<Hook>,
+    pub(crate) on_message: Option<Hook>,
+    pub(crate) on_shutdown: Option<Hook>,
+}
+
+/// One of them.
+pub(crate) struct Hook {
+    pub(crate) ident: Ident,
+    /// Who may cause it; only messages have somebody who does.
+    pub(crate) policies: Vec<Expr>,
+    /// It takes something beside `&self`.
+    pub(crate) takes: bool,
+    /// It returns a `Result`.
+    pub(crate) is_fallible: bool,
+    /// Where an error that cannot be told is reported.
+    pub(crate) error_place: Span,
 }
 
 /// One method as its callers see it.

@@ -6,6 +6,12 @@ pub(crate) const EXPOSE: &str = "expose";
 pub(crate) const NO_REPLY: &str = "no_reply";
 /// The attribute of a method that checks its arguments.
 pub(crate) const ARG_SPEC: &str = "arg_spec";
+/// The attribute of a method that runs before the first call.
+pub(crate) const ON_START: &str = "on_start";
+/// The attribute of a method that takes what arrives at the service's select.
+pub(crate) const ON_MESSAGE: &str = "on_message";
+/// The attribute of a method that runs when the pool ends.
+pub(crate) const ON_SHUTDOWN: &str = "on_shutdown";
 /// The attribute of a function that other processes may call.
 pub(crate) const FUNCTION: &str = "function";
 /// The attribute of a parameter.
@@ -38,6 +44,8 @@ pub(crate) const ON_TYPE: &[&str] = &[NAME, INVOKER, ACTIVATE];
 pub(crate) const ONLY_ON_IMPL: &[&str] = &[VIS, CRATE];
 /// The options of `#[expose]`.
 pub(crate) const OF_EXPOSE: &[&str] = &[POLICY, INVOKER];
+/// The options of `#[on_message]`.
+pub(crate) const OF_ON_MESSAGE: &[&str] = &[POLICY];
 /// The options of `#[arg]`.
 pub(crate) const OF_ARG: &[&str] = &[DEFAULT];
 /// The options of an argument inside `#[arg_spec]`.

@@ -14,10 +14,10 @@ pub use linkme;
 
 pub use crate::router::{Router, RouterBuilder};
 pub use crate::service::{
-    Answer, ArgSpec, Args, CheckOutcome, FUNCTIONS, FunctionSignature, Invocation, KeyOf, KeyWriter, MAINS, Method,
-    MethodDescriptor, Outcome, REGISTRY, Registered, Registration, Remote, Resolved, ServiceDescriptor, StructOptions,
-    StubRequest, Target, Uncached, allows, apply_check, default_invoker, failure, host, make_default, not_faked,
-    sharing,
+    Answer, ArgSpec, Args, CheckOutcome, FUNCTIONS, FunctionSignature, Hooks, Invocation, KeyOf, KeyWriter, MAINS,
+    Method, MethodDescriptor, Outcome, REGISTRY, Registered, Registration, Remote, Resolved, ServiceDescriptor,
+    StructOptions, StubRequest, Target, Uncached, allows, apply_check, default_invoker, failure, host, make_default,
+    not_faked, sharing,
 };
 pub use crate::wire::value::{DecodeError, EncodeError};
 pub use crate::wire::{bytes, path, value};

@@ -64,7 +64,7 @@ pub use channel::{
 };
 pub use connect::{Local, init};
 pub use error::{CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
-pub use macros::{arg_spec, expose, function, main, no_reply, service};
+pub use macros::{arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::{
     Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Callable, Caller, ConcurrentInvoker,

@@ -223,6 +223,29 @@ pub use mitogen_service_derive::expose;
 /// It returns nothing, and what goes wrong in it is logged.
 pub use mitogen_service_derive::no_reply;
 
+/// Marks the method of a [`service`](macro@service) that runs before its first call:
+/// `fn start(&self, scope: &ServiceScope) -> Result<(), E>`, both of which may be left out.
+///
+/// It runs once: on a thread of the pool when the service is activated, else in [`Pool::add`](crate::Pool::add)
+/// or [`PoolBuilder::start`](crate::PoolBuilder::start). While it runs calls wait; after an error or a panic
+/// the service is not there, whoever asked for it gets that, and the next call tries again.
+pub use mitogen_service_derive::on_start;
+
+/// Marks the method of a [`service`](macro@service) that takes what arrives at the service's own select:
+/// `#[on_message(policy = AllowAny)] fn message(&self, event: Event)`.
+///
+/// It runs on a thread of the pool, one event after the other, while calls of the service run beside
+/// it. Messages of contexts that a policy refuses are dropped and told to the log; ends and answers are
+/// always taken. See [`ServiceScope::select`](crate::ServiceScope::select) for an example.
+pub use mitogen_service_derive::on_message;
+
+/// Marks the method of a [`service`](macro@service) that runs when its pool ends: `fn shutdown(&self)`.
+///
+/// It runs once, after the last thread of the pool has left or the bound of
+/// [`Pool::close`](crate::Pool::close) is over, and may take 300 ms beyond that bound. In a child whose parent is gone it has
+/// 300 ms; a context that is killed runs nothing.
+pub use mitogen_service_derive::on_shutdown;
+
 /// Adds checks to arguments of an exposed method of a [`service`](macro@service):
 /// `#[arg_spec(size(check = is_sane), name(check = |name| !name.is_empty()))]`.
 pub use mitogen_service_derive::arg_spec;

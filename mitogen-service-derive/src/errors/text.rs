@@ -94,6 +94,32 @@ pub(crate) fn attribute_twice(attribute: &str) -> String {
     format!("`#[{attribute}]` is given twice; write it once")
 }
 
+// Hooks.
+
+pub(crate) const EXPOSED_HOOK: &str = "a method that runs by itself at a moment of the service's life cannot be called as well: write another method that calls it";
+
+pub(crate) const ON_MESSAGE_POLICY: &str = "nothing says whose messages are taken: \
+     write `#[on_message(policy = AllowParents)]`, or another policy";
+
+pub(crate) fn two_hooks(attribute: &str) -> String {
+    format!(
+        "a method has one of `#[on_start]`, `#[on_message]` and `#[on_shutdown]`: write another method for `#[{attribute}]`"
+    )
+}
+
+pub(crate) fn hook_twice(attribute: &str) -> String {
+    format!("a service has one method for `#[{attribute}]`: let that one call the other")
+}
+
+pub(crate) fn hook_signature(attribute: &str) -> String {
+    let form = match attribute {
+        "on_start" => "fn start(&self, scope: &ServiceScope) -> Result<(), E>",
+        "on_message" => "fn message(&self, event: Event)",
+        _ => "fn shutdown(&self)",
+    };
+    format!("a method marked `#[{attribute}]` is called by the pool: write it as `{form}`")
+}
+
 // Methods.
 
 pub(crate) fn no_policy(method: &str) -> String {

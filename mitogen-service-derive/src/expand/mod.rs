@@ -21,6 +21,7 @@ mod descriptor;
 mod dispatch;
 pub(crate) mod fallback;
 pub(crate) mod function;
+mod hooks;
 pub(crate) mod main_function;
 mod options;
 mod registration;
@@ -70,11 +71,13 @@ fn implementation(service: &Service) -> TokenStream {
     let descriptor = descriptor::of_service(service);
     let methods = dispatch::table(service);
     let invoker = options::invoker(service);
+    let hooks = hooks::of_service(service);
     quote_spanned! {site()=>
         #[automatically_derived]
         impl #krate::Service for #self_type {
             const DESCRIPTOR: &'static #private::ServiceDescriptor = &#descriptor;
             const METHODS: &'static [#private::Method<Self>] = &[#methods];
+            #hooks
             fn invoker() -> ::std::boxed::Box<dyn #krate::Invoker> {
                 #invoker
             }

@@ -93,7 +93,7 @@ pub(super) fn of_method(attributes: &mut Vec<Attribute>, errors: &Errors) -> Met
 }
 
 /// The tokens between an attribute's brackets; none at all is an empty list.
-fn list(attribute: &Attribute, errors: &Errors) -> TokenStream {
+pub(super) fn list(attribute: &Attribute, errors: &Errors) -> TokenStream {
     match &attribute.meta {
         Meta::Path(_) => TokenStream::new(),
         Meta::List(list) => list.tokens.clone(),

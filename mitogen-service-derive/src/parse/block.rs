@@ -8,9 +8,9 @@ use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, ImplItem, ItemImpl, Type};
 
 use super::options::{self, ImplOptions};
-use super::{attributes, docs, method, types};
+use super::{attributes, docs, hooks, method, types};
 use crate::errors::{Errors, text};
-use crate::model::{Method, Names, Service, Sketch};
+use crate::model::{Hooks, Method, Names, Service, Sketch};
 use crate::words;
 
 /// What an impl block comes to.
@@ -27,7 +27,8 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let ident = service_ident(&item, errors);
     let self_type = (*item.self_ty).clone();
     let mut mentioned = Vec::new();
-    let methods = read_methods(&mut item, &self_type, &mut mentioned, errors);
+    let mut hooks = Hooks::default();
+    let methods = read_methods(&mut item, &self_type, (&mut mentioned, &mut hooks), errors);
     let stub_is_taken = has_stub(&item, errors);
     let Some(ident) = ident else {
         return Block { item, service: Err(None) };
@@ -39,7 +40,7 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let api = format_ident!("{}Api", ident.unraw(), span = ident.span());
     let names = Names { self_type, ident, stub, api, vis, krate, cfgs };
     let service = if errors.is_empty() {
-        Ok(Service { names, docs, options, methods })
+        Ok(Service { names, docs, options, methods, hooks })
     } else {
         // A reserved name on the stub would be a second mistake.
         let stubs = methods
@@ -72,7 +73,12 @@ fn service_ident(item: &ItemImpl, errors: &Errors) -> Option<Ident> {
 }
 
 /// Reads the methods and takes our attributes off every item of the block.
-fn read_methods(block: &mut ItemImpl, self_type: &Type, mentioned: &mut Vec<ExprPath>, errors: &Errors) -> Vec<Method> {
+fn read_methods(
+    block: &mut ItemImpl,
+    self_type: &Type,
+    (mentioned, hooks): (&mut Vec<ExprPath>, &mut Hooks),
+    errors: &Errors,
+) -> Vec<Method> {
     let mut methods = Vec::new();
     // The names of methods that exist whatever is configured.
     let mut names = HashSet::new();
@@ -81,6 +87,12 @@ fn read_methods(block: &mut ItemImpl, self_type: &Type, mentioned: &mut Vec<Expr
             misplaced(item, errors);
             return true;
         };
+        if hooks::read(function, hooks, errors) {
+            for attribute in attributes::take(&mut function.attrs, words::EXPOSE) {
+                errors.at(attribute.path(), text::EXPOSED_HOOK);
+            }
+            return true;
+        }
         let attributes = attributes::of_method(&mut function.attrs, errors);
         mentioned.extend(attributes.mentioned());
         if attributes.exposed.is_none() {
@@ -108,7 +120,9 @@ fn misplaced(item: &mut ImplItem, errors: &Errors) {
         ImplItem::Macro(item) => &mut item.attrs,
         _ => return,
     };
-    for word in [words::EXPOSE, words::NO_REPLY, words::ARG_SPEC] {
+    let ours =
+        [words::EXPOSE, words::NO_REPLY, words::ARG_SPEC, words::ON_START, words::ON_MESSAGE, words::ON_SHUTDOWN];
+    for word in ours {
         for attribute in attributes::take(attrs, word) {
             errors.at(attribute.path(), text::not_on_a_method(word));
         }

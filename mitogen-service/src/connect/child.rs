@@ -166,7 +166,9 @@ struct ParentWatch {
 }
 
 impl Source for ParentWatch {
-    fn ready(self: Arc<Self>, _broker: &BrokerHandle, _token: Token) {
-        self.core.end_process();
+    fn ready(self: Arc<Self>, broker: &BrokerHandle, token: Token) {
+        // It stays ready for ever.
+        broker.deregister(self.pidfd.as_fd(), token);
+        self.core.orphaned();
     }
 }

@@ -1,6 +1,7 @@
 //! What a service says of itself: names, arguments, policies, docs. Written by `#[service]`.
 
 use super::dispatch::Method;
+use super::hooks::Hooks;
 use super::invoker::Invoker;
 
 /// A type whose methods can be called from other contexts.
@@ -35,6 +36,10 @@ pub trait Service: Send + Sync + Sized + 'static {
     /// How its methods are called, in the order of the descriptor.
     #[doc(hidden)]
     const METHODS: &'static [Method<Self>];
+
+    /// What it does at moments of its life.
+    #[doc(hidden)]
+    const HOOKS: Hooks<Self> = Hooks::NONE;
 
     /// A new invoker for one instance of the service.
     #[doc(hidden)]

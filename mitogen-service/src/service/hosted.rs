@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tracing::Level;
 
@@ -12,6 +12,8 @@ use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, KeyOf, Outcome};
 use super::invoker::{Invoker, Order, default_invoker};
 use super::meter::Meter;
+use super::scope::ServiceScope;
+use crate::channel::{Event, Select};
 use crate::error::CallError;
 use crate::router::Core;
 
@@ -27,6 +29,17 @@ pub struct Hosted {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WeakHosted(Weak<Inner>);
 
+/// How far the life of a service has come.
+#[derive(Default)]
+struct Life {
+    /// Its surroundings, once it has started.
+    scope: OnceLock<ServiceScope>,
+    /// A thread is to look at its select, or does.
+    is_scheduled: AtomicBool,
+    /// It has been told of the end.
+    is_over: AtomicBool,
+}
+
 /// Numbers the services of the process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -36,11 +49,19 @@ struct Inner {
     /// The service itself, for those who know its type.
     service: Arc<dyn Any + Send + Sync>,
     meters: Box<[Meter]>,
+    life: Life,
     invoker: Box<dyn Invoker>,
     /// The invokers of single methods, in the order of the descriptor.
     of_methods: Vec<Option<Box<dyn Invoker>>>,
     /// Any of them wants its calls one at a time.
     has_strands: bool,
+}
+
+/// Which methods of a service run by themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HasHooks {
+    pub(crate) message: bool,
+    pub(crate) shutdown: bool,
 }
 
 /// A service without its type.
@@ -59,6 +80,31 @@ pub(crate) trait Dispatch: Send + Sync {
         let _ = method;
         None
     }
+
+    /// Which methods run by themselves.
+    fn hooks(&self) -> HasHooks {
+        HasHooks::default()
+    }
+
+    /// Runs before the first call.
+    fn on_start(&self, scope: &ServiceScope) -> Result<(), CallError> {
+        let _ = scope;
+        Ok(())
+    }
+
+    /// Whether a message of this caller is taken.
+    fn allows_message(&self, caller: &Caller) -> bool {
+        let _ = caller;
+        false
+    }
+
+    /// Takes what has arrived at the service's select.
+    fn on_message(&self, event: Event) {
+        let _ = event;
+    }
+
+    /// Runs when the pool ends.
+    fn on_shutdown(&self) {}
 }
 
 impl Hosted {
@@ -71,7 +117,18 @@ impl Hosted {
         let service = Arc::new(service);
         let meters = S::METHODS.iter().map(|_| Meter::default()).collect();
         let target = Arc::new(Typed(service.clone()));
-        Self { inner: Arc::new(Inner { number, target, service, meters, invoker, of_methods, has_strands }) }
+        Self {
+            inner: Arc::new(Inner {
+                number,
+                target,
+                service,
+                meters,
+                life: Life::default(),
+                invoker,
+                of_methods,
+                has_strands,
+            }),
+        }
     }
 
     /// Makes a service without a type ready to be called; its calls run at once.
@@ -83,6 +140,7 @@ impl Hosted {
             target,
             service: Arc::new(()),
             meters,
+            life: Life::default(),
             invoker: default_invoker(),
             of_methods: Vec::new(),
             has_strands: false,
@@ -98,6 +156,37 @@ impl Hosted {
     /// The service itself, if it is an `S`.
     pub fn get<S: Service>(&self) -> Option<Arc<S>> {
         self.inner.service.clone().downcast().ok()
+    }
+
+    /// Lets the service start in its surroundings, before its first call.
+    pub(crate) fn start(&self, scope: &ServiceScope) -> Result<(), CallError> {
+        scope.bind(self);
+        // A service that is added to two pools has its surroundings in the first.
+        let _ = self.inner.life.scope.set(scope.clone());
+        self.inner.target.on_start(scope)
+    }
+
+    /// Where messages to the service arrive, if it takes any.
+    pub(crate) fn select(&self) -> Option<&Select> {
+        let scope = self.inner.life.scope.get()?;
+        self.inner.target.hooks().message.then(|| scope.select())
+    }
+
+    /// Whether it wants to be told of the end of its pool.
+    pub(crate) fn has_farewell(&self) -> bool {
+        self.inner.target.hooks().shutdown
+    }
+
+    /// Tells it of the end of its pool, once.
+    pub(crate) fn farewell(&self) {
+        if !self.inner.life.is_over.swap(true, Ordering::SeqCst) {
+            self.inner.target.on_shutdown();
+        }
+    }
+
+    /// Sets whether a thread looks at the select; tells whether one did.
+    pub(crate) fn schedule(&self, scheduled: bool) -> bool {
+        self.inner.life.is_scheduled.swap(scheduled, Ordering::SeqCst)
     }
 
     /// What counts the calls of a method.
@@ -203,6 +292,30 @@ impl<S: Service> Dispatch for Typed<S> {
 
     fn key(&self, method: usize) -> Option<KeyOf> {
         S::METHODS[method].key
+    }
+
+    fn hooks(&self) -> HasHooks {
+        HasHooks { message: S::HOOKS.on_message.is_some(), shutdown: S::HOOKS.on_shutdown.is_some() }
+    }
+
+    fn on_start(&self, scope: &ServiceScope) -> Result<(), CallError> {
+        S::HOOKS.on_start.map_or(Ok(()), |start| start(&self.0, scope))
+    }
+
+    fn allows_message(&self, caller: &Caller) -> bool {
+        S::HOOKS.on_message.is_some_and(|(allows, _)| allows(&self.0, caller))
+    }
+
+    fn on_message(&self, event: Event) {
+        if let Some((_, message)) = S::HOOKS.on_message {
+            message(&self.0, event);
+        }
+    }
+
+    fn on_shutdown(&self) {
+        if let Some(shutdown) = S::HOOKS.on_shutdown {
+            shutdown(&self.0);
+        }
     }
 }
 

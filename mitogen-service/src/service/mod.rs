@@ -13,6 +13,7 @@ mod descriptor;
 mod dispatch;
 pub mod failure;
 mod function;
+mod hooks;
 mod hosted;
 mod in_flight;
 mod invoker;
@@ -37,6 +38,7 @@ pub use credentials::Credentials;
 pub use descriptor::{ArgSpec, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
 pub use dispatch::{Answer, Invocation, KeyOf, KeyWriter, Method, Outcome};
 pub use function::{Callable, FUNCTIONS, Function, FunctionSignature, Registered};
+pub use hooks::Hooks;
 pub use hosted::{Hosted, host};
 pub use invoker::{
     Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::hosted::{Hosted, WeakHosted};
+use crate::channel::Select;
 use crate::router::{Core, Router};
 
 /// The surroundings of a service: `activate = Self::create` passes it to `create`.
@@ -64,11 +65,12 @@ pub struct ServiceScope {
     router: Router,
     /// The service, once it is made. It may own clones of this, and is not kept by them.
     service: Arc<OnceLock<WeakHosted>>,
+    select: Arc<Select>,
 }
 
 impl ServiceScope {
     pub(crate) fn new(core: &Arc<Core>) -> Self {
-        Self { router: Router::borrowed(core), service: Arc::default() }
+        Self { router: Router::borrowed(core), service: Arc::default(), select: Arc::default() }
     }
 
     /// The service has been made.
@@ -80,6 +82,45 @@ impl ServiceScope {
     /// The router of the context that the service runs in. Keeping a clone does not keep it open.
     pub fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// The service's own select: what is added here arrives at its `#[on_message]` method, on a thread
+    /// of the pool, one event after the other. Receivers may be added and removed at any time.
+    ///
+    /// ```
+    /// use mitogen_service::{AllowAny, Event, Sender, ServiceScope, service};
+    ///
+    /// struct Collector {
+    ///     scope: ServiceScope,
+    ///     lines: std::sync::Mutex<Vec<String>>,
+    /// }
+    ///
+    /// #[service(activate = Self::create)]
+    /// impl Collector {
+    ///     fn create(scope: &ServiceScope) -> Result<Self, std::convert::Infallible> {
+    ///         Ok(Self { scope: scope.clone(), lines: Default::default() })
+    ///     }
+    ///
+    ///     /// Whoever calls this may send lines from now on.
+    ///     #[expose(policy = AllowAny)]
+    ///     fn subscribe(&self, name: String) -> Result<Sender<String>, mitogen_service::Error> {
+    ///         let receiver = self.scope.router().receiver::<String>();
+    ///         let sender = receiver.sender();
+    ///         self.scope.select().add(receiver, name)?;
+    ///         Ok(sender)
+    ///     }
+    ///
+    ///     #[on_message(policy = AllowAny)]
+    ///     fn take(&self, event: Event) {
+    ///         // An error is the end of this sender.
+    ///         if let Ok(line) = event.decode::<String>() {
+    ///             self.lines.lock().unwrap().push(line);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn select(&self) -> &Select {
+        &self.select
     }
 
     /// Drops the results of a method that its invoker keeps. Who waits for an execution that has begun

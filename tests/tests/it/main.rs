@@ -13,6 +13,7 @@ mod functions;
 mod hostile;
 mod leak;
 mod life;
+mod life_cycle;
 mod nesting;
 mod parent_test;
 mod policy;

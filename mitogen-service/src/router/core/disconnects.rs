@@ -109,7 +109,7 @@ impl Core {
 
     pub(super) fn parent_lost(self: &Arc<Self>, stream: StreamId) {
         match self.ending {
-            Ending::Process => self.end_process(),
+            Ending::Process => self.orphaned(),
             Ending::Router => {
                 // It may have been closed from this end.
                 self.table.lock().lose(stream);

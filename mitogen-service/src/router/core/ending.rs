@@ -1,6 +1,7 @@
 //! The end of a router, or of the whole process that it lives in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
@@ -31,6 +32,9 @@ const COURIER_BOUND: Duration = Duration::from_secs(1);
 /// How long what is still queued for the parent may take to leave.
 const DRAIN_BOUND: Duration = Duration::from_millis(300);
 
+/// How long services may take to hear of the end when the parent is gone.
+const FAREWELL_BOUND: Duration = Duration::from_millis(300);
+
 /// The status of a context whose I/O thread has crashed. "Internal software error" in `sysexits.h`.
 const CRASHED: i32 = 70;
 
@@ -46,6 +50,30 @@ impl Core {
             }
         }
         crate::sys::exit_now(0)
+    }
+
+    /// The parent of this process is gone. Services that want to be told have a short time for it; then,
+    /// or at once if there are none, the process ends. On the broker's thread.
+    pub(crate) fn orphaned(self: &Arc<Self>) {
+        let workers = self.workers().filter(|workers| workers.has_farewell());
+        let Some(workers) = workers else { self.end_process() };
+        if self.orphaned.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // Those below see it at once, so that the whole tree ends in parallel.
+        self.close_streams();
+        let core = self.clone();
+        let told = self.ledger.spawn("mitogen-farewell", move || {
+            workers.stop();
+            workers.farewell();
+            core.end_process();
+        });
+        let core = self.clone();
+        let timer =
+            self.broker().ok().and_then(|broker| broker.call_after(FAREWELL_BOUND, move |_| core.end_process()));
+        if told.is_err() || timer.is_none() {
+            self.end_process();
+        }
     }
 
     /// The parent has asked this context to end: within `grace`, or on the spot if that is zero.

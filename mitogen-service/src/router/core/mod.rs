@@ -23,7 +23,7 @@ pub(crate) use messages::TooMany;
 use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,12 @@ pub(crate) trait Workers: Send + Sync {
     /// Waits until nothing runs any more, until `deadline` at most.
     fn join(&self, deadline: Instant);
 
+    /// Whether somebody wants to be told of the end.
+    fn has_farewell(&self) -> bool;
+
+    /// Tells them, and waits until they have heard it.
+    fn farewell(&self);
+
     /// Whether [`stop`](Self::stop) has been called.
     fn is_stopped(&self) -> bool;
 
@@ -131,6 +137,8 @@ pub(crate) struct Core {
     /// The processes that were started and have not joined yet.
     connecting: Mutex<Vec<Arc<dyn Process>>>,
     lifecycle: Lifecycle,
+    /// The parent is gone, and services are being told.
+    orphaned: AtomicBool,
     ledger: Ledger,
     logs: Courier,
     lost_logs: AtomicUsize,
@@ -178,6 +186,7 @@ impl Core {
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),
             connecting: Mutex::default(),
             lifecycle: Lifecycle::new(),
+            orphaned: AtomicBool::new(false),
             logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),
             lost_logs: AtomicUsize::new(0),
             callbacks: Courier::new("mitogen-notify", CALLBACK_CAPACITY, &ledger),

@@ -19,10 +19,16 @@ use crate::wire::{CallEnvelope, ContextId, Encoding, Handle, Link, MAX_CHAIN, Me
 /// How many deferred functions may wait for a thread.
 pub(super) const MAX_DEFERRED: usize = 65_536;
 
+/// The strand of the messages to a service, which are taken one after the other. Those of calls are
+/// numbered by the methods.
+const MESSAGES: usize = usize::MAX;
+
 /// Work for a thread.
 pub(super) enum Job {
     Call(QueuedCall),
     Deferred(Box<dyn FnOnce() + Send>),
+    /// Something may have arrived at the select of a service.
+    Message,
 }
 
 /// A call that waits for a thread.
@@ -39,7 +45,11 @@ pub(super) struct QueuedCall {
 
 impl Strands<Job> for Hosted {
     fn strand(&self, job: &Job) -> Option<usize> {
-        let Job::Call(call) = job else { return None };
+        let call = match job {
+            Job::Call(call) => call,
+            Job::Deferred(_) => return None,
+            Job::Message => return Some(MESSAGES),
+        };
         self.strand_of(|| {
             let head = CallEnvelope::head(&call.message.payload).ok()?;
             self.descriptor().method(head.method)
@@ -51,7 +61,7 @@ impl Queued for Job {
     fn held(&self) -> Option<StreamId> {
         match self {
             Self::Call(call) => call.ingress.as_ref().filter(|stream| stream.is_over()).map(|stream| stream.id()),
-            Self::Deferred(_) => None,
+            Self::Deferred(_) | Self::Message => None,
         }
     }
 }

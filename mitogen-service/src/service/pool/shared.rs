@@ -1,9 +1,9 @@
 //! From a queued call to a running one.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tracing::Level;
 
@@ -12,12 +12,14 @@ use super::job::{Job, MAX_DEFERRED, QueuedCall, too_many_deferred};
 use super::queue::{NotQueued, Queue};
 use super::threads::{Running, Threads, What};
 use super::turns::{Arrival, Place, Settled, Turn};
-use crate::channel::{Helper, helping};
+use crate::channel::{Event, EventKind, Helper, helping};
 use crate::error::{CallError, DeadlineBy, Error, Result, Trace};
 use crate::io::StreamId;
+use crate::latch::Latch;
 use crate::panics;
 use crate::router::{Core, Workers};
-use crate::service::activator::Activator;
+use crate::service::activator::{self, Activator};
+use crate::service::caller::{Caller, CallerParts};
 use crate::service::hosted::Hosted;
 use crate::service::in_flight::InFlight;
 use crate::service::invoker::{Authorized, panicked};
@@ -25,8 +27,12 @@ use crate::service::nesting;
 use crate::service::scope::ServiceScope;
 use crate::wire::{CallEnvelope, ContextId, Handle};
 
+/// How long services may take to say farewell, beyond what their methods may.
+const FAREWELL: Duration = Duration::from_millis(300);
+
 /// What all handles of a pool share.
 pub(super) struct Shared {
+    me: Weak<Self>,
     core: Arc<Core>,
     size: usize,
     queue: Queue<Job, Hosted>,
@@ -41,7 +47,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(core: &Arc<Core>, size: usize, activator: Arc<dyn Activator>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             core: core.clone(),
             size,
             queue: Queue::new(core.identity().id),
@@ -80,7 +87,96 @@ impl Shared {
             return Err(Error::PoolStopped);
         }
         let name = service.descriptor().name;
-        if self.queue.add(name, service) { Ok(()) } else { Err(Error::ServiceExists { name: name.to_owned() }) }
+        let exists = || Error::ServiceExists { name: name.to_owned() };
+        if self.queue.get(name).is_some() {
+            return Err(exists());
+        }
+        self.start(&service, &ServiceScope::new(&self.core))?;
+        if !self.queue.add(name, service.clone()) {
+            return Err(exists());
+        }
+        self.listen(&service);
+        Ok(())
+    }
+
+    /// Lets a service start. Its code is a user's.
+    fn start(&self, service: &Hosted, scope: &ServiceScope) -> Result<(), CallError> {
+        panics::guard(|| service.start(scope)).unwrap_or_else(|panic| Err(panicked(panic)))
+    }
+
+    /// Lets the threads take what arrives at the select of a service.
+    fn listen(&self, service: &Hosted) {
+        let Some(select) = service.select() else { return };
+        let (shared, weak) = (self.me.clone(), service.downgrade());
+        let waiting = select.set_notify(Some(Arc::new(move || {
+            if let (Some(shared), Some(service)) = (shared.upgrade(), weak.upgrade()) {
+                shared.schedule(&service);
+            }
+        })));
+        if waiting > 0 {
+            self.schedule(service);
+        }
+    }
+
+    /// Sees to it that a thread looks at the select of a service.
+    fn schedule(&self, service: &Hosted) {
+        if !service.schedule(true) {
+            self.push_message(service);
+        }
+    }
+
+    fn push_message(&self, service: &Hosted) {
+        let (name, caller) = (service.descriptor().name, self.core.identity().id);
+        // A queue that is closed has nobody who could look.
+        let _ = self.queue.push(Arrival { service: Some(name), caller, id: None, chain: &[], job: Job::Message });
+    }
+
+    /// Gives a service what has arrived at its select, and sees to it that the rest is taken as well.
+    fn take_message(&self, service: &Hosted) {
+        let Some(select) = service.select() else { return };
+        let next = || match select.try_get() {
+            Some(Ok(event)) => Some(event),
+            Some(Err(_)) | None => None,
+        };
+        let mut event = next();
+        if event.is_none() {
+            // What arrives from now on schedules anew; what has arrived before is seen here.
+            service.schedule(false);
+            event = next();
+        }
+        let Some(event) = event else { return };
+        service.schedule(true);
+        if self.is_welcome(service, &event) {
+            panics::contain(|| service.target().on_message(event));
+        }
+        self.push_message(service);
+    }
+
+    /// Asks the policy whether a message is taken. Ends and answers come of what the service itself has
+    /// added, and always are.
+    fn is_welcome(&self, service: &Hosted, event: &Event) -> bool {
+        let (EventKind::Message, Some(context)) = (&event.kind, &event.caller) else { return true };
+        let is_local = context.id() == self.core.identity().id;
+        let parts = CallerParts {
+            core: self.core.clone(),
+            src_id: context.id(),
+            auth_id: context.id(),
+            is_local,
+            credentials: None,
+            id: (context.id(), Handle::NONE),
+            chain: None,
+        };
+        let caller = Caller::new(parts, Arc::default());
+        let allowed = panics::guard(|| service.target().allows_message(&caller)).unwrap_or_else(|panic| {
+            panics::discard(panic);
+            false
+        });
+        if !allowed {
+            let what =
+                format!("a message from {context} to service '{}' was refused by policy", service.descriptor().name);
+            self.core.log_caused_by(context.id(), &what);
+        }
+        allowed
     }
 
     /// The results of a method that are kept are not valid any more.
@@ -132,7 +228,7 @@ impl Shared {
             Ok(()) => self.nudge(waiters),
             Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
             Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
-            Err(NotQueued::Closed(Job::Deferred(_)) | NotQueued::Circle(Job::Deferred(_))) => {}
+            Err(NotQueued::Closed(_) | NotQueued::Circle(_)) => {}
         }
     }
 
@@ -166,6 +262,17 @@ impl Shared {
                     self.nudge(self.queue.done(place));
                 }
             }
+            Turn::Ready(Job::Message, hosted, place) => {
+                self.take_message(&hosted);
+                if let Some(place) = place {
+                    self.nudge(self.queue.done(place));
+                }
+            }
+            // A service is asked for messages only once it is there.
+            Turn::Vacant(Job::Message, place) => {
+                self.queue.settle(place, Settled::Refused);
+            }
+            Turn::Nowhere(Job::Message) => {}
             Turn::Vacant(Job::Call(call), place) => self.serve_vacant(call, place),
             Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
             Turn::Ready(Job::Deferred(f), ..) | Turn::Vacant(Job::Deferred(f), _) | Turn::Nowhere(Job::Deferred(f)) => {
@@ -213,17 +320,16 @@ impl Shared {
             let name = envelope.service;
             self.activation.check(name, &call.caller(&self.core))?;
             let _making = self.threads.begin(What::Activation(name.to_owned()));
-            let hosted = nesting::within(&call.caller(&self.core), || {
+            let hosted: Result<Hosted, CallError> = nesting::within(&call.caller(&self.core), || {
                 let scope = ServiceScope::new(&self.core);
-                self.activation.make(name, &scope).inspect(|hosted| scope.bind(hosted))
+                let made = self.activation.make(name, &scope)?;
+                self.start(&made, &scope).map_err(|error| activator::not_made(name, error))?;
+                Ok(made)
             });
-            let (result, outcome) = match hosted {
-                Ok(hosted) => (Ok(()), Ok(hosted)),
-                Err(error) => (Err(error.clone()), Err((name.to_owned(), error))),
-            };
-            made = Some(outcome);
-            result
+            made = Some(hosted.map_err(|error| (name.to_owned(), error)));
+            Ok(())
         });
+        let responder = call.responder.clone();
         let settled = match &made {
             Some(Ok(hosted)) => Settled::Made(hosted.clone(), Job::Call(call)),
             Some(Err(_)) => Settled::Failed,
@@ -231,8 +337,16 @@ impl Shared {
         };
         let (back, nested) = self.queue.settle(place, settled);
         match made {
-            Some(Err((name, error))) => self.fail_waiting(&name, back, &error),
-            Some(Ok(_)) | None => self.answer_stopped(back),
+            // Only now, so that whoever has the error and calls again does not wait for this try.
+            Some(Err((name, error))) => {
+                responder.fail(&error);
+                self.fail_waiting(&name, back, &error);
+            }
+            Some(Ok(hosted)) => {
+                self.answer_stopped(back);
+                self.listen(&hosted);
+            }
+            None => self.answer_stopped(back),
         }
         self.nudge(nested);
     }
@@ -254,12 +368,32 @@ impl Shared {
         self.answer_stopped(self.queue.close());
     }
 
+    /// Tells the services of the end, on a thread of its own, since their code may not come back.
+    fn farewell(&self, deadline: Instant) {
+        let services: Vec<_> = self.queue.services().into_iter().filter(Hosted::has_farewell).collect();
+        if services.is_empty() || !self.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        let done = Arc::new(Latch::new());
+        let told = done.clone();
+        let thread = self.core.ledger().spawn("mitogen-farewell", move || {
+            for service in services {
+                panics::contain(|| service.farewell());
+            }
+            told.put(());
+        });
+        if thread.is_ok() && done.wait(Some(deadline)).is_none() {
+            self.core.log(Level::WARN, "an `on_shutdown` still runs, and is left alone".to_owned());
+        }
+    }
+
     fn answer_stopped(&self, jobs: Vec<Job>) {
         for job in jobs {
             match job {
                 Job::Call(call) => call.responder.refuse(&stopped()),
                 // What it owns is a user's.
                 Job::Deferred(f) => panics::contain(|| drop(f)),
+                Job::Message => {}
             }
         }
     }
@@ -267,6 +401,7 @@ impl Shared {
     /// Waits for the threads. The services go if none is left; otherwise they stay until the pool goes.
     pub(super) fn join(&self, deadline: Instant) -> Vec<Running> {
         let running = self.threads.join(deadline);
+        self.farewell(deadline + FAREWELL);
         if self.threads.all_left() {
             for service in self.queue.clear() {
                 panics::contain(|| drop(service));
@@ -300,6 +435,16 @@ impl Workers for Shared {
         for Running { service, method, elapsed } in self.join(deadline) {
             let what = format!("'{method}' of service '{service}' still runs after {elapsed:?}, and is left alone");
             self.core.log(Level::WARN, what);
+        }
+    }
+
+    fn has_farewell(&self) -> bool {
+        self.queue.services().iter().any(Hosted::has_farewell)
+    }
+
+    fn farewell(&self) {
+        for service in self.queue.services() {
+            panics::contain(|| service.farewell());
         }
     }
 

@@ -1,0 +1,61 @@
+//! The methods that run at moments of a service's life.
+
+use proc_macro2::TokenStream;
+use quote::quote_spanned;
+use syn::spanned::Spanned;
+
+use super::{at, call_error, private, site};
+use crate::model::{Hook, Hooks, Service};
+
+/// The constant of the service, if it has such methods.
+pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
+    let Hooks { on_start, on_message, on_shutdown } = &service.hooks;
+    if on_start.is_none() && on_message.is_none() && on_shutdown.is_none() {
+        return None;
+    }
+    let private = private(&service.names);
+    let krate = &service.names.krate;
+    let self_type = &service.names.self_type;
+    let start = on_start.as_ref().map(|hook| {
+        let Hook { ident, takes, .. } = hook;
+        let scope = takes.then(|| quote_spanned!(site()=> __scope));
+        let called = quote_spanned!(site()=> <#self_type>::#ident(__service, #scope));
+        let body = outcome(hook, &called, &private);
+        quote_spanned! {site()=>
+            on_start: ::core::option::Option::Some(|__service: &Self, __scope: &#krate::ServiceScope| #body),
+        }
+    });
+    let message = on_message.as_ref().map(|Hook { ident, policies, .. }| {
+        let policies = policies.iter().map(|policy| {
+            let policy = quote_spanned!(at(policy.span())=> &(#policy));
+            quote_spanned!(site()=> #private::allows(#policy, __service, __caller))
+        });
+        quote_spanned! {site()=>
+            on_message: ::core::option::Option::Some((
+                |__service: &Self, __caller: &#krate::Caller| -> bool { #(#policies)&&* },
+                |__service: &Self, __event: #krate::Event| { <#self_type>::#ident(__service, __event); },
+            )),
+        }
+    });
+    let shutdown = on_shutdown.as_ref().map(|Hook { ident, .. }| {
+        quote_spanned! {site()=>
+            on_shutdown: ::core::option::Option::Some(|__service: &Self| { <#self_type>::#ident(__service); }),
+        }
+    });
+    Some(quote_spanned! {site()=>
+        const HOOKS: #private::Hooks<Self> = #private::Hooks { #start #message #shutdown ..#private::Hooks::NONE };
+    })
+}
+
+fn outcome(hook: &Hook, called: &TokenStream, private: &TokenStream) -> TokenStream {
+    if !hook.is_fallible {
+        return quote_spanned!(site()=> { #called; ::core::result::Result::Ok(()) });
+    }
+    let error = call_error(private, hook.error_place);
+    quote_spanned! {site()=>
+        match #called {
+            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+            ::core::result::Result::Err(__error) => #error
+        }
+    }
+}
