@@ -1,10 +1,13 @@
 //! Services that are made when they are first asked for.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::hosted::Hosted;
 use super::scope::ServiceScope;
-use crate::error::{CallError, Trace};
+use crate::error::{CallError, Error, Trace};
 
 /// Makes a service that is asked for and does not run yet.
 ///
@@ -85,13 +88,35 @@ pub static MAINS: [bool];
 #[doc(hidden)]
 pub struct Registration {
     descriptor: &'static ServiceDescriptor,
+    type_name: fn() -> &'static str,
     make: fn(&ServiceScope) -> Result<Hosted, CallError>,
+}
+
+/// Two types that would be activated under one name, if there are; looked for once.
+pub(super) fn check_registry() -> Result<(), Error> {
+    static CLASH: OnceLock<Option<String>> = OnceLock::new();
+    let entries = || REGISTRY.iter().map(|entry| (entry.descriptor.name, (entry.type_name)()));
+    match CLASH.get_or_init(|| clash(entries())) {
+        None => Ok(()),
+        Some(what) => Err(Error::Invalid { what: what.clone() }),
+    }
+}
+
+fn clash(entries: impl Iterator<Item = (&'static str, &'static str)>) -> Option<String> {
+    let mut types = HashMap::new();
+    entries.into_iter().find_map(|(name, of)| {
+        let first = types.insert(name, of)?;
+        Some(format!(
+            "two services are marked `activate` under the name '{name}', `{first}` and `{of}`, and a call could not \
+             tell which one is meant: give one of them another name, `#[service(activate, name = \"...\")]`"
+        ))
+    })
 }
 
 impl Registration {
     /// The entry of the service `S`.
     pub const fn new<S: Service>(make: fn(&ServiceScope) -> Result<Hosted, CallError>) -> Self {
-        Self { descriptor: S::DESCRIPTOR, make }
+        Self { descriptor: S::DESCRIPTOR, type_name: std::any::type_name::<S>, make }
     }
 }
 
@@ -142,5 +167,17 @@ pub(super) fn unknown(name: &str) -> CallError {
                  this executable"
             .to_owned(),
         trace: Trace::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_types_under_one_name_are_told_of_with_both() {
+        assert_eq!(clash([("a", "x::A"), ("b", "x::B")].into_iter()), None);
+        let what = clash([("a", "x::A"), ("b", "x::B"), ("a", "y::A")].into_iter()).unwrap();
+        assert!(what.contains("'a', `x::A` and `y::A`"), "{what}");
     }
 }

@@ -22,9 +22,9 @@ mod turns;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::activator::{Activator, RegistryActivator};
+use super::activator::{self, Activator, RegistryActivator};
 use super::descriptor::Service;
 use super::function;
 use super::hosted::Hosted;
@@ -236,13 +236,14 @@ impl PoolBuilder {
         }
         let core = self.router.core().clone();
         let shared = Shared::new(&core, self.size, self.activator);
-        shared.add(function::all()?)?;
-        for service in self.services {
-            shared.add(service)?;
-        }
+        activator::check_registry()?;
+        let functions = function::all()?;
         core.set_workers(shared.clone())?;
-        if let Err(error) = shared.spawn() {
+        let mut services = [functions].into_iter().chain(self.services);
+        if let Err(error) = services.try_for_each(|service| shared.add(service)).and_then(|()| shared.spawn()) {
+            // Those that have started are told of the end.
             shared.stop();
+            shared.join(Instant::now());
             core.clear_workers();
             return Err(error);
         }
