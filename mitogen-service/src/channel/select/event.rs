@@ -12,6 +12,7 @@ use crate::channel::mailbox::Mailbox;
 use crate::channel::receiver;
 use crate::error::{CallError, Trace};
 use crate::router::Context;
+use crate::sync::Mutex;
 use crate::wire::Message;
 
 /// Something has come from a member of a [`Select`](crate::Select).
@@ -26,7 +27,8 @@ pub struct Event {
     pub caller: Option<Context>,
     /// What it is.
     pub kind: EventKind,
-    body: Body,
+    /// Taken by whoever decodes it.
+    body: Mutex<Body>,
 }
 
 /// What has come.
@@ -47,28 +49,34 @@ pub(super) enum Body {
     /// A `Call<T>` that has its answer.
     Answer(Box<dyn Any + Send>),
     Ended,
+    Taken,
 }
 
 impl Event {
     pub(super) fn new(key: Key, path: Vec<Key>, caller: Option<Context>, kind: EventKind, body: Body) -> Self {
-        Self { key, path, caller, kind, body }
+        Self { key, path, caller, kind, body: Mutex::new(body) }
     }
 
-    /// The message or the answer.
+    /// The message or the answer, which can be had once.
     ///
     /// `T` must be that of the [`Receiver`](crate::Receiver) or the [`Call`] that was added.
     ///
     /// # Errors
     /// Why the call has failed; why the receiver has ended, if that is what the event tells;
-    /// [`CallError::Malformed`] for what is no `T`.
-    pub fn decode<T: DeserializeOwned + 'static>(self) -> Result<T, CallError> {
-        match self.body {
+    /// [`CallError::Malformed`] for what is no `T`; [`CallError::Cancelled`] if it was taken before.
+    pub fn decode<T: DeserializeOwned + 'static>(&self) -> Result<T, CallError> {
+        let body = std::mem::replace(&mut *self.body.lock(), Body::Taken);
+        match body {
             Body::Message(mailbox, message) => receiver::decode(&mailbox, message),
             Body::Answer(call) => match call.downcast::<Call<T>>() {
                 Ok(call) => call.wait(),
                 Err(_) => Err(another_type::<T>()),
             },
-            Body::Ended => match self.kind {
+            Body::Taken => {
+                let reason = "what the event holds was taken before".to_owned();
+                Err(CallError::Cancelled { reason, trace: Trace::default() })
+            }
+            Body::Ended => match self.kind.clone() {
                 EventKind::Ended(why) => Err(why),
                 // `kind` is the user's to change.
                 EventKind::Message | EventKind::Answer => Err(another_type::<T>()),
