@@ -25,6 +25,8 @@ pub(crate) const DEL_ROUTE: u32 = 104;
 pub(crate) const ALLOCATE_ID: u32 = 105;
 pub(crate) const SHUTDOWN: u32 = 106;
 pub(crate) const CALL_SERVICE: u32 = 110;
+pub(crate) const PING: u32 = 120;
+pub(crate) const PONG: u32 = 121;
 pub(crate) const CANCEL: u32 = 122;
 pub(crate) const DEAD: u32 = 999;
 
