@@ -10,6 +10,7 @@ mod death;
 mod deduplicating;
 mod docs;
 mod hostile;
+mod keep_alive;
 mod leak;
 mod life;
 mod nesting;

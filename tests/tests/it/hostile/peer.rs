@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const ROOT: u32 = 0;
 pub(crate) const MESSAGE_PACK: u16 = 0x4d50;
 pub(crate) const FEATURE_CANCEL: u32 = 1;
+pub(crate) const FEATURE_PING: u32 = 4;
 
 pub(crate) const ADD_ROUTE: u32 = 103;
 pub(crate) const DEL_ROUTE: u32 = 104;
