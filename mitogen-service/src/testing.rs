@@ -138,6 +138,7 @@ impl CallerBuilder {
             parents: vec![(parent, "root".to_owned())],
             max_message_size: u32::MAX as usize,
             unidirectional: false,
+            keep_alive: None,
         };
         let id = match authority {
             Authority::Stranger => stranger,

@@ -73,7 +73,8 @@ fn join() -> Result<OwnedFd, String> {
     listen_for_first_call(&core);
     let broker = core.broker().map_err(|error| error.to_string())?;
     watch_parent(&core, &broker, parent_pid);
-    let stream = core.new_stream((ReadEnd(read), WriteEnd(write))).map_err(|error| error.to_string())?;
+    let ends = (ReadEnd(read), WriteEnd(write));
+    let stream = core.new_stream(ends, core.keep_alive(features)).map_err(|error| error.to_string())?;
     // From here on routers may be made in this process for its own use.
     process::entered();
     core.join_parent(&stream, features).map_err(|error| error.to_string())?;
@@ -131,6 +132,7 @@ fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String
         parents: told.parents,
         max_message_size: usize::try_from(told.max_message_size).unwrap_or(usize::MAX),
         unidirectional: told.unidirectional,
+        keep_alive: told.keep_alive,
     };
     if identity.parents.is_empty() {
         return Err("the parent does not say who it is".to_owned());

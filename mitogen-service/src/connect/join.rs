@@ -19,6 +19,6 @@ pub(crate) fn join(router: &Router, name: &str, socket: OwnedFd) -> Result<Conte
     let write = socket.try_clone().map_err(|error| Error::io("duplicate a socket", error))?;
     let features = handshake::with_child(core, (id, name), (&socket, &write), deadline)
         .map_err(|failure| fail(failure.into_kind(CONNECT_TIMEOUT)))?;
-    let stream = core.new_stream((ReadEnd(socket), WriteEnd(write)))?;
+    let stream = core.new_stream((ReadEnd(socket), WriteEnd(write)), core.keep_alive(features))?;
     core.join_child(&stream, (id, name), features, None).inspect_err(|_| stream.close())
 }

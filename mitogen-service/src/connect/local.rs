@@ -229,7 +229,8 @@ fn join(
     (read, write): (OwnedFd, OwnedFd),
     process: &Arc<LocalProcess>,
 ) -> Result<Context> {
-    let stream = core.new_stream((ReadEnd(read), WriteEnd(write))).inspect_err(|_| {
+    let ends = (ReadEnd(read), WriteEnd(write));
+    let stream = core.new_stream(ends, core.keep_alive(features)).inspect_err(|_| {
         process.abandon(true);
     })?;
     process.attach(&stream);

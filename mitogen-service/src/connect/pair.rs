@@ -21,14 +21,15 @@ pub(crate) fn pair() -> Result<(Router, Router)> {
             parents: vec![(me.id, me.name.clone())],
             max_message_size: me.max_message_size,
             unidirectional: me.unidirectional,
+            keep_alive: me.keep_alive,
         },
         Ending::Router,
         Bounds::default(),
     );
     listen_for_first_call(&child);
     let (up, down) = (pipe()?, pipe()?);
-    let to_child = parent.new_stream((ReadEnd(up.0), WriteEnd(down.1)))?;
-    let to_parent = child.new_stream((ReadEnd(down.0), WriteEnd(up.1)))?;
+    let to_child = parent.new_stream((ReadEnd(up.0), WriteEnd(down.1)), parent.keep_alive(FEATURES))?;
+    let to_parent = child.new_stream((ReadEnd(down.0), WriteEnd(up.1)), child.keep_alive(FEATURES))?;
     parent.join_child(&to_child, (child_id, "child"), FEATURES, None)?;
     child.join_parent(&to_parent, FEATURES)?;
     Ok((Router::owning(parent), Router::owning(child)))

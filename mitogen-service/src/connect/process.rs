@@ -16,7 +16,6 @@ use crate::io::{BrokerHandle, Interest, LineReader, Source, Stream, StreamId, Ti
 use crate::ledger::Entry;
 use crate::router::{Core, Death, Process};
 use crate::sync::Mutex;
-use crate::wire::DeadReason;
 
 /// How long a process may live on after it has closed its stream. A context that ends in good order
 /// has 300 ms for what its services do at the end, and then exits.
@@ -46,6 +45,8 @@ struct State {
     end: End,
     token: Option<Token>,
     stream: Option<Arc<Stream>>,
+    /// What is told of the end of the stream.
+    reason: String,
     /// Kills a process that has closed its stream and lives on.
     timer: Option<TimerId>,
     entries: Vec<Entry>,
@@ -120,7 +121,14 @@ impl LocalProcess {
             broker: broker.clone(),
             pidfd,
             child: Mutex::new(child),
-            state: Mutex::new(State { end: End::default(), token: None, stream: None, timer: None, entries }),
+            state: Mutex::new(State {
+                end: End::default(),
+                token: None,
+                stream: None,
+                reason: String::new(),
+                timer: None,
+                entries,
+            }),
             words,
             output,
             killed: AtomicBool::new(false),
@@ -248,13 +256,15 @@ impl LocalProcess {
     }
 
     fn tell(&self, stream: StreamId) {
-        let timer = self.state.lock().timer.take();
+        let (timer, exit, reason) = {
+            let mut state = self.state.lock();
+            (state.timer.take(), state.end.exit.flatten(), std::mem::take(&mut state.reason))
+        };
         if let Some(timer) = timer {
             self.broker.cancel(timer);
         }
-        let exit = self.state.lock().end.exit.flatten();
         let stderr_tail = self.close_output();
-        let death = Death { context: self.name.clone(), reason: DeadReason::disconnected().text, exit, stderr_tail };
+        let death = Death { context: self.name.clone(), reason, exit, stderr_tail };
         if let Some(exit @ Exit::Signal { .. }) = exit
             && !self.killed.load(Ordering::Relaxed)
         {
@@ -271,8 +281,12 @@ impl Source for LocalProcess {
 }
 
 impl Process for LocalProcess {
-    fn stream_closed(self: Arc<Self>, _core: &Arc<Core>, stream: StreamId) {
-        let step = self.state.lock().end.stream_closed(stream);
+    fn stream_closed(self: Arc<Self>, _core: &Arc<Core>, stream: StreamId, reason: String) {
+        let step = {
+            let mut state = self.state.lock();
+            state.reason = reason;
+            state.end.stream_closed(stream)
+        };
         match step {
             Step::AwaitExit => {
                 let process = self.clone();

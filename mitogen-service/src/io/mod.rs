@@ -4,6 +4,7 @@
 //! contexts, calls or services. Above it nobody knows which thread reads: whoever does hands what
 //! it read to the stream's [`Sink`].
 
+mod alive;
 mod broker;
 mod courier;
 mod lines;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::alive::{Alive, Beat};
 use super::broker::{BrokerHandle, Source, Token};
 use super::output::{Output, Patience};
 use super::poller::Interest;
@@ -49,6 +50,9 @@ pub(crate) trait Sink: Send + Sync {
     /// What made the stream [over its bound](Stream::is_over) has left, or the stream ends.
     fn relieved(self: Arc<Self>, stream: &Arc<Stream>);
 
+    /// Nothing has come for a while: asks the other end for a sign of life. Any byte is one.
+    fn ask(self: Arc<Self>, stream: &Arc<Stream>);
+
     /// The stream has ended. Called once, on the broker's thread, after all its messages.
     fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed);
 }
@@ -62,6 +66,19 @@ pub(crate) enum Closed {
     Local,
     /// The system or the other end's bytes made it unusable.
     Broken(String),
+    /// The other end has given no sign of life for so long.
+    Silent(Duration),
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eof => write!(f, "the other end has closed it"),
+            Self::Local => write!(f, "this end has closed it"),
+            Self::Broken(what) => write!(f, "{what}"),
+            Self::Silent(time) => write!(f, "no sign of life for {time:?} (keep-alive)"),
+        }
+    }
 }
 
 /// Why a message was not taken.
@@ -85,6 +102,10 @@ pub(crate) struct Stream {
     drained: Condvar,
     /// More waits to leave than the bound admits; from then on until half of the bound is free.
     over: AtomicBool,
+    /// How often a sign of life is looked for, if that is done.
+    keep_alive: Option<Duration>,
+    /// There was a sign of life since somebody looked for one.
+    heard: AtomicBool,
     /// Set by the first of those who notice the end.
     ended: AtomicBool,
 }
@@ -114,6 +135,8 @@ pub(crate) struct Limits {
     pub(crate) output: usize,
     /// How long a message under way may make no progress in either direction.
     pub(crate) stall: Duration,
+    /// How often the other end has to give a sign of life, if it has to.
+    pub(crate) keep_alive: Option<Duration>,
     /// The bytes of unfinished messages, together with all other streams.
     pub(crate) reassembly: Arc<Reassembly>,
 }
@@ -150,6 +173,8 @@ impl Stream {
             }),
             drained: Condvar::new(),
             over: AtomicBool::new(false),
+            keep_alive: limits.keep_alive,
+            heard: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }))
     }
@@ -160,6 +185,10 @@ impl Stream {
         if let Some((end, _)) = &reader.end {
             let token = self.broker.register(end.0.as_fd(), Interest::Read, self.clone())?;
             reader.token = Some(token);
+        }
+        drop(reader);
+        if let Some(interval) = self.keep_alive {
+            self.watch_life(Alive::new(interval));
         }
         Ok(())
     }
@@ -215,6 +244,16 @@ impl Stream {
             return Ok(());
         }
         self.write_first(writer, message, (origin, patience))
+    }
+
+    /// Sends a message that is nothing but a sign of life, unless others wait to leave, whose bytes are
+    /// one as well. So one such message waits at most, however many are asked for.
+    pub(crate) fn send_sign(self: &Arc<Self>, message: Message) {
+        let writer = self.writer.lock();
+        if writer.output.is_empty() {
+            // A stream that has ended needs none.
+            let _ = self.write_first(writer, message, (None, Patience::Reserve));
+        }
     }
 
     /// Writes a message that no other waits in front of.
@@ -273,6 +312,10 @@ impl Stream {
                 Err(error) => break Some(error),
             }
         };
+        if shrunk {
+            // What has waited was taken, so the other end reads.
+            self.heard.store(true, Ordering::Relaxed);
+        }
         self.watch_output(&mut writer, shrunk);
         let relieved = writer.output.has_room() && self.over.swap(false, Ordering::AcqRel);
         drop(writer);
@@ -316,6 +359,25 @@ impl Stream {
                 Look::Again(left) => stream.look_after(left, look),
                 Look::Stalled => stream.end(Closed::Broken("nothing has moved for too long".to_owned())),
             }
+        });
+    }
+
+    /// Looks for a sign of life after each interval, and ends the stream when there was none for long.
+    fn watch_life(self: &Arc<Self>, mut alive: Alive) {
+        let stream = Arc::downgrade(self);
+        self.broker.call_after(alive.interval(), move |_| {
+            let Some(stream) = stream.upgrade() else { return };
+            if stream.ended.load(Ordering::Relaxed) {
+                return;
+            }
+            // What has arrived while this process did something else counts, read or not.
+            let heard = stream.heard.swap(false, Ordering::Relaxed) || stream.readable() > 0;
+            match alive.beat(heard) {
+                Beat::Fine => {}
+                Beat::Ask => stream.sink.clone().ask(&stream),
+                Beat::Lost => return stream.end(Closed::Silent(alive.patience())),
+            }
+            stream.watch_life(alive);
         });
     }
 
@@ -399,6 +461,7 @@ impl Stream {
         let mut reader = self.reader.lock();
         let mut turn = reader.read(messages, reads);
         if turn.bytes > 0 {
+            self.heard.store(true, Ordering::Relaxed);
             self.watch_input(&mut reader);
             turn.refused = self.bound_reassembly(&mut reader);
         }

@@ -25,6 +25,7 @@ enum Event {
     Message(u32, usize),
     GivenUp(u32),
     Relieved,
+    Asked,
     Closed(Closed),
 }
 
@@ -42,6 +43,10 @@ impl Sink for Told {
 
     fn relieved(self: Arc<Self>, _stream: &Arc<Stream>) {
         self.0.lock().send(Event::Relieved).unwrap();
+    }
+
+    fn ask(self: Arc<Self>, _stream: &Arc<Stream>) {
+        self.0.lock().send(Event::Asked).unwrap();
     }
 
     fn closed(self: Arc<Self>, _stream: &Arc<Stream>, why: Closed) {
@@ -90,6 +95,10 @@ impl End {
     }
 
     fn with_stall(read: OwnedFd, write: OwnedFd, stall: Duration) -> Self {
+        Self::with(read, write, stall, None)
+    }
+
+    fn with(read: OwnedFd, write: OwnedFd, stall: Duration, keep_alive: Option<Duration>) -> Self {
         let ledger = Ledger::default();
         let broker = Broker::start(&ledger, || panic!("the broker crashed")).unwrap();
         let (sender, events) = channel();
@@ -98,7 +107,7 @@ impl End {
             (ReadEnd(read), WriteEnd(write)),
             (broker.handle(), &ledger),
             Decoder::new(64 * 1024 * 1024),
-            Limits { output: OUTPUT_LIMIT, stall, reassembly: Arc::new(Reassembly::new(REASSEMBLY_LIMIT)) },
+            Limits { output: OUTPUT_LIMIT, stall, keep_alive, reassembly: Arc::new(Reassembly::new(REASSEMBLY_LIMIT)) },
             Arc::new(Told(Mutex::new(sender))),
         )
         .unwrap();
@@ -268,6 +277,71 @@ fn a_stream_without_anything_under_way_may_be_idle() {
     assert!(there.events.recv_timeout(Duration::from_millis(600)).is_err());
     here.send(2, 1_000_000, Patience::Wait).unwrap();
     assert_eq!(there.next(), Event::Message(2, 1_000_000));
+}
+
+/// A stream that looks for signs of life, what is written to it, and what nobody reads of it yet.
+fn watched(interval: Duration) -> (OwnedFd, OwnedFd, End) {
+    let (there_read, raw) = rustix::pipe::pipe().unwrap();
+    let (unread, there_write) = rustix::pipe::pipe().unwrap();
+    let there = End::with(there_read, there_write, LONG, Some(interval));
+    there.stream.0.start().unwrap();
+    (raw, unread, there)
+}
+
+#[test]
+fn an_end_that_says_nothing_is_asked_twice_and_given_up() {
+    let (_raw, _unread, there) = watched(Duration::from_millis(10));
+    assert_eq!([(); 2].map(|()| there.next()), [Event::Asked, Event::Asked]);
+    let closed = Closed::Silent(Duration::from_millis(30));
+    assert_eq!(closed.to_string(), "no sign of life for 30ms (keep-alive)");
+    assert_eq!(there.next(), Event::Closed(closed));
+}
+
+#[test]
+fn any_byte_is_a_sign_of_life() {
+    let (raw, _unread, there) = watched(Duration::from_millis(300));
+    let bytes = [&message(1, 10).header.encode()[..], &[7; 10]].concat();
+    for byte in &bytes[..5] {
+        assert_eq!(there.next(), Event::Asked);
+        assert_eq!(rustix::io::write(&raw, &[*byte]), Ok(1));
+    }
+    rustix::io::write(&raw, &bytes[5..]).unwrap();
+    let event = std::iter::repeat_with(|| there.next()).find(|event| *event != Event::Asked);
+    assert_eq!(event, Some(Event::Message(1, 10)));
+}
+
+#[test]
+fn an_end_that_takes_what_waits_for_it_is_alive() {
+    let (_raw, unread, there) = watched(Duration::from_millis(300));
+    there.send(1, 1_000_000, Patience::Wait).unwrap();
+    let mut buffer = vec![0; 100_000];
+    for _ in 0..5 {
+        assert_eq!(there.next(), Event::Asked);
+        assert!(rustix::io::read(&unread, &mut buffer).unwrap() > 0);
+    }
+}
+
+#[test]
+fn signs_of_life_do_not_gather() {
+    let (_raw, unread, there) = raw(LONG);
+    for _ in 0..100_000 {
+        there.stream.0.send_sign(message(1, 0));
+    }
+    let held = rustix::io::ioctl_fionread(&unread).unwrap() as usize;
+    there.send(2, 0, Patience::Wait).unwrap();
+    let mut decoder = Decoder::new(0);
+    let mut signs = 0;
+    loop {
+        while let Some(message) = decoder.next().unwrap() {
+            if message.header.handle == Handle::new(2) {
+                // What the pipe held, the one that did not fit into it, and none that waited behind that.
+                assert_eq!(signs, held / Header::LEN + 1);
+                return;
+            }
+            signs += 1;
+        }
+        rustix::io::read(&unread, rustix::buffer::spare_capacity(decoder.space())).unwrap();
+    }
 }
 
 #[test]

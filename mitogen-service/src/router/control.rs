@@ -29,6 +29,8 @@ pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> R
         Handle::DEL_ROUTE => del_route,
         Handle::ALLOCATE_ID => allocate,
         Handle::SHUTDOWN => shut_down,
+        Handle::PING => ping,
+        Handle::PONG => pong,
         _ => return Ok(false),
     };
     let allowed = match header.handle {
@@ -79,6 +81,14 @@ fn shut_down(core: &Arc<Core>, message: &Message, stream: StreamId) {
         Err(_) => malformed(core, message, stream),
     }
 }
+
+/// The neighbour wants a sign of life.
+fn ping(core: &Arc<Core>, _message: &Message, stream: StreamId) {
+    core.send_sign(stream, Handle::PONG);
+}
+
+/// The neighbour has given one, as each of its bytes is.
+fn pong(_core: &Arc<Core>, _message: &Message, _stream: StreamId) {}
 
 /// Names the offender and the handle, never what was in the message.
 fn malformed(core: &Arc<Core>, message: &Message, stream: StreamId) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::core::Core;
 use super::names::sane_name;
 use crate::error::{CallError, Exit, Trace};
+use crate::io::Closed;
 use crate::wire::{DeadReason, value};
 
 /// How many bytes of a dead process's last words travel.
@@ -30,6 +31,15 @@ impl Death {
     /// A context whose stream has ended, and nothing more is known.
     pub(crate) fn disconnected(context: &str) -> Self {
         Self::because(context, DeadReason::disconnected().text)
+    }
+
+    /// What those who waited for a context are told of the end of its stream.
+    pub(crate) fn reason_of(why: &Closed) -> String {
+        let disconnected = DeadReason::disconnected().text;
+        match why {
+            Closed::Silent(_) => format!("{disconnected}: {why}"),
+            Closed::Eof | Closed::Local | Closed::Broken(_) => disconnected,
+        }
     }
 
     /// The router of this process is no more, and with it the way to `context`.

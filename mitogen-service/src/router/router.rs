@@ -58,13 +58,19 @@ struct Owner {
 pub struct RouterBuilder {
     max_message_size: usize,
     unidirectional: bool,
+    keep_alive: Option<Duration>,
     bounds: Bounds,
 }
 
 impl Router {
     /// Sets up a router at the root of a new tree.
     pub fn builder() -> RouterBuilder {
-        RouterBuilder { max_message_size: MAX_MESSAGE_SIZE, unidirectional: false, bounds: Bounds::default() }
+        RouterBuilder {
+            max_message_size: MAX_MESSAGE_SIZE,
+            unidirectional: false,
+            keep_alive: None,
+            bounds: Bounds::default(),
+        }
     }
 
     /// This process, as others see it.
@@ -209,6 +215,37 @@ impl RouterBuilder {
         self
     }
 
+    /// Looks for a sign of life of each child once in this interval, and gives a child up that gives none
+    /// three times in a row. Off by default; all contexts below inherit it, and each end of each stream
+    /// watches the other: a process whose parent gives no sign of life ends, as if that had ended.
+    ///
+    /// Any byte is a sign of life, also one that is taken where more waits than the link can hold. If
+    /// there is none for an interval the other end is asked, and its I/O thread answers, whatever its
+    /// methods do: a busy process is not given up, one that is stopped (SIGSTOP, a debugger) or hangs in
+    /// the kernel is. It is killed, and calls that wait for it fail with
+    /// [`CallError::Dead`](crate::CallError::Dead) whose reason names keep-alive. Intervals are counted
+    /// and no time is measured, so a tree that is stopped and continued as a whole goes on.
+    ///
+    /// Local processes need it only against being stopped: the end of a process is noticed in any case.
+    /// Fifteen seconds are a good interval; one of milliseconds gives up processes that only wait for
+    /// their turn on a busy machine.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mitogen_service::{Error, Router};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().keep_alive(Duration::from_secs(15)).build()?;
+    /// let refused = Router::builder().keep_alive(Duration::ZERO).build();
+    /// assert!(matches!(refused, Err(Error::Invalid { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.keep_alive = Some(interval);
+        self
+    }
+
     /// Makes the router. It has no thread and no descriptor until its first child starts.
     ///
     /// # Errors
@@ -223,12 +260,17 @@ impl RouterBuilder {
 
     /// The root's state, without a look at the process that it is in.
     pub(crate) fn build_core(self) -> Result<Arc<Core>> {
-        let Self { max_message_size, unidirectional, bounds } = self;
+        let Self { max_message_size, unidirectional, keep_alive, bounds } = self;
         if !(MIN_MESSAGE_SIZE..=u32::MAX as usize).contains(&max_message_size) {
             let what = format!(
                 "max_message_size is {max_message_size}, and must be between {MIN_MESSAGE_SIZE} and {} bytes",
                 u32::MAX
             );
+            return Err(Error::Invalid { what });
+        }
+        if keep_alive.is_some_and(|interval| interval.is_zero()) {
+            let what =
+                "the interval of keep_alive is zero, and must be longer; leave it out to switch it off".to_owned();
             return Err(Error::Invalid { what });
         }
         crate::sys::ignore_sigpipe();
@@ -238,6 +280,7 @@ impl RouterBuilder {
             parents: Vec::new(),
             max_message_size,
             unidirectional,
+            keep_alive,
         };
         Ok(Core::new(identity, Ending::Router, bounds))
     }

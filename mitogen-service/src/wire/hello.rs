@@ -12,9 +12,11 @@
 //!
 //! All numbers are big endian. Both ends say `encodings` and `pid`; the parent also tells the child
 //! who it is: `context_id`, `name`, `parents` (`[[id, name], ..]`, nearest first),
-//! `max_message_size`, `unidirectional`.
+//! `max_message_size`, `unidirectional`, and `keep_alive` if the stream is to be watched.
 //!
 //! This file must not know how a child is started, nor what a feature does.
+
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -27,8 +29,11 @@ pub(crate) const FEATURE_CANCEL: u32 = 1;
 /// The feature bit of a peer that understands CREDIT and CLAIM (handles 123 and 124).
 pub(crate) const FEATURE_CHANNELS: u32 = 2;
 
+/// The feature bit of a peer that answers PING by PONG (handles 120 and 121).
+pub(crate) const FEATURE_PING: u32 = 4;
+
 /// The features that this version of the crate has.
-pub(crate) const FEATURES: u32 = FEATURE_CANCEL | FEATURE_CHANNELS;
+pub(crate) const FEATURES: u32 = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
 
 /// Version of the protocol, which goes apart from that of the crate.
 pub(crate) const PROTOCOL_VERSION: u16 = 1;
@@ -76,6 +81,9 @@ pub(crate) struct Identity {
     pub(crate) max_message_size: u64,
     /// Whether siblings are kept apart.
     pub(crate) unidirectional: bool,
+    /// How often each end of the stream, and of those below, looks for a sign of life of the other; in
+    /// whole microseconds on the wire.
+    pub(crate) keep_alive: Option<Duration>,
 }
 
 /// The two ends cannot talk.
@@ -163,7 +171,8 @@ impl Hello {
     fn encode_body(&self) -> Vec<u8> {
         let identity = self.body.identity.as_ref();
         let mut body = Vec::new();
-        msgpack::write_map_len(&mut body, if identity.is_some() { 7 } else { 2 });
+        let keys = identity.map_or(2, |identity| 7 + u32::from(identity.keep_alive.is_some()));
+        msgpack::write_map_len(&mut body, keys);
         msgpack::write_str(&mut body, "encodings");
         msgpack::write_array_len(&mut body, self.encodings.len() as u32);
         for &encoding in &self.encodings {
@@ -207,6 +216,10 @@ impl Identity {
         msgpack::write_uint(body, self.max_message_size);
         msgpack::write_str(body, "unidirectional");
         msgpack::write_bool(body, self.unidirectional);
+        if let Some(interval) = self.keep_alive {
+            msgpack::write_str(body, "keep_alive");
+            msgpack::write_uint(body, u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1));
+        }
     }
 }
 
@@ -220,6 +233,7 @@ struct Fields {
     parents: Option<Vec<(ContextId, String)>>,
     max_message_size: Option<u64>,
     unidirectional: Option<bool>,
+    keep_alive: Option<u64>,
 }
 
 impl Fields {
@@ -242,6 +256,7 @@ impl Fields {
             "parents" => self.parents = Some(read_parents(cursor)?),
             "max_message_size" => self.max_message_size = Some(cursor.uint()?),
             "unidirectional" => self.unidirectional = Some(cursor.bool()?),
+            "keep_alive" => self.keep_alive = Some(cursor.uint()?),
             _ => drop(cursor.skip()?),
         }
         Ok(())
@@ -261,6 +276,7 @@ impl Fields {
             parents: found(self.parents, "the key \"parents\" is missing")?,
             max_message_size: found(self.max_message_size, "the key \"max_message_size\" is missing")?,
             unidirectional: found(self.unidirectional, "the key \"unidirectional\" is missing")?,
+            keep_alive: self.keep_alive.filter(|&micros| micros > 0).map(Duration::from_micros),
         })
     }
 }
@@ -387,6 +403,7 @@ mod tests {
             parents: vec![(ContextId::new(1), "a".into()), (ContextId::ROOT, "r".into())],
             max_message_size: 1 << 27,
             unidirectional: true,
+            keep_alive: None,
         };
         Hello::of_parent(0, 1, identity)
     }
@@ -418,6 +435,26 @@ mod tests {
         let hello = parent().encode();
         assert_eq!(hello.escape_ascii().to_string(), with_body(body).escape_ascii().to_string());
         assert_eq!(decode(&hello), Ok(Some((parent(), hello.len()))));
+    }
+
+    #[test]
+    fn keep_alive_is_said_behind_the_other_keys_and_only_if_it_is_on() {
+        let mut hello = parent();
+        let off = hello.encode();
+        let say = |hello: &mut Hello, interval| {
+            hello.body.identity.as_mut().unwrap().keep_alive = Some(interval);
+            hello.encode()
+        };
+        let on = say(&mut hello, Duration::from_secs(15));
+        assert_eq!(on.strip_suffix(b"\xaakeep_alive\xce\x00\xe4\xe1\xc0").unwrap().len(), off.len());
+        assert_eq!(decode(&on), Ok(Some((hello.clone(), on.len()))));
+        // As short or long as microseconds can say; 0 is off.
+        let told = |bytes: &[u8]| decode(bytes).unwrap().unwrap().0.body.identity.unwrap().keep_alive;
+        assert_eq!(told(&say(&mut hello, Duration::from_nanos(1))), Some(Duration::from_micros(1)));
+        assert_eq!(told(&say(&mut hello, Duration::MAX)), Some(Duration::from_micros(u64::MAX)));
+        let mut zero = say(&mut hello, Duration::from_micros(1));
+        *zero.last_mut().unwrap() = 0;
+        assert_eq!(told(&zero), None);
     }
 
     #[test]

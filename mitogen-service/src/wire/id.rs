@@ -72,9 +72,9 @@ impl Handle {
     pub(crate) const DETACHING: Self = Self(109);
     /// Call a method of a service.
     pub(crate) const CALL_SERVICE: Self = Self(110);
-    /// Is the other end of the stream alive?
+    /// Is the other end of the stream alive? Empty.
     pub(crate) const PING: Self = Self(120);
-    /// It is.
+    /// It is. Empty.
     pub(crate) const PONG: Self = Self(121);
     /// The caller no longer waits for a call.
     pub(crate) const CANCEL: Self = Self(122);

@@ -16,8 +16,8 @@ use super::envelope::{reply_err_prefix, reply_ok_prefix};
 use super::msgpack::{MAX_DEPTH, validate};
 use super::{
     AddRoute, Blob, CallEnvelope, Claim, ContextId, Credit, CreditNews, Cursor, DeadCode, DeadReason, Decoder,
-    DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, Handle, Header, Hello, HelloDecoder, IdBlock,
-    Identity, Message, Meta, Reply, path, value,
+    DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, Handle, Header, Hello,
+    HelloDecoder, IdBlock, Identity, Message, Meta, Reply, path, value,
 };
 use crate::error::{CallError, DeadlineBy, Executed, Exit, Trace};
 
@@ -121,6 +121,8 @@ fn every_example_is_looked_at() {
         "allocate id",
         "allocate id reply",
         "shutdown",
+        "ping",
+        "pong",
         "cancel",
         "claim",
         "channel message",
@@ -140,10 +142,12 @@ fn hellos() {
         parents: vec![(ContextId::ROOT, "root".into())],
         max_message_size: 128 * 1024 * 1024,
         unidirectional: false,
+        keep_alive: None,
     };
+    let features = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
     let hellos = [
-        ("hello of a parent", Hello::of_parent(FEATURE_CANCEL | FEATURE_CHANNELS, 4000, identity)),
-        ("hello of a child", Hello::of_child(FEATURE_CANCEL | FEATURE_CHANNELS, 4001)),
+        ("hello of a parent", Hello::of_parent(features, 4000, identity)),
+        ("hello of a child", Hello::of_child(features, 4001)),
     ];
     for (label, hello) in hellos {
         let bytes = example(label);
@@ -468,6 +472,12 @@ fn shutting_down_and_cancelling() {
     assert_message("shutdown", [0, 1], [Handle::SHUTDOWN, Handle::NONE], encode_shutdown(grace));
     assert_eq!(decode_cancel(&message("cancel").payload), Ok(WAITING));
     assert_message("cancel", [0, 1], [Handle::CANCEL, Handle::NONE], encode_cancel(WAITING));
+}
+
+#[test]
+fn signs_of_life() {
+    assert_message("ping", [0, 1], [Handle::PING, Handle::NONE], Vec::new());
+    assert_message("pong", [1, 0], [Handle::PONG, Handle::NONE], Vec::new());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod deduplicating;
 mod docs;
 mod functions;
 mod hostile;
+mod keep_alive;
 mod leak;
 mod life;
 mod life_cycle;

@@ -56,6 +56,8 @@ pub(crate) struct Identity {
     pub(crate) parents: Vec<(ContextId, String)>,
     pub(crate) max_message_size: usize,
     pub(crate) unidirectional: bool,
+    /// How often the other end of each stream has to give a sign of life, if it has to.
+    pub(crate) keep_alive: Option<Duration>,
 }
 
 /// A message on its way to a listener.
@@ -70,9 +72,9 @@ pub(crate) struct Delivery<'a> {
 
 /// The process behind a stream, as the `connect` layer knows it.
 pub(crate) trait Process: Send + Sync {
-    /// The stream has ended: sees to it that the process ends, reaps it, and then calls
-    /// [`Core::lost`]. On the broker's thread.
-    fn stream_closed(self: Arc<Self>, core: &Arc<Core>, stream: StreamId);
+    /// The stream has ended, for a reason to be told: sees to it that the process ends, reaps it, and
+    /// then calls [`Core::lost`]. On the broker's thread.
+    fn stream_closed(self: Arc<Self>, core: &Arc<Core>, stream: StreamId, reason: String);
 
     /// Kills the process, whatever it is doing.
     fn kill(&self);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tracing::Level;
 
@@ -13,7 +14,7 @@ use crate::router::control;
 use crate::router::death::Death;
 use crate::router::offences::Offences;
 use crate::router::table::Table;
-use crate::wire::{ContextId, Decoder, Header, Message};
+use crate::wire::{ContextId, Decoder, Encoding, FEATURE_PING, Handle, Header, Message};
 
 impl Core {
     /// The broker, started now if this is the first stream.
@@ -33,13 +34,28 @@ impl Core {
         Ok(handle)
     }
 
-    /// Makes a stream of two descriptors; it does not read yet.
-    pub(crate) fn new_stream(self: &Arc<Self>, ends: (ReadEnd, WriteEnd)) -> Result<Arc<Stream>> {
+    /// How often to look for a sign of life of a neighbour with these features; one that does not know
+    /// PING could not give any.
+    pub(crate) fn keep_alive(&self, features: u32) -> Option<Duration> {
+        self.identity.keep_alive.filter(|_| features & FEATURE_PING != 0)
+    }
+
+    /// Makes a stream of two descriptors; it does not read yet. How often a sign of life is looked for
+    /// is [that of the router](Self::keep_alive), unless the way to the neighbour asks for another.
+    pub(crate) fn new_stream(
+        self: &Arc<Self>,
+        ends: (ReadEnd, WriteEnd),
+        keep_alive: Option<Duration>,
+    ) -> Result<Arc<Stream>> {
         let broker = self.broker()?;
         let id = StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed));
         let decoder = Decoder::new(self.identity.max_message_size);
-        let limits =
-            Limits { output: self.bounds.output, stall: self.bounds.stall, reassembly: self.reassembly.clone() };
+        let limits = Limits {
+            output: self.bounds.output,
+            stall: self.bounds.stall,
+            keep_alive,
+            reassembly: self.reassembly.clone(),
+        };
         Stream::new(id, ends, (&broker, &self.ledger), decoder, limits, self.clone())
             .map_err(|error| Error::io("set up a stream", error))
     }
@@ -138,6 +154,20 @@ impl Core {
         self.links.lock().get(&id).map(|link| link.stream.clone())
     }
 
+    /// Gives the neighbour behind a stream a sign of life, or asks for one, if it understands either.
+    pub(in crate::router) fn send_sign(&self, stream: StreamId, handle: Handle) {
+        let Some(remote) = self.remote(stream) else { return };
+        let out = {
+            let links = self.links.lock();
+            links.get(&stream).filter(|link| link.features & FEATURE_PING != 0).map(|link| link.stream.clone())
+        };
+        let Some(out) = out else { return };
+        let mut message = Message::new(Encoding::MessagePack, remote, handle, Handle::NONE, bytes::Bytes::new());
+        message.header.src_id = self.identity.id;
+        message.header.auth_id = self.identity.id;
+        out.send_sign(message);
+    }
+
     /// The neighbour behind a stream.
     pub(crate) fn remote(&self, stream: StreamId) -> Option<ContextId> {
         self.table.lock().remote(stream)
@@ -167,19 +197,23 @@ impl Sink for Core {
         self.give_up_on(header, stream.id());
     }
 
+    fn ask(self: Arc<Self>, stream: &Arc<Stream>) {
+        self.send_sign(stream.id(), Handle::PING);
+    }
+
     fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed) {
         let id = stream.id();
         let link = self.links.lock().get(&id).map(|link| (link.process.clone(), link.name.clone()));
         let Some((process, name)) = link else { return };
-        if let Closed::Broken(what) = &why {
-            self.log(Level::ERROR, format!("stream to `{name}`: {what}"));
+        if matches!(why, Closed::Broken(_) | Closed::Silent(_)) {
+            self.log(Level::ERROR, format!("stream to `{name}`: {why}"));
         }
         if self.table.lock().parent() == Some(id) {
             return self.parent_lost(id);
         }
         match process {
-            Some(process) => process.stream_closed(&self, id),
-            None => self.lost(id, Death::disconnected(&name)),
+            Some(process) => process.stream_closed(&self, id, Death::reason_of(&why)),
+            None => self.lost(id, Death::because(&name, Death::reason_of(&why))),
         }
     }
 }

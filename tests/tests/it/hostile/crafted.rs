@@ -2,7 +2,7 @@
 
 use super::peer::{
     ADD_ROUTE, ALLOCATE_ID, Answer, CALL_SERVICE, CANCEL, DEAD, DEL_ROUTE, Frame, INVALID_HANDLE, MARKER, MESSAGE_PACK,
-    NO_ROUTE, REFUSED, SHUTDOWN, Stranger, call, header, nothing, pack, text,
+    NO_ROUTE, PING, PONG, REFUSED, SHUTDOWN, Stranger, call, header, nothing, pack, text,
 };
 use super::{Everyone, alone};
 
@@ -84,31 +84,8 @@ impl Cases {
 
     /// Handles that nobody listens on, and answers wanted at odd places.
     fn handles(&mut self) {
-        let nobody = [
-            0,
-            1,
-            99,
-            100,
-            101,
-            102,
-            107,
-            108,
-            109,
-            111,
-            112,
-            113,
-            119,
-            120,
-            121,
-            123,
-            124,
-            125,
-            126,
-            127,
-            998,
-            999,
-            u32::MAX,
-        ];
+        let nobody =
+            [0, 1, 99, 100, 101, 102, 107, 108, 109, 111, 112, 113, 119, 123, 124, 125, 126, 127, 998, 999, u32::MAX];
         for handle in nobody {
             let frame = self.frame(handle, MARKER.as_bytes());
             self.add(format!("handle {handle}"), frame, Dead(INVALID_HANDLE));
@@ -151,6 +128,8 @@ impl Cases {
             self.control(&format!("ADD_ROUTE of {name}"), ADD_ROUTE, payload);
             self.control(&format!("DEL_ROUTE of {name}"), DEL_ROUTE, payload);
             self.control(&format!("CANCEL of {name}"), CANCEL, payload);
+            self.control(&format!("PING of {name}"), PING, payload);
+            self.control(&format!("PONG of {name}"), PONG, payload);
             let frame = self.frame(SHUTDOWN, payload);
             self.add(format!("SHUTDOWN of {name}"), frame, Dead(REFUSED));
         }

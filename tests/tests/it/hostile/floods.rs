@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use mitogen_service::CallError;
 
-use super::peer::{Answer, CALL_SERVICE, Frame, INVALID_HANDLE, MARKER, Stranger, Voice, call, nothing, text};
+use super::peer::{
+    Answer, CALL_SERVICE, FEATURE_CANCEL, FEATURE_PING, Frame, INVALID_HANDLE, MARKER, PING, PONG, ROOT, Stranger,
+    Voice, call, nothing, text,
+};
 use super::{Everyone, MIB, Peak, alone};
 
 /// How many calls one caller may have under way, a quarter of all.
@@ -268,4 +271,30 @@ fn a_call_without_reply_that_fails_puts_no_word_of_its_caller_into_the_log() {
     });
     let Some(log) = log else { return };
     log.assert_line(&["a call without reply from stranger failed"]);
+}
+
+#[test]
+fn pings_without_end_make_no_more_pongs_than_a_pipe_holds() {
+    alone("floods::pings_without_end_make_no_more_pongs_than_a_pipe_holds", || {
+        let everyone = Everyone::new();
+        let mut stranger = Stranger::join_with(everyone.router(), "stranger", FEATURE_CANCEL | FEATURE_PING);
+        let peak = Peak::begin();
+        let ping = stranger.voice.frame(ROOT, PING, 0, Vec::new());
+        let many = ping.encode().repeat(1000);
+        for _ in 0..1000 {
+            stranger.voice.try_send_bytes(&many).unwrap();
+        }
+        everyone.go_on();
+        // A million answers would take a hundred and more in memory, each.
+        peak.assert_below(16 * MIB);
+        // Nothing is owed to it, and the stream is good.
+        let answers = stranger.ping();
+        println!("{} answers", answers.len());
+        assert!((1..100_000).contains(&answers.len()));
+        assert!(answers.iter().all(|answer| answer.handle == PONG));
+        // One that reads is answered.
+        stranger.voice.send(&ping);
+        assert_eq!(stranger.ears.next().expect("the stream is open").handle, PONG);
+        everyone.finish();
+    });
 }

@@ -27,7 +27,7 @@ mod hello;
 mod multitude;
 mod never_reads;
 mod output;
-mod peer;
+pub(crate) mod peer;
 mod routes;
 mod stalls;
 

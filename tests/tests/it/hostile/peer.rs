@@ -19,12 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const ROOT: u32 = 0;
 pub(crate) const MESSAGE_PACK: u16 = 0x4d50;
 pub(crate) const FEATURE_CANCEL: u32 = 1;
+pub(crate) const FEATURE_PING: u32 = 4;
 
 pub(crate) const ADD_ROUTE: u32 = 103;
 pub(crate) const DEL_ROUTE: u32 = 104;
 pub(crate) const ALLOCATE_ID: u32 = 105;
 pub(crate) const SHUTDOWN: u32 = 106;
 pub(crate) const CALL_SERVICE: u32 = 110;
+pub(crate) const PING: u32 = 120;
+pub(crate) const PONG: u32 = 121;
 pub(crate) const CANCEL: u32 = 122;
 pub(crate) const DEAD: u32 = 999;
 
