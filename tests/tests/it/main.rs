@@ -24,5 +24,6 @@ mod router_test;
 mod select;
 mod select_test;
 mod service_test;
+mod shown;
 mod tree;
 mod upstream_defects;
