@@ -9,6 +9,7 @@ mod channel_peer;
 mod death;
 mod deduplicating;
 mod docs;
+mod fairness;
 mod functions;
 mod hostile;
 mod leak;
