@@ -11,6 +11,7 @@ mod deduplicating;
 mod docs;
 mod fairness;
 mod functions;
+mod futures;
 mod hostile;
 mod leak;
 mod life;
