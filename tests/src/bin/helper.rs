@@ -76,13 +76,12 @@ struct Record {
     text: String,
 }
 
-/// Takes so many MiB from a child, 256 by default, and sleeps now and then. Prints the most memory
-/// that each has had, and the time.
+/// Takes a GiB from a child, and sleeps now and then. Prints the most memory that each has had, and
+/// the time.
 fn stream(router: &Router) -> mitogen_service::Result<()> {
-    let mib: usize = std::env::args().nth(2).map_or(256, |mib| mib.parse().unwrap());
     let child = router.local().name("source").connect()?;
     let records = router.receiver();
-    let count = (mib * 1024 * 1024 / RECORD) as u32;
+    let count = 1024 * 1024 * 1024 / RECORD as u32;
     let started = std::time::Instant::now();
     let call = Node::stub(&child).stream(records.sender(), count);
     let expected = "x".repeat(RECORD);
