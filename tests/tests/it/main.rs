@@ -3,6 +3,7 @@
 //! Every router asserts at its end that no thread, no descriptor and no child of it is left.
 
 mod bench;
+mod call_error_test;
 mod calls;
 mod channel;
 mod channel_peer;
@@ -25,7 +26,9 @@ mod receiver_test;
 mod router_test;
 mod select;
 mod select_test;
+mod service_defects;
 mod service_test;
 mod shown;
+mod signals_test;
 mod tree;
 mod upstream_defects;
