@@ -3,13 +3,16 @@
 //! Every router asserts at its end that no thread, no descriptor and no child of it is left.
 
 mod bench;
+mod call_error_test;
 mod calls;
 mod channel;
 mod channel_peer;
 mod death;
 mod deduplicating;
 mod docs;
+mod fairness;
 mod functions;
+mod futures;
 mod hostile;
 mod keep_alive;
 mod leak;
@@ -24,6 +27,9 @@ mod receiver_test;
 mod router_test;
 mod select;
 mod select_test;
+mod service_defects;
 mod service_test;
+mod shown;
+mod signals_test;
 mod tree;
 mod upstream_defects;

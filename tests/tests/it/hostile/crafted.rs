@@ -173,6 +173,7 @@ impl Cases {
             ("2^32 items", b"\xdd\xff\xff\xff\xff".to_vec()),
             ("a service of 4 GiB", b"\x94\xdb\xff\xff\xff\xffx".to_vec()),
             ("a service that is a number", b"\x94\x01\xa4echo\xc0\x80".to_vec()),
+            ("a service that is bytes", b"\x94\xc4\x06target\xa4echo\xc0\x80".to_vec()),
             ("a service that is no UTF-8", b"\x94\xa2\xff\xfe\xa4echo\xc0\x80".to_vec()),
             ("a method that is nil", b"\x94\xa6target\xc0\xc0\x80".to_vec()),
             ("a meta that is a number", b"\x94\xa6target\xa4ping\x01\x80".to_vec()),
