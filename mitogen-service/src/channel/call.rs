@@ -324,7 +324,13 @@ impl<T> Future for Call<T> {
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
         if let State::Pending(pending, _) = &mut self.state {
             pending.watch_deadline();
-            let Poll::Ready(outcome) = pending.waiting.latch.poll(task) else { return Poll::Pending };
+            let Poll::Ready(outcome) = pending.waiting.latch.poll(task) else {
+                // A thread of a pool does what its answer needs; what comes later wakes the task for it.
+                if let Some(helper) = nested::helper(pending.context.core()) {
+                    pending.help(&*helper);
+                }
+                return Poll::Pending;
+            };
             let result = self.finish(outcome);
             return Poll::Ready(result.unwrap_or_else(|| Err(taken())));
         }

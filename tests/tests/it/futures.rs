@@ -425,7 +425,6 @@ fn a_method_may_await_what_it_calls() {
 }
 
 #[test]
-#[ignore = "known limit, which the guide names: a thread that polls a call does not run what that call needs"]
 fn a_method_that_awaits_is_called_back_by_what_it_waits_for() {
     let (parent, _child) = two_with_one_thread();
     let (here, there) = (parent.children().remove(0), parent.myself());
