@@ -7,16 +7,32 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "each shell is there as a whole")]
 
+#[path = "../../../mitogen-service/src/service/invoker/aggregate.rs"]
+mod aggregate;
+#[path = "../../../mitogen-service/src/channel/select/gathering.rs"]
+mod gathering;
+#[path = "../../../mitogen-service/src/channel/select/key.rs"]
+mod key;
 #[path = "../../../mitogen-service/src/latch.rs"]
 mod latch;
+#[path = "../../../mitogen-service/src/channel/select/members.rs"]
+mod members;
 mod models;
 #[path = "../../../mitogen-service/src/panics.rs"]
 mod panics;
 #[path = "../../../mitogen-service/src/service/pool/queue.rs"]
 mod queue;
 mod sync;
+#[path = "../../../mitogen-service/src/service/invoker/table.rs"]
+mod table;
 #[path = "../../../mitogen-service/src/service/pool/turns.rs"]
 mod turns;
+
+mod channel {
+    pub(crate) mod mailbox {
+        pub(crate) type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;
+    }
+}
 
 mod io {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

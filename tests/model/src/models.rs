@@ -1,5 +1,8 @@
 //! What is tried.
 
+mod dedup;
+mod select;
+
 use std::future::poll_fn;
 
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +16,7 @@ use crate::turns::{Arrival, Settled, Strands, Turn};
 use crate::wire::{ContextId, Handle};
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 8] = [
+pub(crate) const ALL: [(&str, fn()); 20] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -22,6 +25,18 @@ pub(crate) const ALL: [(&str, fn()); 8] = [
     ("queue: a strand runs one at a time", queue_strand),
     ("queue: held jobs run after the release", queue_held),
     ("queue and latch: a thread that waits runs what its answer needs", queue_nested),
+    ("select: each event is got once, and the threads leave with the last member", select::events),
+    ("select: each of two threads gets one of two events", select::shared),
+    ("select: threads wait while the members are removed", select::removal),
+    ("select: a member is removed while others have events", select::removal_of_another),
+    ("select: closing wakes all", select::closing),
+    ("select: events come while their member is added", select::adding),
+    ("select: a member comes with events for two threads", select::added_with_two),
+    ("select: the events of a select in a select", select::nested),
+    ("dedup: one execution for three callers, and its result is kept", dedup::kept),
+    ("dedup: three callers, and nothing is kept", dedup::aggregated),
+    ("dedup: an invalidation in between", dedup::invalidated),
+    ("dedup: a caller goes away", dedup::abandoned),
 ];
 
 fn latch_thread() {

@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 
 use super::Select;
 use super::event::{Body, Event, EventKind};
+use super::gathering::Source;
 use super::key::Key;
 use super::members::Got;
 use crate::channel::call::Call;
@@ -24,6 +25,14 @@ pub(super) trait Member: Send {
     fn watch(&mut self, notify: Option<Notify>) -> usize;
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+impl Source for Box<dyn Member> {
+    type Item = Taken;
+
+    fn take(&mut self) -> Got<Taken> {
+        (**self).take()
+    }
 }
 
 /// An event on its way out of one select or several.

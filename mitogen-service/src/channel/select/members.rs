@@ -4,6 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use super::key::Key;
 
+/// What waits where a select was closed, and why nothing is added to it.
+pub(super) const CLOSED: &str = "the Select has been closed";
+
 /// The members of a select, over the type that stands for one.
 pub(super) struct Members<S> {
     entries: HashMap<u64, Entry<S>>,
@@ -60,7 +63,7 @@ impl<S> Members<S> {
     /// Makes a place for a member, which may have events from now on; or says why not.
     pub(super) fn reserve(&mut self, key: Key) -> Result<u64, &'static str> {
         if self.closed {
-            return Err(super::CLOSED);
+            return Err(CLOSED);
         }
         if self.numbers.contains_key(&key) {
             return Err("a member has this key already");

@@ -8,6 +8,7 @@
 //! without any lock.
 
 mod event;
+mod gathering;
 mod key;
 mod member;
 mod members;
@@ -23,15 +24,12 @@ pub use member::{Removed, Selectable};
 use super::call::given_up;
 use super::mailbox::Notify;
 use crate::error::{CallError, Error, Result, Trace};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use gathering::Gathering;
 use member::{Member, Taken};
-use members::{Members, Next};
+use members::{CLOSED, Next};
 
 /// What Mitogen says to those who wait for nothing.
 const EMPTY: &str = "Cannot get(), Select instance is empty";
-
-/// What waits where the select was closed.
-const CLOSED: &str = "the Select has been closed";
 
 /// Waits for many receivers, calls and other selects at once, and gives their events in the order of
 /// arrival.
@@ -68,19 +66,7 @@ const CLOSED: &str = "the Select has been closed";
 /// # }
 /// ```
 pub struct Select {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    /// There is an event, or nothing to wait for.
-    changed: Condvar,
-}
-
-struct State {
-    members: Members<Box<dyn Member>>,
-    /// Whom to tell beside those who wait.
-    notify: Option<Notify>,
+    shared: Arc<Gathering<Box<dyn Member>>>,
 }
 
 impl Select {
@@ -110,8 +96,7 @@ impl Select {
     }
 
     fn with(oneshot: bool) -> Self {
-        let state = State { members: Members::new(oneshot), notify: None };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) }
+        Self { shared: Arc::new(Gathering::new(oneshot)) }
     }
 
     /// Adds a receiver, a call or another select, under a key that its events will have. What it has
@@ -123,7 +108,7 @@ impl Select {
     pub fn add(&self, source: impl Selectable, key: impl Into<Key>) -> Result<()> {
         let key = key.into();
         let shown = key.to_string();
-        let number = self.shared.state.lock().members.reserve(key).map_err(|why| cannot_add(&shown, why))?;
+        let number = self.shared.reserve(key).map_err(|why| cannot_add(&shown, why))?;
         let mut member = source.into_member();
         let shared = Arc::downgrade(&self.shared);
         let tell = move || {
@@ -137,10 +122,7 @@ impl Select {
 
     /// Takes a member out, with everything that it has received and that was not got.
     pub fn remove(&self, key: impl Into<Key>) -> Option<Removed> {
-        let mut state = self.shared.state.lock();
-        let member = state.members.remove(&key.into());
-        self.shared.unless_empty(state);
-        let mut member = member?;
+        let mut member = self.shared.remove(&key.into())?;
         member.watch(None);
         Some(Removed::new(member))
     }
@@ -151,7 +133,7 @@ impl Select {
     /// [`CallError::Failed`] "Cannot get(), Select instance is empty" when there are no members, also if
     /// the last one goes while this waits; [`CallError::Cancelled`] when the select is closed.
     pub fn get(&self) -> std::result::Result<Event, CallError> {
-        self.shared.wait(None)
+        self.wait(None)
     }
 
     /// Waits for the next event, for `timeout` at most.
@@ -160,14 +142,13 @@ impl Select {
     /// [`CallError::DeadlineExceeded`] when the time is over, and those of [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> std::result::Result<Event, CallError> {
         // A time too far away to be counted is no bound at all.
-        self.shared.wait(Instant::now().checked_add(timeout))
+        self.wait(Instant::now().checked_add(timeout))
     }
 
     /// The next event if there is one, or an error of [`get`](Self::get); `None` if it would have to
     /// wait.
     pub fn try_get(&self) -> Option<std::result::Result<Event, CallError>> {
-        let state = self.shared.state.lock();
-        self.shared.next(state).ok()
+        event_of(self.shared.next())
     }
 
     /// Gives the events as they come, until there are no members.
@@ -177,7 +158,7 @@ impl Select {
 
     /// How many members there are.
     pub fn len(&self) -> usize {
-        self.shared.state.lock().members.len()
+        self.shared.len()
     }
 
     /// Whether there are no members.
@@ -187,115 +168,35 @@ impl Select {
 
     /// Drops all members and wakes all who wait. Nothing can be added any more.
     pub fn close(&self) {
-        let mut state = self.shared.state.lock();
-        let members = state.members.close();
-        let notify = state.notify.clone();
-        drop(state);
-        self.shared.changed.notify_all();
-        if let Some(notify) = notify {
-            notify();
-        }
-        drop(members);
+        drop(self.shared.close());
     }
 
     /// From now on this is called, without any lock, for each event; gives how many there are already,
     /// at most. For those who serve many selects, and ask by [`try_get`](Self::try_get).
     pub(crate) fn set_notify(&self, notify: Option<Notify>) -> usize {
-        let mut state = self.shared.state.lock();
-        let previous = std::mem::replace(&mut state.notify, notify);
-        let events = state.members.waiting();
-        drop(state);
-        drop(previous);
-        events
+        self.shared.set_notify(notify)
     }
 
     /// Takes an event for a select that this one is a member of.
     fn take_nested(&self) -> Option<(Key, Taken)> {
-        let mut state = self.shared.state.lock();
-        match state.members.next(|member| member.take()) {
+        match self.shared.next() {
             Next::Item { key, item, removed } => Some((key, item.with_removed(removed))),
             Next::Nothing | Next::Empty | Next::Closed => None,
         }
     }
+
+    fn wait(&self, deadline: Option<Instant>) -> std::result::Result<Event, CallError> {
+        event_of(self.shared.wait(deadline)).unwrap_or_else(|| Err(given_up()))
+    }
 }
 
-impl Shared {
-    /// A member has an event. On any thread, without locks.
-    fn ready(&self, number: u64) {
-        let mut state = self.state.lock();
-        if state.members.ready(number, 1) {
-            self.tell(state, 1);
-        }
-    }
-
-    /// A member is complete, and has so many events already; `false` if the select was closed
-    /// meanwhile.
-    fn insert(&self, number: u64, member: Box<dyn Member>, events: usize) -> bool {
-        let mut state = self.state.lock();
-        match state.members.insert(number, member, events) {
-            Ok(events) => {
-                self.tell(state, events);
-                true
-            }
-            Err(member) => {
-                drop(state);
-                drop(member);
-                false
-            }
-        }
-    }
-
-    fn tell(&self, state: MutexGuard<'_, State>, events: usize) {
-        let notify = state.notify.clone();
-        drop(state);
-        for _ in 0..events {
-            self.changed.notify_one();
-            if let Some(notify) = &notify {
-                notify();
-            }
-        }
-    }
-
-    /// Wakes all who wait for members that are not there any more.
-    fn unless_empty(&self, state: MutexGuard<'_, State>) {
-        let empty = state.members.len() == 0;
-        drop(state);
-        if empty {
-            self.changed.notify_all();
-        }
-    }
-
-    /// The deadline stands, however often somebody is woken for an event that another one takes.
-    fn wait(&self, deadline: Option<Instant>) -> std::result::Result<Event, CallError> {
-        let mut state = self.state.lock();
-        let mut time_is_over = false;
-        loop {
-            state = match self.next(state) {
-                Ok(event) => return event,
-                Err(_) if time_is_over => return Err(given_up()),
-                Err(state) => state,
-            };
-            match deadline {
-                None => self.changed.wait(&mut state),
-                Some(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
-            }
-        }
-    }
-
-    /// The next event, or the lock again if there is none.
-    fn next<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> std::result::Result<std::result::Result<Event, CallError>, MutexGuard<'a, State>> {
-        match state.members.next(|member| member.take()) {
-            Next::Item { key, item, removed } => {
-                self.unless_empty(state);
-                Ok(Ok(item.with_removed(removed).into_event(key)))
-            }
-            Next::Nothing => Err(state),
-            Next::Empty => Ok(Err(Error::Invalid { what: EMPTY.to_owned() }.into())),
-            Next::Closed => Ok(Err(CallError::Cancelled { reason: CLOSED.to_owned(), trace: Trace::default() })),
-        }
+/// What the user gets; `None` if there is nothing. Without locks.
+fn event_of(next: Next<Taken, Box<dyn Member>>) -> Option<std::result::Result<Event, CallError>> {
+    match next {
+        Next::Item { key, item, removed } => Some(Ok(item.with_removed(removed).into_event(key))),
+        Next::Nothing => None,
+        Next::Empty => Some(Err(Error::Invalid { what: EMPTY.to_owned() }.into())),
+        Next::Closed => Some(Err(CallError::Cancelled { reason: CLOSED.to_owned(), trace: Trace::default() })),
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::table::{Asked, Asker, Key, Limits, Table, Ticket, Waiter};
+use super::aggregate::{Aggregate, Answered, Told};
+use super::table::{Asker, Key, Limits, Ticket, Waiter};
 use super::{Authorized, Invoker};
 use crate::error::{CallError, Trace};
 use crate::service::dispatch::{Answer, AnswerKind};
 use crate::service::in_flight::CallId;
 use crate::service::nesting;
 use crate::service::responder::{Responder, encode_error};
-use crate::sync::Mutex;
 use crate::wire::Handle;
 
 /// What is kept unless told otherwise.
@@ -74,14 +74,14 @@ const LIMITS: Limits = Limits { entries: 1024, bytes: 64 << 20, age: Duration::f
 /// nor do the calls that it makes, since a caller that joins later may have more time. A call that would
 /// wait for itself is refused as [`CallError::Deadlock`].
 pub struct DeduplicatingInvoker {
-    table: Arc<Mutex<Table<Parked>>>,
+    calls: Arc<Aggregate<Parked>>,
     cache_errors: bool,
 }
 
 impl DeduplicatingInvoker {
     /// An invoker with the usual bounds.
     pub fn new() -> Self {
-        Self { table: Arc::new(Mutex::new(Table::new(LIMITS))), cache_errors: false }
+        Self { calls: Arc::new(Aggregate::new(LIMITS)), cache_errors: false }
     }
 
     /// How many results are kept, 1,024 by default; with 0 none is, and calls are only aggregated.
@@ -112,7 +112,7 @@ impl DeduplicatingInvoker {
     }
 
     fn with_limits(self, set: impl FnOnce(&mut Limits)) -> Self {
-        set(self.table.lock().limits());
+        self.calls.set_limits(set);
         self
     }
 
@@ -123,19 +123,17 @@ impl DeduplicatingInvoker {
         let chain: Vec<CallId> = call.caller().chain().iter().map(|link| (link.context, link.handle)).collect();
         let id = Some(call.caller().id()).filter(|id| id.1 != Handle::NONE);
         let asker = Asker { id, chain: &chain, waiter: Parked(call.responder().clone()) };
-        let asked = self.table.lock().ask(key, asker, Instant::now());
-        match asked {
-            Asked::Kept(payload, waiter) => waiter.0.answer(payload),
-            Asked::Waits => {}
-            Asked::Runs(ticket) => self.run(&call, ticket),
-            Asked::Circle(waiter) => waiter.0.fail(&circle(&call)),
+        match self.calls.ask(key, asker, Instant::now()) {
+            Told::Nothing => {}
+            Told::Runs(ticket) => self.run(&call, ticket),
+            Told::Circle(waiter) => waiter.0.fail(&circle(&call)),
         }
     }
 
     /// Executes, and answers all who have come to wait meanwhile.
     fn run(&self, call: &Authorized, ticket: Ticket) {
-        let table = self.table.clone();
-        let caller = call.caller().for_many(move || table.lock().is_abandoned(ticket));
+        let calls = self.calls.clone();
+        let caller = call.caller().for_many(move || calls.is_abandoned(ticket));
         let result = sendable(call, call.execute(&caller));
         let keep = match &result {
             Ok(Answer(kind)) => matches!(kind, AnswerKind::Value(_)),
@@ -149,11 +147,7 @@ impl DeduplicatingInvoker {
         };
         // What the vector has more than it needs would be kept as well.
         let payload = payload.map(|payload| Bytes::from(payload.into_boxed_slice()));
-        let kept = payload.clone().filter(|_| keep);
-        let waiters = self.table.lock().finish(ticket, kept, Instant::now());
-        for waiter in waiters {
-            waiter.answer(payload.clone());
-        }
+        self.calls.finish(ticket, payload, keep, Instant::now());
     }
 }
 
@@ -167,11 +161,11 @@ impl Invoker for DeduplicatingInvoker {
     }
 
     fn cached(&self) -> (usize, usize) {
-        self.table.lock().kept()
+        self.calls.kept()
     }
 
     fn invalidate(&self, method: Option<&str>) {
-        self.table.lock().invalidate(method);
+        self.calls.invalidate(method);
     }
 }
 
@@ -196,7 +190,7 @@ impl Waiter for Parked {
     }
 }
 
-impl Parked {
+impl Answered for Parked {
     fn answer(self, payload: Option<Bytes>) {
         match payload {
             Some(payload) if !self.is_gone() => self.0.answer(payload),

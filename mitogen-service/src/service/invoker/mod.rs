@@ -8,6 +8,7 @@
 //! | `table` | which of those run, which wait, and what is kept: without locks |
 //! | `sharing` | what cannot be deduplicated does not compile |
 
+mod aggregate;
 mod authorized;
 mod deduplicating;
 mod serialized;
