@@ -11,6 +11,7 @@ mod death;
 mod deduplicating;
 mod docs;
 mod fairness;
+mod field_defects;
 mod functions;
 mod futures;
 mod hostile;
