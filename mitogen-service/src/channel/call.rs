@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::held::Held;
 use super::nested::{self, Helper};
 use crate::error::{CallError, DeadlineBy, Executed, Trace};
-use crate::io::Patience;
+use crate::io::{Patience, TimerId};
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, TooMany, decoding_for};
 use crate::sync::Mutex;
@@ -90,8 +90,8 @@ struct Pending {
     handle: Option<Handle>,
     waiting: Arc<Waiting>,
     deadline: Option<Instant>,
-    /// The broker will tell when the deadline has passed.
-    is_timed: bool,
+    /// By which the broker will tell when the deadline has passed.
+    timer: Option<TimerId>,
 }
 
 impl Waiting {
@@ -149,7 +149,7 @@ impl Pending {
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
         let sent = core.send_as(message, auth_id, patience(wait));
-        let pending = Self { context, handle: Some(reply_to), waiting, deadline, is_timed: false };
+        let pending = Self { context, handle: Some(reply_to), waiting, deadline, timer: None };
         match sent {
             Ok(()) => Ok(pending),
             Err(reason) => Err(refusal(&pending.forget(), length, reason)),
@@ -175,12 +175,11 @@ impl Pending {
 
     /// Sees to it that who waits without a thread learns that the time is over.
     fn watch_deadline(&mut self) {
-        let Some(deadline) = self.deadline.filter(|_| !self.is_timed) else { return };
-        self.is_timed = true;
+        let Some(deadline) = self.deadline.filter(|_| self.timer.is_none()) else { return };
         let waiting = self.waiting.clone();
         let left = deadline.saturating_duration_since(Instant::now());
         if let Ok(broker) = self.context.core().broker() {
-            broker.call_after(left, move |_| {
+            self.timer = broker.call_after(left, move |_| {
                 waiting.latch.put(Outcome::TimeOver);
             });
         }
@@ -212,8 +211,11 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let Some(handle) = self.handle.take() else { return };
         let core = self.context.core();
+        if let Some((timer, broker)) = self.timer.take().zip(core.broker().ok()) {
+            broker.cancel(timer);
+        }
+        let Some(handle) = self.handle.take() else { return };
         if core.give_up(handle) && core.neighbour_has(self.context.id(), FEATURE_CANCEL) {
             core.post(self.context.id(), Handle::CANCEL, control::encode_cancel(handle));
         }

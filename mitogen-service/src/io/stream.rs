@@ -47,7 +47,8 @@ pub(crate) trait Sink: Send + Sync {
     /// A message was not taken, since the unfinished ones hold too much memory together.
     fn given_up(self: Arc<Self>, stream: &Arc<Stream>, header: Header);
 
-    /// What made the stream [over its bound](Stream::is_over) has left, or the stream ends.
+    /// There is room again where somebody was refused, or what made the stream [over its
+    /// bound](Stream::is_over) has left, or such a stream ends.
     fn relieved(self: Arc<Self>, stream: &Arc<Stream>);
 
     /// Nothing has come for a while: asks the other end for a sign of life. Any byte is one.
@@ -102,6 +103,8 @@ pub(crate) struct Stream {
     drained: Condvar,
     /// More waits to leave than the bound admits; from then on until half of the bound is free.
     over: AtomicBool,
+    /// Somebody was refused, and may want to try again when there is room.
+    refused: AtomicBool,
     /// How often a sign of life is looked for, if that is done.
     keep_alive: Option<Duration>,
     /// There was a sign of life since somebody looked for one.
@@ -173,6 +176,7 @@ impl Stream {
             }),
             drained: Condvar::new(),
             over: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             keep_alive: limits.keep_alive,
             heard: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -236,6 +240,7 @@ impl Stream {
                 _ => false,
             };
             if !waited && !writer.output.admits(origin, size, patience) && writer.end.is_some() {
+                self.refused.store(true, Ordering::Release);
                 return Err(SendError::Full(message));
             }
         }
@@ -317,7 +322,8 @@ impl Stream {
             self.heard.store(true, Ordering::Relaxed);
         }
         self.watch_output(&mut writer, shrunk);
-        let relieved = writer.output.has_room() && self.over.swap(false, Ordering::AcqRel);
+        let was_full = || self.over.swap(false, Ordering::AcqRel) | self.refused.swap(false, Ordering::AcqRel);
+        let relieved = writer.output.has_room() && was_full();
         drop(writer);
         if shrunk {
             self.drained.notify_all();

@@ -53,6 +53,8 @@ struct Inner {
     invoker: Box<dyn Invoker>,
     /// The invokers of single methods, in the order of the descriptor.
     of_methods: Vec<Option<Box<dyn Invoker>>>,
+    /// Where the calls of each method wait, as the invokers have said once: they are a user's code.
+    strands: Box<[Option<usize>]>,
     /// Any of them wants its calls one at a time.
     has_strands: bool,
 }
@@ -112,7 +114,13 @@ impl Hosted {
     pub fn new<S: Service>(service: S) -> Self {
         let of_methods: Vec<_> = S::METHODS.iter().map(|method| method.invoker.map(|make| make())).collect();
         let invoker = S::invoker();
-        let has_strands = is_ordered(&*invoker) || of_methods.iter().flatten().any(|invoker| is_ordered(&**invoker));
+        let of_service = is_ordered(&*invoker).then_some(0);
+        let strand = |(method, own): (usize, &Option<Box<dyn Invoker>>)| match own {
+            Some(invoker) => is_ordered(&**invoker).then_some(method + 1),
+            None => of_service,
+        };
+        let strands: Box<[_]> = of_methods.iter().enumerate().map(strand).collect();
+        let has_strands = strands.iter().any(Option::is_some);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let service = Arc::new(service);
         let meters = S::METHODS.iter().map(|_| Meter::default()).collect();
@@ -126,6 +134,7 @@ impl Hosted {
                 life: Life::default(),
                 invoker,
                 of_methods,
+                strands,
                 has_strands,
             }),
         }
@@ -143,6 +152,7 @@ impl Hosted {
             life: Life::default(),
             invoker: default_invoker(),
             of_methods: Vec::new(),
+            strands: Box::default(),
             has_strands: false,
         };
         Self { inner: Arc::new(inner) }
@@ -252,10 +262,7 @@ impl Hosted {
             return None;
         }
         let method = method()?;
-        match self.inner.of_methods.get(method).and_then(Option::as_ref) {
-            Some(invoker) => is_ordered(&**invoker).then_some(method + 1),
-            None => is_ordered(&*self.inner.invoker).then_some(0),
-        }
+        self.inner.strands.get(method).copied().flatten()
     }
 }
 

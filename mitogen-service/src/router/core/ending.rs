@@ -69,8 +69,9 @@ impl Core {
             core.end_process();
         });
         let core = self.clone();
-        let timer =
-            self.broker().ok().and_then(|broker| broker.call_after(FAREWELL_BOUND, move |_| core.end_process()));
+        // Also while the router closes already.
+        let broker = self.broker.lock().as_ref().map(|broker| broker.handle().clone());
+        let timer = broker.and_then(|broker| broker.call_after(FAREWELL_BOUND, move |_| core.end_process()));
         if told.is_err() || timer.is_none() {
             self.end_process();
         }

@@ -1,6 +1,7 @@
 //! From a queued call to a running one.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -25,10 +26,15 @@ use crate::service::in_flight::InFlight;
 use crate::service::invoker::{Authorized, panicked};
 use crate::service::nesting;
 use crate::service::scope::ServiceScope;
-use crate::wire::{CallEnvelope, ContextId, Handle};
+use crate::wire::{CallEnvelope, ContextId, Handle, MAX_CHAIN};
 
 /// How long services may take to say farewell, beyond what their methods may.
 const FAREWELL: Duration = Duration::from_millis(300);
+
+thread_local! {
+    /// How many calls this thread runs, each while the one before waits.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What all handles of a pool share.
 pub(super) struct Shared {
@@ -282,6 +288,29 @@ impl Shared {
         }
     }
 
+    /// Refuses a call that would be nested too deeply.
+    fn refuse_turn(&self, turn: Turn<Job, Hosted>) {
+        let refuse = |job| {
+            if let Job::Call(call) = job {
+                call.responder.refuse(&nesting::too_deep(call.chain()));
+            }
+        };
+        match turn {
+            Turn::Ready(job, _, place) => {
+                refuse(job);
+                if let Some(place) = place {
+                    self.nudge(self.queue.done(place));
+                }
+            }
+            Turn::Vacant(job, place) => {
+                refuse(job);
+                let (_, nested) = self.queue.settle(place, Settled::Refused);
+                self.nudge(nested);
+            }
+            Turn::Nowhere(job) => refuse(job),
+        }
+    }
+
     /// Takes a call apart and lets it be run, unless nobody waits for it any more.
     fn serve(&self, call: &QueuedCall, run: impl FnOnce(&CallEnvelope<'_>) -> Result<(), CallError>) {
         let responder = &call.responder;
@@ -390,7 +419,8 @@ impl Shared {
     fn answer_stopped(&self, jobs: Vec<Job>) {
         for job in jobs {
             match job {
-                Job::Call(call) => call.responder.refuse(&stopped()),
+                // It was admitted, so there are only so many.
+                Job::Call(call) => call.responder.fail(&stopped()),
                 // What it owns is a user's.
                 Job::Deferred(f) => panics::contain(|| drop(f)),
                 Job::Message => {}
@@ -417,12 +447,17 @@ impl Helper for Shared {
     }
 
     fn run_one(&self, handle: Handle) -> bool {
-        let turn = self.queue.take_nested(handle);
-        let any = turn.is_some();
-        if let Some(turn) = turn {
+        let Some(turn) = self.queue.take_nested(handle) else { return false };
+        let depth = DEPTH.get();
+        if depth < MAX_CHAIN {
+            DEPTH.set(depth + 1);
             self.run_turn(turn);
+            DEPTH.set(depth);
+        } else {
+            // The chain is what the caller says; how deep this thread is in, it knows itself.
+            self.refuse_turn(turn);
         }
-        any
+        true
     }
 }
 

@@ -229,7 +229,9 @@ impl<J, S: Strands<J>> Turns<J, S> {
             return Err(job);
         }
         // A context that calls itself waits for the very call.
-        let mine = chain.iter().chain(&id).filter(|id| id.0 == self.me).map(|id| id.1).collect();
+        let mut mine: Vec<_> = chain.iter().chain(&id).filter(|id| id.0 == self.me).map(|id| id.1).collect();
+        mine.sort_unstable();
+        mine.dedup();
         self.arrivals += 1;
         let node = Node { job: Some(job), next: NONE, place, caller, id, mine, arrival: self.arrivals };
         self.insert(node);
@@ -259,6 +261,10 @@ impl<J, S: Strands<J>> Turns<J, S> {
     pub(super) fn next(&mut self, held: impl Fn(&J) -> Option<StreamId>) -> Option<Turn<J, S>> {
         while let Some(place) = self.turn.pop_front() {
             self.places[place.0].has_turn = false;
+            // A nested job may have shut it since; it has its turn again when it opens.
+            if self.places[place.0].is_shut() {
+                continue;
+            }
             if let Some((at, caller)) = self.next_at(place, &held) {
                 let turn = self.give_out(at);
                 if self.first(place, caller).is_some() {
@@ -691,6 +697,25 @@ mod tests {
         let rest: Vec<_> = std::iter::from_fn(|| next(&mut turns)).collect();
         assert_eq!(rest, [0, 3].map(|number| Turn::Ready((1, 10, number), 1, None)));
         assert_eq!((turns.waiting(), turns.nested.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_place_that_a_nested_job_has_shut_gives_nothing_out() {
+        let mut turns = turns();
+        turns.add("service 3", 3);
+        let mine = (ME, Handle::new(5000));
+        for (service, numbers) in [(3, [0, 1]), (1, [2, 3])] {
+            push_nested(&mut turns, (service, 10, numbers[0]), &[mine]).unwrap();
+            push(&mut turns, (service, 11, numbers[1]));
+        }
+        let Some(Turn::Ready((3, 10, 0), 3, Some(strand))) = turns.next_nested(mine.1) else { panic!("it is next") };
+        let Some(Turn::Vacant((1, 10, 2), vacant)) = turns.next_nested(mine.1) else { panic!("it is next") };
+        assert_eq!(next(&mut turns), None, "one runs, and one is made");
+        turns.done(strand);
+        assert!(matches!(next(&mut turns), Some(Turn::Ready((3, 11, 1), 3, Some(_)))));
+        turns.settle(vacant, Settled::Made(1, (1, 10, 2)));
+        let rest: Vec<_> = std::iter::from_fn(|| next(&mut turns)).collect();
+        assert_eq!(rest, [(1, 10, 2), (1, 11, 3)].map(|job| Turn::Ready(job, 1, None)));
     }
 
     #[test]
