@@ -145,17 +145,20 @@ impl Shared {
             Some(Err(_)) | None => None,
         };
         let mut event = next();
+        let mut is_queued = false;
         if event.is_none() {
             // What arrives from now on schedules anew; what has arrived before is seen here.
             service.schedule(false);
             event = next();
+            is_queued = event.is_some() && service.schedule(true);
         }
         let Some(event) = event else { return };
-        service.schedule(true);
         if self.is_welcome(service, &event) {
             panics::contain(|| service.target().on_message(event));
         }
-        self.push_message(service);
+        if !is_queued {
+            self.push_message(service);
+        }
     }
 
     /// Asks the policy whether a message is taken. Ends and answers come of what the service itself has

@@ -1,11 +1,14 @@
 //! Answers that never come, come late, twice, unasked, or from somebody who was not asked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mitogen_service::{Call, CallError, Context, Router};
+use mitogen_service::{AllowAny, Call, CallError, Caller, Context, Router, service};
 use mitogen_service_tests::LONG;
 
-use super::peer::{Answer, CANCEL, DEAD, Frame, INVALID_HANDLE, MARKER, Stranger, UNEXPECTED_CONTEXT, pack};
+use super::peer::{
+    Answer, CALL_SERVICE, CANCEL, DEAD, Frame, INVALID_HANDLE, MARKER, Stranger, UNEXPECTED_CONTEXT, pack,
+};
 use super::{Everyone, alone};
 use crate::bench::Worker;
 
@@ -206,6 +209,56 @@ fn a_call_takes_no_answer_from_a_sibling_of_the_one_that_was_asked() {
         visit.go();
         assert_eq!(held.wait_timeout(LONG).unwrap(), "held by two");
         stranger.assert_unanswered();
+        everyone.finish();
+    });
+}
+
+/// Asks whoever calls it back.
+struct Polite;
+
+#[service(name = "polite")]
+impl Polite {
+    #[expose(policy = AllowAny)]
+    fn ask_back(&self, caller: &Caller) -> Result<u32, CallError> {
+        call_back(&caller.context())
+    }
+}
+
+fn call_back(context: &Context) -> Result<u32, CallError> {
+    context.call_service("stranger", "method", &super::peer::nothing()).wait()
+}
+
+/// Each call says that it belongs to the last one alone, whatever there was before.
+#[test]
+fn a_child_that_calls_back_without_end_nests_only_so_deep() {
+    alone("answers::a_child_that_calls_back_without_end_nests_only_so_deep", || {
+        let everyone = Everyone::new();
+        everyone.bench.pool.add(Polite).unwrap();
+        let mut stranger = Stranger::join(everyone.router(), "stranger");
+        let mut asked: Vec<Frame> = Vec::new();
+        let refused = loop {
+            let chain: Vec<_> = asked.last().map(|asked| (0u32, asked.reply_to, "ask_back")).into_iter().collect();
+            let call = stranger.voice.call("polite", "ask_back", &super::peer::nothing());
+            let meta = BTreeMap::from([("chain", chain)]);
+            let payload = pack(&("polite", "ask_back", meta, super::peer::nothing()));
+            stranger.voice.send(&Frame { payload, ..call.clone() });
+            let frame = stranger.ears.next().unwrap();
+            if frame.handle != CALL_SERVICE {
+                assert_eq!(frame.handle, call.reply_to);
+                break frame;
+            }
+            asked.push(frame);
+            assert!(asked.len() < 200, "it goes on without end");
+        };
+        assert!(asked.len() > 30, "{}", asked.len());
+        let text = String::from_utf8_lossy(&refused.payload).into_owned();
+        assert!(text.contains("more than 32 calls deep"), "{text}");
+        // The honest calls had to wait for a thread, and go on when these are answered.
+        for asked in asked.iter().rev() {
+            let reply = stranger.reply(asked, &7);
+            stranger.voice.send(&reply);
+        }
+        stranger.ping();
         everyone.finish();
     });
 }
