@@ -8,6 +8,7 @@ use tracing::Level;
 
 use super::{Close, Core};
 use crate::deadline;
+use crate::io::is_reading;
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
 use crate::wire::control::encode_shutdown;
@@ -100,8 +101,8 @@ impl Core {
     /// Ends the router and everything below it, and waits for that; later calls wait as well. A
     /// context that is a process of its own does not come back from here.
     pub(crate) fn close(self: &Arc<Self>, how: Close) {
-        if self.is_broker() {
-            // The one thread that must not wait; it is here if a user's value has held the last
+        if self.is_broker() || is_reading() {
+            // A thread that must not wait; it is here if a user's value has held the last
             // handle of a router, and was dropped by a wake-up.
             return self.close_later(how);
         }
@@ -144,6 +145,8 @@ impl Core {
         if let Some(broker) = broker {
             broker.stop();
         }
+        let ready = self.ready.lock().take();
+        drop(ready);
         self.callbacks.stop(COURIER_BOUND);
         self.logs.stop(COURIER_BOUND);
         self.lifecycle.closed();

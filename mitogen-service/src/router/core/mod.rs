@@ -36,7 +36,7 @@ use super::names::sane_name;
 use super::offences::Offences;
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::io::{Broker, Courier, Reassembly, Stream, StreamId};
+use crate::io::{Broker, Courier, Ready, Reassembly, Stream, StreamId};
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle, Message};
@@ -133,6 +133,7 @@ pub(crate) struct Core {
     links: Mutex<HashMap<StreamId, Link>>,
     contexts: Mutex<Contexts>,
     workers: Mutex<Option<Arc<dyn Workers>>>,
+    ready: Mutex<Option<Arc<Ready>>>,
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
     reassembly: Arc<Reassembly>,
@@ -183,6 +184,7 @@ impl Core {
             links: Mutex::default(),
             contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
             workers: Mutex::new(None),
+            ready: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),

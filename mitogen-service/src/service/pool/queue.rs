@@ -1,12 +1,14 @@
 //! The jobs that wait for a thread, and the threads that wait for a job.
 //!
-//! A lock and a condition around [`Turns`], which decides. A thread is woken for each job that comes,
-//! and all of them when jobs become ready that were passed over. No job is dropped under the lock: it
-//! may own a user's values.
+//! A lock around two state machines that decide: [`Turns`], which job is next, and [`Crew`], who is to
+//! be woken for it. A thread without a job is idle from the moment in which it finds none, under the
+//! same lock, so a job that comes later finds it. No job is dropped under the lock: it may own a user's
+//! values.
 
+use super::crew::{Crew, Orders, Run};
 use super::turns::{Arrival, Place, Settled, Strands, Turn, Turns};
 use crate::io::StreamId;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Mutex, MutexGuard};
 use crate::wire::{ContextId, Handle};
 
 /// Work that can be queued.
@@ -15,16 +17,42 @@ pub(super) trait Queued {
     fn held(&self) -> Option<StreamId>;
 }
 
+/// What a queue can have done, on any thread. Nothing of it may block.
+pub(super) trait Hands: Send + Sync {
+    /// Ends the wait of one thread that is idle, or of the next one that becomes so.
+    fn help(&self);
+
+    /// Lets the I/O thread look after the streams, or not.
+    fn watch(&self, wanted: bool);
+
+    /// Starts one more thread that takes jobs; `false` if that is not possible.
+    fn start(&self) -> bool;
+
+    /// Calls [`Queue::tick`] in a short time; `false` if that is not possible.
+    fn tick_later(&self) -> bool;
+}
+
 /// A queue that can be closed. What is in it is bounded by those who put it there.
 pub(super) struct Queue<J, S> {
     state: Mutex<State<J, S>>,
-    /// Signalled when there may be a job to give out, or the queue is closed.
-    ready: Condvar,
+    hands: Box<dyn Hands>,
 }
 
 struct State<J, S> {
     turns: Turns<J, S>,
+    crew: Crew,
     closed: bool,
+}
+
+/// What a thread gets that looks for a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken<J, S> {
+    /// It runs this.
+    Turn(Turn<J, S>),
+    /// There is none: it is idle, waits, and [comes](Queue::comes) then.
+    Idle,
+    /// The queue is closed: it leaves.
+    Leave,
 }
 
 /// A job that was not queued, and why.
@@ -37,15 +65,56 @@ pub(super) enum NotQueued<J> {
 }
 
 impl<J: Queued, S: Strands<J>> Queue<J, S> {
-    /// Nothing waits, and there is no service.
-    pub(super) fn new(me: ContextId) -> Self {
-        Self { state: Mutex::new(State { turns: Turns::new(me), closed: false }), ready: Condvar::new() }
+    /// Nothing waits, and there is no service and no thread; `size` threads may be started.
+    pub(super) fn new(me: ContextId, size: usize, hands: Box<dyn Hands>) -> Self {
+        let state = State { turns: Turns::new(me), crew: Crew::new(size), closed: false };
+        Self { state: Mutex::new(state), hands }
+    }
+
+    /// Has done what the crew needs; the watch under the lock, so that the last word is the last one done.
+    fn carry_out(&self, state: MutexGuard<'_, State<J, S>>, orders: Orders) {
+        if let Some(wanted) = orders.watch {
+            self.hands.watch(wanted);
+        }
+        drop(state);
+        if orders.help {
+            self.hands.help();
+        }
+        if orders.start && !self.hands.start() {
+            self.state.lock().crew.not_started();
+        }
+        if orders.tick && !self.hands.tick_later() {
+            self.tickless();
+        }
+    }
+
+    fn tickless(&self) {
+        self.state.lock().crew.tickless();
+    }
+
+    /// Jobs may have become ready that the calling thread does not take.
+    fn rouse(&self, mut state: MutexGuard<'_, State<J, S>>) {
+        if state.turns.waiting() > 0 {
+            let orders = state.crew.pushed();
+            self.carry_out(state, orders);
+        }
+    }
+
+    /// Starts the first thread, so that it is known whether any can be started.
+    pub(super) fn start_one(&self) -> bool {
+        self.state.lock().crew.start_one();
+        let started = self.hands.start();
+        if !started {
+            self.state.lock().crew.not_started();
+        }
+        started
     }
 
     /// Adds a service; `false` if there is one of its name, or one is being made.
     pub(super) fn add(&self, name: &str, service: S) -> bool {
-        let added = self.state.lock().turns.add(name, service);
-        self.ready.notify_all();
+        let mut state = self.state.lock();
+        let added = state.turns.add(name, service);
+        self.rouse(state);
         added
     }
 
@@ -64,31 +133,73 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         self.state.lock().turns.waiting()
     }
 
-    /// Queues a job.
-    pub(super) fn push(&self, arrival: Arrival<'_, J>) -> Result<(), NotQueued<J>> {
+    /// Queues a job; `coming` if the calling thread will look for jobs as soon as it has queued all it has
+    /// read.
+    pub(super) fn push(&self, arrival: Arrival<'_, J>, coming: bool) -> Result<(), NotQueued<J>> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(NotQueued::Closed(arrival.job));
         }
-        let pushed = state.turns.push(arrival);
-        drop(state);
-        pushed.map_err(NotQueued::Circle)?;
-        self.ready.notify_one();
+        if let Err(job) = state.turns.push(arrival) {
+            return Err(NotQueued::Circle(job));
+        }
+        if !coming {
+            self.rouse(state);
+        }
         Ok(())
     }
 
-    /// Waits for a job; `None` when the queue is closed.
-    pub(super) fn take(&self) -> Option<Turn<J, S>> {
+    /// Takes a job, if there is one.
+    pub(super) fn take(&self) -> Taken<J, S> {
+        self.take_from(self.state.lock())
+    }
+
+    /// The same for a thread that was idle; `helped` if somebody wanted [help](Hands::help).
+    pub(super) fn comes(&self, helped: bool) -> Taken<J, S> {
         let mut state = self.state.lock();
-        loop {
-            if let Some(turn) = state.turns.next(J::held) {
-                return Some(turn);
-            }
-            if state.closed {
-                return None;
-            }
-            self.ready.wait(&mut state);
+        state.crew.comes(helped);
+        self.take_from(state)
+    }
+
+    fn take_from(&self, mut state: MutexGuard<'_, State<J, S>>) -> Taken<J, S> {
+        if let Some(turn) = state.turns.next(J::held) {
+            state.crew.takes();
+            return Taken::Turn(turn);
         }
+        let (taken, orders) = match state.closed {
+            true => (Taken::Leave, state.crew.leaves()),
+            false => (Taken::Idle, state.crew.idles()),
+        };
+        self.carry_out(state, orders);
+        taken
+    }
+
+    /// The calling thread is about to run a job that it has taken; `fast` if the method is known to be.
+    pub(super) fn runs(&self, fast: bool) -> Run {
+        let mut state = self.state.lock();
+        let waiting = state.turns.waiting();
+        let (run, orders) = state.crew.runs(fast, waiting);
+        self.carry_out(state, orders);
+        run
+    }
+
+    /// It has run.
+    pub(super) fn ran(&self, run: Run) {
+        self.state.lock().crew.ran(run);
+    }
+
+    /// Some time has passed; tells whether to tick on.
+    pub(super) fn tick(&self) -> bool {
+        let mut state = self.state.lock();
+        let waiting = state.turns.waiting();
+        let (orders, goes_on) = state.crew.tick(waiting);
+        self.carry_out(state, orders);
+        goes_on
+    }
+
+    /// The ticks end here.
+    pub(super) fn ticks_end(&self) {
+        self.tickless();
     }
 
     /// A job that the call with this handle waits for, if there is one.
@@ -97,10 +208,13 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     }
 
     /// A job that was given out with a place has run; gives the handles of calls that wait for what is
-    /// there.
-    pub(super) fn done(&self, place: Place) -> Vec<Handle> {
-        let nested = self.state.lock().turns.done(place);
-        self.ready.notify_one();
+    /// there. `coming` as in [`push`](Self::push).
+    pub(super) fn done(&self, place: Place, coming: bool) -> Vec<Handle> {
+        let mut state = self.state.lock();
+        let nested = state.turns.done(place);
+        if !coming {
+            self.rouse(state);
+        }
         nested
     }
 
@@ -113,15 +227,15 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
             // The job that the service was made for has come back too late.
             settled.0.extend(state.turns.drain_all());
         }
-        drop(state);
-        self.ready.notify_all();
+        self.rouse(state);
         settled
     }
 
     /// A stream takes answers again.
     pub(super) fn release(&self, stream: StreamId) {
-        if self.state.lock().turns.release(stream) {
-            self.ready.notify_all();
+        let mut state = self.state.lock();
+        if state.turns.release(stream) {
+            self.rouse(state);
         }
     }
 
@@ -130,8 +244,8 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         let mut state = self.state.lock();
         state.closed = true;
         let jobs = state.turns.drain_all();
-        drop(state);
-        self.ready.notify_all();
+        let orders = state.crew.dismissed();
+        self.carry_out(state, orders);
         jobs
     }
 
