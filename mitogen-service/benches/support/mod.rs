@@ -6,11 +6,14 @@
 pub(crate) mod broker;
 pub(crate) mod floor;
 pub(crate) mod options;
+pub(crate) mod ours;
 pub(crate) mod peer;
 pub(crate) mod placement;
 pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod samples;
+pub(crate) mod sequence;
+pub(crate) mod syscalls;
 
 /// Whatever stops a bench.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -8,6 +8,7 @@ use super::Result;
 use super::options::Options;
 use super::placement::Placement;
 use super::samples::median;
+use super::sequence::Place;
 
 /// The floor that everything is compared with.
 pub(crate) const RAW: &str = "raw socketpair";
@@ -24,6 +25,12 @@ struct Key {
     variant: String,
     placement: Placement,
     figure: String,
+}
+
+impl Key {
+    fn new(Place { section, variant, placement }: Place<'_>, figure: &str) -> Self {
+        Self { section: section.to_owned(), variant: variant.to_owned(), placement, figure: figure.to_owned() }
+    }
 }
 
 /// Figures, one for each round.
@@ -93,9 +100,8 @@ impl Report {
     }
 
     /// A figure of the round that is under way.
-    pub(crate) fn add(&mut self, section: &str, variant: &str, placement: Placement, figure: &str, value: f64) {
-        let key =
-            Key { section: section.to_owned(), variant: variant.to_owned(), placement, figure: figure.to_owned() };
+    pub(crate) fn add(&mut self, place: Place<'_>, figure: &str, value: f64) {
+        let key = Key::new(place, figure);
         if !self.series.contains_key(&key) {
             self.keys.push(key.clone());
         }
@@ -107,8 +113,7 @@ impl Report {
     }
 
     fn series(&self, section: &str, variant: &str, placement: Placement, figure: &str) -> Option<&[f64]> {
-        let key =
-            Key { section: section.to_owned(), variant: variant.to_owned(), placement, figure: figure.to_owned() };
+        let key = Key::new(Place { section, variant, placement }, figure);
         self.series.get(&key).map(Vec::as_slice)
     }
 

@@ -17,6 +17,10 @@ impl Samples {
         self.nanos.push(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    pub(crate) fn from_nanos(nanos: Vec<u64>) -> Self {
+        Self { nanos }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.nanos.len()
     }
