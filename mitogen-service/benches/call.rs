@@ -14,7 +14,7 @@ use mitogen_service::{Pool, Router};
 use support::options::Options;
 use support::ours::{Echo, Ours};
 use support::placement::Placement;
-use support::report::{Better, Goal, OURS, RAW, Report};
+use support::report::{Goal, OURS, RAW, Report};
 use support::samples::Samples;
 use support::sequence::{self, Place, Sequence};
 use support::syscalls::Counter;
@@ -336,9 +336,9 @@ fn judge(report: &mut Report) {
         }
         let section = "blocking";
         let busy = report.median(section, OURS, placement, "busy threads");
-        report.judge(format!("busy threads of 4, {placement}"), busy, Goal::must_be(3.6, Better::Higher));
+        report.judge(format!("busy threads of 4, {placement}"), busy, Goal::must_be_at_least(3.6));
         let echo = report.ratio(section, placement, (OURS, "p50 us"), (RAW, "p50 us"));
-        let goal = Goal::must_be(3.0, Better::Lower);
+        let goal = Goal::must_be_at_most(3.0);
         report.judge(format!("p50 while three methods block, {placement}, x raw socketpair"), echo, goal);
     }
 }

@@ -48,14 +48,14 @@ pub(crate) struct Report {
 /// What a figure shall be.
 #[derive(Clone, Copy)]
 pub(crate) struct Goal {
-    pub(crate) must: Option<f64>,
-    pub(crate) should: Option<f64>,
-    pub(crate) stretch: Option<f64>,
-    pub(crate) better: Better,
+    must: Option<f64>,
+    should: Option<f64>,
+    stretch: Option<f64>,
+    better: Better,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Better {
+enum Better {
     Lower,
     Higher,
 }
@@ -69,8 +69,12 @@ impl Goal {
         Self { must: Some(must), should: Some(should), stretch: Some(stretch), better: Better::Higher }
     }
 
-    pub(crate) const fn must_be(must: f64, better: Better) -> Self {
-        Self { must: Some(must), should: None, stretch: None, better }
+    pub(crate) const fn must_be_at_most(must: f64) -> Self {
+        Self { must: Some(must), should: None, stretch: None, better: Better::Lower }
+    }
+
+    pub(crate) const fn must_be_at_least(must: f64) -> Self {
+        Self { must: Some(must), should: None, stretch: None, better: Better::Higher }
     }
 
     fn holds(&self, value: f64, bound: Option<f64>) -> bool {
