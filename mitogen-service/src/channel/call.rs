@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -93,8 +93,9 @@ struct Pending {
     /// `None` once the answer has come or nobody wants it.
     handle: Option<Handle>,
     waiting: Arc<Waiting>,
-    /// The stream that the answer comes over, unless it does not come from another process.
-    link: Option<Arc<Stream>>,
+    /// The stream that the answer comes over, unless it does not come from another process. A call that
+    /// nobody looks at keeps nothing open.
+    link: Weak<Stream>,
     deadline: Option<Instant>,
     /// By which the broker will tell when the deadline has passed.
     timer: Option<TimerId>,
@@ -161,10 +162,10 @@ impl Pending {
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
         let sent = core.send_as(message, auth_id, patience(wait));
-        let mut pending = Self { context, handle: Some(reply_to), waiting, link: None, deadline, timer: None };
+        let mut pending = Self { context, handle: Some(reply_to), waiting, link: Weak::new(), deadline, timer: None };
         match sent {
             Ok(link) => {
-                pending.link = link;
+                pending.link = link.as_ref().map_or_else(Weak::new, Arc::downgrade);
                 Ok(pending)
             }
             Err(reason) => Err(refusal(&pending.forget(), length, reason)),
@@ -175,8 +176,8 @@ impl Pending {
     /// does. A thread of a pool runs meanwhile what is needed for the answer.
     fn wait(&self) -> Option<Outcome> {
         let helper = nested::helper(self.context.core());
-        let outcome = match &self.link {
-            Some(link) => self.read_and_wait(link, helper.as_deref()),
+        let outcome = match self.link.upgrade() {
+            Some(link) => self.read_and_wait(&link, helper.as_deref()),
             None => self.wait_only(self.deadline, helper.as_deref()),
         };
         outcome.or_else(|| self.is_over().then_some(Outcome::TimeOver))
@@ -254,7 +255,7 @@ impl Pending {
 
     /// Sees to it that somebody reads, since this one only waits.
     fn attend(&self) {
-        if let Some(link) = &self.link {
+        if let Some(link) = self.link.upgrade() {
             link.attend();
         }
     }
