@@ -10,6 +10,10 @@
 //! *Help* is a wake-up for one thread that waits here, whichever. It is told once, like the edge of a
 //! stream, and is not lost while nobody waits: the next one who does gets it. If it is the I/O thread
 //! that finds it, which can be of no help, it leaves it to the next one who comes.
+//!
+//! When a pool stops, those of its threads that wait here are to leave, while those of the next pool may
+//! wait here already, and the kernel does not know them apart. So who is woken while others are to leave
+//! wakes another one and stands back until all of those are gone, which takes them no time.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +25,7 @@ use super::broker::BrokerHandle;
 use super::poller::{Events, Happened, Interest, Poller, Wake};
 use super::stream::Stream;
 use crate::ledger::{Entry, Ledger};
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 
 /// How many streams a thread of a pool takes from the poller in one go: what it does not take wakes
 /// another one.
@@ -39,6 +43,9 @@ pub(crate) struct Ready {
     waiting: AtomicUsize,
     /// The I/O thread has found a wake-up that was meant for somebody who waits.
     left_over: AtomicBool,
+    /// How many threads that wait are to leave.
+    leaving: Mutex<usize>,
+    all_left: Condvar,
     _fds: Entry,
 }
 
@@ -68,6 +75,8 @@ impl Ready {
             watching: Mutex::new(Watching { broker: None, wanted: true }),
             waiting: AtomicUsize::new(0),
             left_over: AtomicBool::new(false),
+            leaving: Mutex::new(0),
+            all_left: Condvar::new(),
             _fds: ledger.fds(Poller::FDS),
         })
     }
@@ -128,6 +137,30 @@ impl Ready {
     /// Wakes one thread that waits here, or the next one that comes to wait.
     pub(crate) fn help(&self) {
         self.poller.wake();
+    }
+
+    /// So many threads that wait are to leave, and wake each other.
+    pub(crate) fn dismiss(&self, threads: usize) {
+        *self.leaving.lock() += threads;
+        self.help();
+    }
+
+    /// One of those has ended its wait.
+    pub(crate) fn dismissed(&self) {
+        let mut leaving = self.leaving.lock();
+        *leaving = leaving.saturating_sub(1);
+        if *leaving == 0 {
+            self.all_left.notify_all();
+        }
+    }
+
+    /// A thread that was woken stays: lets those end their wait before that are to leave.
+    pub(crate) fn let_leave(&self) {
+        let mut leaving = self.leaving.lock();
+        while *leaving > 0 {
+            self.help();
+            self.all_left.wait(&mut leaving);
+        }
     }
 
     /// Waits until a stream can be read, and reads it; or until somebody wants [help](Self::help), which

@@ -194,17 +194,18 @@ impl Crew {
         self.slow += std::mem::take(&mut self.trusted);
     }
 
-    /// A thread leaves for good, and wakes the next one that is idle to do the same.
+    /// A thread leaves for good. It wakes another one: the next of those that are idle to do the same, or
+    /// the one of the pool after this for which the wake-up was meant that has ended its own wait.
     pub(super) fn leaves(&mut self) -> Orders {
         self.started -= 1;
-        let mut orders = self.dismissed();
+        let mut orders = Orders { help: true, ..Orders::default() };
         self.find_watch(&mut orders);
         orders
     }
 
-    /// All threads shall leave: wakes one of those that are idle.
-    pub(super) fn dismissed(&self) -> Orders {
-        Orders { help: self.idle > 0, ..Orders::default() }
+    /// All threads shall leave. Gives how many are idle, one of which is to be woken.
+    pub(super) fn dismissed(&self) -> usize {
+        self.idle
     }
 }
 
@@ -287,9 +288,9 @@ mod tests {
     #[test]
     fn the_last_one_leaves_the_streams_to_the_io_thread() {
         let mut crew = idle(1);
-        assert_eq!(crew.dismissed(), Orders { help: true, ..NOTHING });
+        assert_eq!(crew.dismissed(), 1);
         crew.comes(true);
-        assert_eq!(crew.leaves(), Orders { watch: Some(true), ..NOTHING });
+        assert_eq!(crew.leaves(), Orders { help: true, watch: Some(true), ..NOTHING });
     }
 
     /// What a thread is doing, as the test knows it.

@@ -22,6 +22,12 @@ pub(super) trait Hands: Send + Sync {
     /// Ends the wait of one thread that is idle, or of the next one that becomes so.
     fn help(&self);
 
+    /// So many threads that are idle are to end their wait, all of this queue's.
+    fn dismiss(&self, idle: usize);
+
+    /// One of those has ended its wait.
+    fn dismissed(&self);
+
     /// Lets the I/O thread look after the streams, or not.
     fn watch(&self, wanted: bool);
 
@@ -158,6 +164,9 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     pub(super) fn comes(&self, helped: bool) -> Taken<J, S> {
         let mut state = self.state.lock();
         state.crew.comes(helped);
+        if state.closed {
+            self.hands.dismissed();
+        }
         self.take_from(state)
     }
 
@@ -242,11 +251,11 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     /// Takes no more jobs, and lets the threads leave; gives what is queued.
     pub(super) fn close(&self) -> Vec<J> {
         let mut state = self.state.lock();
-        state.closed = true;
-        let jobs = state.turns.drain_all();
-        let orders = state.crew.dismissed();
-        self.carry_out(state, orders);
-        jobs
+        if !std::mem::replace(&mut state.closed, true) {
+            // Under the lock, so that those are counted before the first one is gone.
+            self.hands.dismiss(state.crew.dismissed());
+        }
+        state.turns.drain_all()
     }
 
     /// Takes out all services.

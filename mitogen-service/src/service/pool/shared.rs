@@ -295,7 +295,13 @@ impl Shared {
     fn wait(&self, seat: &mut Seat) -> bool {
         COMING.set(true);
         let ready = self.ready.upgrade().ok_or_else(|| std::io::Error::other("the router has ended"));
-        let waited = ready.and_then(|ready| ready.wait(seat));
+        let waited = ready.and_then(|ready| {
+            let helped = ready.wait(seat)?;
+            if helped && !self.stopped.load(Ordering::SeqCst) {
+                ready.let_leave();
+            }
+            Ok(helped)
+        });
         COMING.set(false);
         waited.unwrap_or_else(|error| {
             // A poller that does not work any more would be asked again and again.
@@ -537,6 +543,18 @@ impl Hands for PoolHands {
     fn help(&self) {
         if let Some(ready) = self.ready.upgrade() {
             ready.help();
+        }
+    }
+
+    fn dismiss(&self, idle: usize) {
+        if let Some(ready) = self.ready.upgrade() {
+            ready.dismiss(idle);
+        }
+    }
+
+    fn dismissed(&self) {
+        if let Some(ready) = self.ready.upgrade() {
+            ready.dismissed();
         }
     }
 
