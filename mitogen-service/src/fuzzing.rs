@@ -1,5 +1,5 @@
-//! What the fuzz targets of `tests/fuzz` reach that nobody else may: exists only under
-//! `--cfg fuzzing`, which `cargo fuzz` passes.
+//! What the fuzz targets of `tests/fuzz`, and the bench that counts instructions, reach that nobody else
+//! may: exists only under `--cfg fuzzing`, which `cargo fuzz` and `.ci/instructions` pass.
 //!
 //! Plain functions over bytes and numbers, so that no internal type becomes public. What must hold
 //! is judged by the targets; only what cannot be said in bytes and numbers is asserted here.
@@ -150,6 +150,12 @@ pub fn call(payload: &[u8]) -> Option<(&str, &str, &[u8], &[u8])> {
         assert_eq!(wire::Meta::decode(&again).as_ref(), Ok(&meta));
     }
     Some((call.service, call.method, call.meta, call.args))
+}
+
+/// Service, method, arguments: once, as a context does that is called, and not judged.
+pub fn call_alone(payload: &[u8]) -> Option<(&str, &str, &[u8])> {
+    let call = wire::CallEnvelope::decode(payload).ok()?;
+    Some((call.service, call.method, call.args))
 }
 
 /// The payload of a call with these arguments, one whole map.
