@@ -182,7 +182,8 @@ impl RouterBuilder {
     }
 
     /// How many calls of this router may wait for their answers, 65,536 by default and at least one.
-    /// Whoever makes one more waits until another one is answered.
+    /// Whoever makes one more waits until another one is answered, as long as its deadline lets it; a
+    /// stub's `no_wait()` gives [`Overloaded`](crate::CallError::Overloaded) instead.
     pub fn max_pending_calls(mut self, calls: usize) -> Self {
         self.bounds.pending_calls = calls.max(1);
         self
