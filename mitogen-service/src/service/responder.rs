@@ -26,6 +26,11 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
+    /// The router that the answer goes through.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// The way back for a call that has arrived. One that is beyond a bound is answered at once, and
     /// `None` given.
     pub(crate) fn admit(

@@ -258,6 +258,11 @@ impl Core {
         Ok(handle)
     }
 
+    /// Whether a call of this process waits for its answer on this handle.
+    pub(crate) fn is_pending(&self, handle: Handle) -> bool {
+        self.handles.lock().is_pending(handle)
+    }
+
     /// Wakes who waits on a handle, for something else than its answer.
     pub(crate) fn nudge(&self, handle: Handle) {
         let listener = self.handles.lock().listener(handle);
