@@ -14,7 +14,7 @@ use super::lifecycle::Ending;
 use crate::error::{Error, Result};
 use crate::latch::Latch;
 use crate::ledger::Ledger;
-use crate::wire::{ContextId, IdBlock};
+use crate::wire::{ChannelBounds, ContextId, IdBlock};
 
 /// The largest message that a router takes unless told otherwise, in bytes of payload.
 const MAX_MESSAGE_SIZE: usize = 128 * 1024 * 1024;
@@ -59,6 +59,7 @@ pub struct RouterBuilder {
     max_message_size: usize,
     unidirectional: bool,
     keep_alive: Option<Duration>,
+    channels: ChannelBounds,
     bounds: Bounds,
 }
 
@@ -69,6 +70,7 @@ impl Router {
             max_message_size: MAX_MESSAGE_SIZE,
             unidirectional: false,
             keep_alive: None,
+            channels: ChannelBounds::default(),
             bounds: Bounds::default(),
         }
     }
@@ -209,6 +211,55 @@ impl RouterBuilder {
         self
     }
 
+    /// How many bytes may be under way from one context to one [`Receiver`](crate::Receiver) and not be
+    /// taken there, 1 MiB by default; all contexts below inherit it. One value is admitted whatever its
+    /// size, and each counts 64 bytes more than it has.
+    ///
+    /// At the limit `send` waits, `send_timeout` waits as long as it may, and `try_send` fails with
+    /// [`Overloaded`](crate::CallError::Overloaded). A larger window keeps a fast link busy over a long
+    /// way; a smaller one saves memory, since a receiver may have to hold one for each of its
+    /// [senders](Self::senders_per_receiver). Stay well below [`max_output`](Self::max_output): what
+    /// contexts on the way cannot keep for a slow one is refused, and ends the sender.
+    ///
+    /// ```
+    /// use mitogen_service::{Blob, CallError, Router};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().receiver_window(1000).build()?;
+    /// let receiver = router.receiver::<Blob>();
+    /// let sender = receiver.sender();
+    /// sender.try_send(vec![0; 600].into())?;
+    /// assert!(matches!(sender.try_send(vec![0; 600].into()), Err(CallError::Overloaded { .. })));
+    /// receiver.recv()?;
+    /// sender.try_send(vec![0; 600].into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn receiver_window(mut self, bytes: usize) -> Self {
+        self.channels.window = bytes as u64;
+        self
+    }
+
+    /// How many contexts may send to one [`Receiver`](crate::Receiver) at a time, 256 by default and at
+    /// least one; all contexts below inherit it. All senders of a context for a receiver count once,
+    /// until they are dropped and what they have sent was taken.
+    ///
+    /// One context more is refused: its sends fail with [`Refused`](crate::CallError::Refused), and
+    /// the receiver goes on with the others.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// // A receiver holds 16 MiB at most, of many that send to it little by little.
+    /// let builder = mitogen_service::Router::builder();
+    /// let router = builder.receiver_window(16 * 1024).senders_per_receiver(1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn senders_per_receiver(mut self, senders: usize) -> Self {
+        self.channels.senders = senders.max(1) as u64;
+        self
+    }
+
     /// How long a neighbour may take nothing of what waits for it, or stop in the middle of a
     /// message, until it is disconnected; 45 seconds by default.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
@@ -261,7 +312,7 @@ impl RouterBuilder {
 
     /// The root's state, without a look at the process that it is in.
     pub(crate) fn build_core(self) -> Result<Arc<Core>> {
-        let Self { max_message_size, unidirectional, keep_alive, bounds } = self;
+        let Self { max_message_size, unidirectional, keep_alive, channels, bounds } = self;
         if !(MIN_MESSAGE_SIZE..=u32::MAX as usize).contains(&max_message_size) {
             let what = format!(
                 "max_message_size is {max_message_size}, and must be between {MIN_MESSAGE_SIZE} and {} bytes",
@@ -282,6 +333,7 @@ impl RouterBuilder {
             max_message_size,
             unidirectional,
             keep_alive,
+            channels,
         };
         Ok(Core::new(identity, Ending::Router, bounds))
     }
