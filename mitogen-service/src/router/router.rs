@@ -171,6 +171,18 @@ impl RouterBuilder {
     ///
     /// A call with larger arguments fails at once with
     /// [`CallError::TooLarge`](crate::CallError::TooLarge), one with a larger result when it answers.
+    ///
+    /// ```
+    /// use mitogen_service::{Blob, CallError, Router};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().max_message_size(1024 * 1024).build()?;
+    /// let receiver = router.receiver::<Blob>();
+    /// let error = receiver.sender().send(vec![0; 1024 * 1024 + 1].into()).unwrap_err();
+    /// assert!(matches!(error, CallError::TooLarge { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self
@@ -178,6 +190,13 @@ impl RouterBuilder {
 
     /// Whether contexts may talk only to their parents and to the contexts below them, not to their
     /// siblings. Off by default; all contexts below inherit it.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().unidirectional(true).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unidirectional(mut self, unidirectional: bool) -> Self {
         self.unidirectional = unidirectional;
         self
@@ -186,8 +205,66 @@ impl RouterBuilder {
     /// How many calls of this router may wait for their answers, 65,536 by default and at least one.
     /// Whoever makes one more waits until another one is answered, as long as its deadline lets it; a
     /// stub's `no_wait()` gives [`Overloaded`](crate::CallError::Overloaded) instead.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_pending_calls(1000).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_pending_calls(mut self, calls: usize) -> Self {
         self.bounds.pending_calls = calls.max(1);
+        self
+    }
+
+    /// How many calls may have arrived in this process and not be answered, 65,536 by default and at least
+    /// one. The calls for one service may be half of that, and those of one caller a quarter; a child
+    /// and all that is below it are one caller.
+    ///
+    /// A call beyond it is answered with [`Overloaded`](crate::CallError::Overloaded) at once.
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use mitogen_service::{AllowAny, CallError, Pool, Reply, Router, service};
+    /// #[derive(Default)]
+    /// struct Later(Mutex<Vec<Reply<()>>>);
+    ///
+    /// #[service(name = "later")]
+    /// impl Later {
+    ///     #[expose(policy = AllowAny)]
+    ///     fn answer_later(&self, reply: Reply<()>) {
+    ///         self.0.lock().unwrap().push(reply);
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().max_queued_calls(8).build()?;
+    /// let pool = Pool::builder(&router).service(Later::default()).start()?;
+    /// let later = Later::stub(&router.myself());
+    /// let [_first, _second, third] = [(); 3].map(|()| later.answer_later());
+    /// assert!(matches!(third.wait(), Err(CallError::Overloaded { .. })));
+    /// # pool.close(std::time::Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_queued_calls(mut self, calls: usize) -> Self {
+        self.bounds.queued_calls = calls.max(1);
+        self
+    }
+
+    /// How many bytes the messages of these calls may have together, 64 MiB by default, shared in the same
+    /// way; one call larger than that is admitted beside the others.
+    ///
+    /// A call beyond it is answered with [`Overloaded`](crate::CallError::Overloaded) at once.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_queued_bytes(8 * 1024 * 1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.bounds.queued_bytes = bytes;
         self
     }
 
@@ -196,6 +273,13 @@ impl RouterBuilder {
     ///
     /// Beyond it a call of this process waits, a call that only passes through is refused as
     /// [`Overloaded`](crate::CallError::Overloaded), and calls from there do not begin to run.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_output(64 * 1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_output(mut self, bytes: usize) -> Self {
         self.bounds.output = bytes;
         self
@@ -206,6 +290,13 @@ impl RouterBuilder {
     ///
     /// The message that exceeds it is read and thrown away, and its call is answered with
     /// [`Overloaded`](crate::CallError::Overloaded).
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_reassembly(16 * 1024 * 1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_reassembly(mut self, bytes: usize) -> Self {
         self.bounds.reassembly = bytes;
         self
@@ -262,6 +353,13 @@ impl RouterBuilder {
 
     /// How long a neighbour may take nothing of what waits for it, or stop in the middle of a
     /// message, until it is disconnected; 45 seconds by default.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().stall_timeout(std::time::Duration::from_secs(10)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.stall = timeout;
         self

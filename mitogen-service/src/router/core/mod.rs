@@ -206,6 +206,11 @@ impl Core {
         &self.identity
     }
 
+    /// What it takes at most.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
     /// What counts this router's threads, descriptors and children.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
