@@ -12,11 +12,11 @@ use shuttle::{future, thread};
 use crate::io::StreamId;
 use crate::latch::Latch;
 use crate::queue::{NotQueued, Queue, Queued};
-use crate::turns::{Arrival, Settled, Strands, Turn};
+use crate::turns::{Arrival, Settled, Strands, Turn, Waiter};
 use crate::wire::{ContextId, Handle};
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 20] = [
+pub(crate) const ALL: [(&str, fn()); 21] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -25,6 +25,7 @@ pub(crate) const ALL: [(&str, fn()); 20] = [
     ("queue: a strand runs one at a time", queue_strand),
     ("queue: held jobs run after the release", queue_held),
     ("queue and latch: a thread that waits runs what its answer needs", queue_nested),
+    ("queue and latch: a thread that waits looks again where it has looked in vain", queue_nested_in_vain),
     ("select: each event is got once, and the threads leave with the last member", select::events),
     ("select: each of two threads gets one of two events", select::shared),
     ("select: threads wait while the members are removed", select::removal),
@@ -157,7 +158,8 @@ fn work(queue: &TestQueue, done: &Arc<Done>, service: Service) -> thread::JoinHa
     })
 }
 
-fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service>) {
+/// Gives the handles of calls that have waited for the end of it.
+fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service>) -> Vec<Handle> {
     match turn {
         Turn::Ready(job, _, place) => {
             let others = done.running.fetch_add(1, Ordering::SeqCst);
@@ -169,15 +171,14 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
             if let Some(answers) = job.answers {
                 answers.put(job.number);
             }
-            if let Some(place) = place {
-                queue.done(place);
-            }
+            place.map(|place| queue.done(place)).unwrap_or_default()
         }
         Turn::Vacant(job, place) => {
             thread::yield_now();
-            let (back, _) = queue.settle(place, Settled::Made(service, job));
+            let (back, nested) = queue.settle(place, Settled::Made(service, job));
             done.jobs.lock().unwrap().extend(back.iter().map(|job| job.number));
             done.more.notify_all();
+            nested
         }
         Turn::Nowhere(_) => panic!("all name the service"),
     }
@@ -245,29 +246,67 @@ fn queue_held() {
     run_all(Service { serial: false }, true, Some(Arc::new(AtomicBool::new(true))));
 }
 
+const HANDLE: Handle = Handle(1000);
+
+/// Queues a job whose answer is waited for, and says so to who waits.
+fn push_nested(queue: &TestQueue, answers: &Arc<Latch<usize>>) {
+    let chain = [Waiter { id: (ME, HANDLE), is_pending_here: true }];
+    let job = Job { number: 0, held: None, answers: Some(answers.clone()) };
+    let arrival = Arrival { service: Some("service"), caller: ContextId(1), id: None, chain: &chain, job };
+    assert!(queue.push(arrival).is_ok());
+    answers.nudge();
+}
+
+/// Waits for the answer, and runs meanwhile what it needs.
+fn wait_nested(queue: &TestQueue, answers: &Latch<usize>, service: Service) {
+    let done = Done::default();
+    let mut help = || {
+        while let Some(turn) = queue.take_nested(HANDLE) {
+            run(queue, &done, service, turn);
+        }
+    };
+    assert_eq!(answers.wait_and(None, Some(&mut help)), Some(0));
+}
+
 /// The only thread of a pool waits for an answer that comes of a job which only it can run.
 fn queue_nested() {
     let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
     queue.add("service", service);
-    let done = Arc::new(Done::default());
-    let handle = Handle(1000);
     let answers = Arc::new(Latch::new());
     let caller = thread::spawn({
         let (queue, answers) = (queue.clone(), answers.clone());
+        move || push_nested(&queue, &answers)
+    });
+    wait_nested(&queue, &answers, service);
+    caller.join().unwrap();
+}
+
+/// Another thread makes the service, or runs one of its calls, and leaves. What waits for the answer then
+/// is the only one that can run the job, and may have found its place shut.
+fn queue_nested_in_vain() {
+    let queue: TestQueue = Arc::new(Queue::new(ME));
+    let service = Service { serial: true };
+    let answers = Arc::new(Latch::new());
+    let worker = thread::spawn({
+        let (queue, answers) = (queue.clone(), answers.clone());
         move || {
-            let chain = [(ME, handle)];
-            let job = Job { number: 0, held: None, answers: Some(answers.clone()) };
-            let arrival = Arrival { service: Some("service"), caller: ContextId(1), id: None, chain: &chain, job };
-            assert!(queue.push(arrival).is_ok());
-            answers.nudge();
+            let done = Done::default();
+            while done.jobs.lock().unwrap().is_empty() {
+                let Some(turn) = queue.take() else { break };
+                run(&queue, &done, service, turn).iter().for_each(|_| answers.nudge());
+            }
         }
     });
-    let mut help = || {
-        while let Some(turn) = queue.take_nested(handle) {
-            run(&queue, &done, service, turn);
+    let caller = thread::spawn({
+        let (queue, answers) = (queue.clone(), answers.clone());
+        move || {
+            assert!(push(&queue, 1, None));
+            push_nested(&queue, &answers);
         }
-    };
-    assert_eq!(answers.wait_and(None, Some(&mut help)), Some(0));
+    });
+    wait_nested(&queue, &answers, service);
     caller.join().unwrap();
+    queue.close();
+    worker.join().unwrap();
 }
