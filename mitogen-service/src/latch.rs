@@ -30,7 +30,10 @@ enum Slot<T> {
 impl<T> Latch<T> {
     /// A latch without a value.
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false, summoned: false }), filled: Condvar::new() }
+        Self {
+            state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false, summoned: false }),
+            filled: Condvar::new(),
+        }
     }
 
     /// Puts the value and wakes who waits; tells whether this was the first one.

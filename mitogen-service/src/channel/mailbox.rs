@@ -12,7 +12,7 @@ use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken};
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, Trace};
-use crate::io::Patience;
+use crate::io::{Patience, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener, random_number};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message};
@@ -139,6 +139,7 @@ impl Mailbox {
 
     /// Takes the next message, waiting for it until `deadline`, or for ever without one.
     pub(super) fn wait(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Message, CallError> {
+        cork::let_go();
         let mut state = self.state.lock();
         let mut time_is_over = false;
         loop {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{Broker, Closed, Limits, Patience, ReadEnd, Ready, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd};
+use super::{
+    Broker, Closed, Limits, Patience, ReadEnd, Ready, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd,
+};
 use crate::ledger::{Ledger, Left};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Decoder, Encoding, Handle, Header, Message};
@@ -399,7 +401,8 @@ fn jobs_run_on_the_broker_and_are_dropped_after_its_end() {
 fn a_broker_that_crashes_says_so() {
     let ledger = Ledger::default();
     let (sender, crashed) = channel();
-    let broker = Broker::start(&ledger, &Arc::new(Ready::new(&ledger).unwrap()), move || sender.send(()).unwrap()).unwrap();
+    let broker =
+        Broker::start(&ledger, &Arc::new(Ready::new(&ledger).unwrap()), move || sender.send(()).unwrap()).unwrap();
     broker.handle().defer(|_| panic!("a defect, on purpose"));
     crashed.recv_timeout(LONG).unwrap();
     broker.stop();

@@ -24,6 +24,7 @@ pub use member::{Removed, Selectable};
 use super::call::given_up;
 use super::mailbox::Notify;
 use crate::error::{CallError, Error, Result, Trace};
+use crate::io::cork;
 use gathering::Gathering;
 use member::{Member, Taken};
 use members::{CLOSED, Next};
@@ -186,6 +187,7 @@ impl Select {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> std::result::Result<Event, CallError> {
+        cork::let_go();
         event_of(self.shared.wait(deadline)).unwrap_or_else(|| Err(given_up()))
     }
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 use super::activation::Activation;
-use super::job::{Job, MAX_DEFERRED, QueuedCall, too_many_deferred};
 use super::crew::Run;
+use super::job::{Job, MAX_DEFERRED, QueuedCall, too_many_deferred};
 use super::queue::{Hands, NotQueued, Queue, Taken};
 use super::threads::{Running, Threads, What};
 use super::turns::{Arrival, Place, Settled, Turn};
 use crate::channel::{Event, EventKind, Helper, helping};
 use crate::error::{CallError, DeadlineBy, Error, Result, Trace};
-use crate::io::{Ready, Seat, StreamId};
+use crate::io::{Ready, Seat, StreamId, cork};
 use crate::latch::Latch;
 use crate::panics;
 use crate::router::{Core, Workers};
@@ -283,7 +283,14 @@ impl Shared {
                         self.run_turn(turn);
                         taken = self.queue.take();
                     }
-                    Taken::Read => taken = self.queue.comes(self.wait(&mut seat)),
+                    Taken::Read => {
+                        cork::let_go();
+                        taken = self.queue.comes(self.wait(&mut seat));
+                    }
+                    Taken::Park => {
+                        cork::let_go();
+                        taken = self.queue.park();
+                    }
                     Taken::Leave => return,
                 }
             }
@@ -317,7 +324,10 @@ impl Shared {
         let Some(broker) = self.core.broker_if_started() else { return false };
         let timer = broker.call_after(TICK, move |_| {
             let Some(pool) = pool.upgrade() else { return };
-            if pool.queue.tick() && !pool.tick_later() {
+            if !pool.queue.tick() {
+                // One that is trusted may have blocked, with answers held behind it.
+                pool.core.let_go();
+            } else if !pool.tick_later() {
                 pool.queue.ticks_end();
             }
         });
@@ -330,8 +340,18 @@ impl Shared {
         if DEPTH.get() > 0 {
             return run();
         }
-        let guard = RunGuard { queue: &self.queue, run: self.queue.runs(fast) };
+        let (number, has_more) = self.queue.runs(fast);
+        let guard = RunGuard { queue: &self.queue, run: number };
+        cork::expect_answers(has_more);
+        if let Run::Slow = number {
+            // No answer waits behind something that may take long.
+            cork::let_go();
+        }
         let result = run();
+        cork::expect_answers(false);
+        if !has_more {
+            cork::let_go();
+        }
         drop(guard);
         result
     }
@@ -586,6 +606,8 @@ impl Helper for Shared {
     fn run_one(&self, handle: Handle) -> bool {
         let Some(turn) = self.queue.take_nested(handle) else { return false };
         let depth = DEPTH.get();
+        // The thread waits again after this.
+        cork::expect_answers(false);
         if depth < MAX_CHAIN {
             DEPTH.set(depth + 1);
             self.run_turn(turn);
