@@ -440,6 +440,8 @@ impl Listener for Mailbox {
             // Somebody asks something here, and shall not wait for ever.
             return self.core.refuse(&delivery.message, self.core.identity().id, &DeadReason::refused());
         }
+        // It may wait long, and what is counted of it is its size.
+        delivery.message.stand_alone();
         self.arrived(&mut delivery);
     }
 

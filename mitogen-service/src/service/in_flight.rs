@@ -1,12 +1,12 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::by_caller::ByCaller;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::load::{Full, Limit, Load, ServiceKey, Weight};
 use crate::sync::Mutex;
@@ -36,9 +36,7 @@ pub(crate) struct InFlight {
 #[derive(Default)]
 struct State {
     /// Those whose callers wait, and may cancel.
-    ///
-    /// In order, so that those of one caller are found without a search through all of them.
-    calls: BTreeMap<CallId, Arc<CallFlag>>,
+    calls: ByCaller<Arc<CallFlag>>,
     load: Load,
 }
 
@@ -133,8 +131,7 @@ impl InFlight {
     pub(crate) fn cancel_all_of(&self, callers: &[ContextId]) {
         let state = self.state.lock();
         for caller in callers {
-            let all = (*caller, Handle::NONE)..=(*caller, Handle::LAST);
-            state.calls.range(all).for_each(|(_, flag)| flag.cancel());
+            state.calls.of(*caller).for_each(|flag| flag.cancel());
         }
     }
 }
