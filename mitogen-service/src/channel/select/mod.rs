@@ -29,8 +29,9 @@ use gathering::Gathering;
 use member::{Member, Taken};
 use members::{CLOSED, Next};
 
-/// What Mitogen says to those who wait for nothing.
-const EMPTY: &str = "Cannot get(), Select instance is empty";
+/// What those are told who wait for nothing; it begins with Mitogen's words.
+const EMPTY: &str = "Cannot get(), Select instance is empty: nothing could ever come; add a receiver, a call or another \
+                     select first (one that has come to its end is a member no more)";
 
 /// Waits for many receivers, calls and other selects at once, and gives their events in the order of
 /// arrival.
@@ -131,7 +132,7 @@ impl Select {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`CallError::Failed`] "Cannot get(), Select instance is empty" when there are no members, also if
+    /// [`CallError::Failed`] "Cannot get(), Select instance is empty: .." when there are no members, also if
     /// the last one goes while this waits; [`CallError::Cancelled`] when the select is closed.
     pub fn get(&self) -> std::result::Result<Event, CallError> {
         self.wait(None)
