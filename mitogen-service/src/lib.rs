@@ -42,6 +42,7 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hash;
 mod io;
 mod latch;
 mod ledger;

@@ -165,7 +165,7 @@ impl Pending {
         let reply_to = reply_to.ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
-        let sent = core.send_as(message, auth_id, (patience, cork::for_call()));
+        let sent = core.send_as(message, auth_id, (patience, Haste::Call));
         let mut pending = Self { context, handle: Some(reply_to), waiting, link: Weak::new(), deadline, timer: None };
         match sent {
             Ok(link) => {
@@ -179,6 +179,9 @@ impl Pending {
     /// Waits for what comes of the call, until its deadline, and reads what comes by itself if nobody else
     /// does. A thread of a pool runs meanwhile what is needed for the answer.
     fn wait(&self) -> Option<Outcome> {
+        if let Some(outcome) = self.waiting.latch.take() {
+            return Some(outcome);
+        }
         cork::let_go();
         let helper = nested::helper(self.context.core());
         let outcome = match self.link.upgrade() {
@@ -190,6 +193,9 @@ impl Pending {
 
     /// The same until `bound` at most, and reads nothing.
     fn wait_within(&self, bound: Option<Instant>) -> Option<Outcome> {
+        if let Some(outcome) = self.waiting.latch.take() {
+            return Some(outcome);
+        }
         self.attend();
         let helper = nested::helper(self.context.core());
         let outcome = self.wait_only(bound.into_iter().chain(self.deadline).min(), helper.as_deref());

@@ -15,7 +15,6 @@
 //! wait here already, and the kernel does not know them apart. So who is woken while others are to leave
 //! wakes another one and stands back until those are gone, which takes them no time.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +23,7 @@ use std::time::Duration;
 use super::broker::BrokerHandle;
 use super::poller::{Events, Happened, Interest, Poller, Wake};
 use super::stream::Stream;
+use crate::hash::SmallMap;
 use crate::ledger::{Entry, Ledger};
 use crate::sync::{Condvar, Mutex};
 
@@ -50,7 +50,7 @@ pub(crate) struct Ready {
 }
 
 struct State {
-    streams: HashMap<u64, Arc<Stream>>,
+    streams: SmallMap<u64, Arc<Stream>>,
     next_token: u64,
 }
 
@@ -71,7 +71,7 @@ impl Ready {
     pub(crate) fn new(ledger: &Ledger) -> std::io::Result<Self> {
         Ok(Self {
             poller: Poller::new(Wake::Any)?,
-            state: Mutex::new(State { streams: HashMap::new(), next_token: 0 }),
+            state: Mutex::new(State { streams: SmallMap::default(), next_token: 0 }),
             watching: Mutex::new(Watching { broker: None, wanted: true }),
             waiting: AtomicUsize::new(0),
             left_over: AtomicBool::new(false),

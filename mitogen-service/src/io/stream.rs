@@ -264,7 +264,12 @@ impl Stream {
         if writer.end.is_none() {
             return Err(SendError::Closed);
         }
-        let is_held = haste != Haste::Now && size < HOLD_MAX;
+        let may_be_held = match haste {
+            Haste::Now => false,
+            Haste::Answer => true,
+            Haste::Call => cork::holds_call(self),
+        };
+        let is_held = may_be_held && size < HOLD_MAX;
         if !is_held && writer.output.is_empty() {
             return self.write_first(writer, message, (origin, patience));
         }

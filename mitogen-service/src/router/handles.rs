@@ -1,10 +1,10 @@
 //! The endpoints of this context: who gets a message for a handle, and who may send one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::core::Delivery;
 use super::death::Death;
+use crate::hash::SmallMap;
 use crate::wire::{ContextId, DeadReason, Handle, Header};
 
 /// Gets the messages of a handle. Called on the thread that reads or sends; must not block.
@@ -30,10 +30,10 @@ pub(crate) enum Access {
 
 /// The table of handles, over the type that stands for a listener.
 pub(crate) struct Handles<L> {
-    entries: HashMap<Handle, Entry<L>>,
+    entries: SmallMap<Handle, Entry<L>>,
     /// The newest handle of each respondent, so that its end is no search through all handles: the first
     /// one of a list that the entries themselves make.
-    by_respondent: HashMap<ContextId, Handle>,
+    by_respondent: SmallMap<ContextId, Handle>,
     next: u32,
     closed: bool,
 }
@@ -78,7 +78,7 @@ impl<L: Clone> Handles<L> {
     ///
     /// A random start keeps strangers from guessing the handles of pending calls.
     pub(crate) fn new(start: u32) -> Self {
-        Self { entries: HashMap::new(), by_respondent: HashMap::new(), next: start, closed: false }
+        Self { entries: SmallMap::default(), by_respondent: SmallMap::default(), next: start, closed: false }
     }
 
     /// Listens on a reserved handle; gives the listener back if somebody else does so already.

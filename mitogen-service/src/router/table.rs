@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::ids::{Ids, Ranges};
+use crate::hash::SmallMap;
 use crate::io::StreamId;
 use crate::wire::{ContextId, DeadReason, Handle, Header};
 
@@ -38,8 +39,8 @@ pub(crate) struct Table {
     parents: Vec<ContextId>,
     parent: Option<StreamId>,
     /// The contexts below this one, each with the stream that leads there.
-    routes: HashMap<ContextId, StreamId>,
-    links: HashMap<StreamId, Link>,
+    routes: SmallMap<ContextId, StreamId>,
+    links: SmallMap<StreamId, Link>,
     ids: Ids,
     /// The ids that were ever given to this context and to what is below it.
     given: Ranges,
@@ -100,8 +101,8 @@ impl Table {
             me,
             parents,
             parent: None,
-            routes: HashMap::new(),
-            links: HashMap::new(),
+            routes: SmallMap::default(),
+            links: SmallMap::default(),
             ids,
             given: Ranges::default(),
             unidirectional,

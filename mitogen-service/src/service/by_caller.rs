@@ -1,8 +1,7 @@
 //! A table of calls in which those of one caller are found without a search through all of them.
 
-use std::collections::HashMap;
-
 use super::in_flight::CallId;
+use crate::hash::SmallMap;
 use crate::wire::{ContextId, Handle};
 
 /// How many callers without a call keep their empty table, so that the next call allocates none.
@@ -11,14 +10,14 @@ const KEPT: usize = 64;
 /// What is kept of each call.
 #[derive(Debug)]
 pub(super) struct ByCaller<V> {
-    callers: HashMap<ContextId, HashMap<Handle, V>>,
+    callers: SmallMap<ContextId, SmallMap<Handle, V>>,
     /// How many of these tables are empty.
     empty: usize,
 }
 
 impl<V> Default for ByCaller<V> {
     fn default() -> Self {
-        Self { callers: HashMap::new(), empty: 0 }
+        Self { callers: SmallMap::default(), empty: 0 }
     }
 }
 
@@ -55,7 +54,7 @@ impl<V> ByCaller<V> {
 
     /// What is kept of the calls of one caller.
     pub(super) fn of(&self, caller: ContextId) -> impl Iterator<Item = &V> {
-        self.callers.get(&caller).into_iter().flat_map(HashMap::values)
+        self.callers.get(&caller).into_iter().flat_map(SmallMap::values)
     }
 }
 

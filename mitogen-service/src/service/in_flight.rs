@@ -1,6 +1,6 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::by_caller::ByCaller;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::load::{Full, Limit, Load, ServiceKey, Weight};
+use crate::hash::SmallState;
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Handle};
 
@@ -30,7 +31,7 @@ pub(crate) type CallId = (ContextId, Handle);
 #[derive(Default)]
 pub(crate) struct InFlight {
     state: Mutex<State>,
-    keys: RandomState,
+    keys: SmallState,
 }
 
 #[derive(Default)]

@@ -36,6 +36,7 @@ use super::names::sane_name;
 use super::offences::Offences;
 use super::table::Table;
 use crate::error::{Error, Result};
+use crate::hash::SmallMap;
 use crate::io::{Broker, Courier, Ready, Reassembly, Stream, StreamId};
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
@@ -132,7 +133,7 @@ pub(crate) struct Core {
     calls: Gate,
     /// What the layer above keeps for each router.
     attached: OnceLock<Arc<dyn Any + Send + Sync>>,
-    links: Mutex<HashMap<StreamId, Link>>,
+    links: Mutex<SmallMap<StreamId, Link>>,
     contexts: Mutex<Contexts>,
     workers: Mutex<Option<Arc<dyn Workers>>>,
     ready: Mutex<Option<Arc<Ready>>>,

@@ -251,8 +251,8 @@ impl Shared {
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
         let waiters = call.waiters(self.core.identity().id);
-        let (payload, chain) = (call.message.payload.clone(), call.chain_ids());
-        match self.queue.push(call.arrival(&payload, &chain), COMING.get()) {
+        let (service, chain) = (call.service.clone(), call.chain_ids());
+        match self.queue.push(call.arrival(service.as_deref(), &chain), COMING.get()) {
             Ok(()) => self.nudge(waiters),
             Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
             Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
@@ -357,7 +357,8 @@ impl Shared {
     }
 
     fn run_turn(&self, turn: Turn<Job, Hosted>) {
-        let _working = self.threads.begin(What::Job);
+        // A call takes note of its method when it runs it.
+        let _working = (!matches!(turn, Turn::Ready(Job::Call(_), ..))).then(|| Threads::begin(What::Job));
         match turn {
             Turn::Ready(Job::Call(call), hosted, place) => {
                 self.serve(&call, |envelope| self.run(&call, envelope, &hosted));
@@ -433,9 +434,9 @@ impl Shared {
         let method = descriptor.method(envelope.method).ok_or_else(|| no_such_method(envelope))?;
         self.run_as(hosted.meter(method).is_fast(), || {
             let caller = call.caller(&self.core);
-            let payload = call.message.payload.clone();
-            let authorized = Authorized::check(hosted, method, caller, (&self.core, payload), call.responder.clone())?;
-            let _running = self.threads.begin(What::Method(descriptor, &descriptor.methods[method]));
+            let args = call.message.payload.slice_ref(envelope.args);
+            let authorized = Authorized::check(hosted, method, caller, (&self.core, args), call.responder.clone())?;
+            let _running = Threads::begin(What::Method(descriptor, &descriptor.methods[method]));
             // A method's panic ends in `Authorized::run`; this one is the invoker's own.
             panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
         })
@@ -448,7 +449,7 @@ impl Shared {
         self.serve(&call, |envelope| {
             let name = envelope.service;
             self.activation.check(name, &call.caller(&self.core))?;
-            let _making = self.threads.begin(What::Activation(name.to_owned()));
+            let _making = Threads::begin(What::Activation(name.to_owned()));
             let hosted: Result<Hosted, CallError> = nesting::within(&call.caller(&self.core), || {
                 let scope = ServiceScope::new(&self.core);
                 let made = self.activation.make(name, &scope)?;

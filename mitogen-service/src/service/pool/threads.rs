@@ -1,5 +1,6 @@
 //! The threads of a pool, and what each of them runs.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -32,8 +33,16 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct State {
-    /// All threads that have not left, each with what it does, innermost last.
-    threads: HashMap<ThreadId, Vec<Work>>,
+    /// All threads that have not left.
+    threads: HashMap<ThreadId, Arc<Bench>>,
+}
+
+/// What one thread does, innermost last.
+type Bench = Mutex<Vec<Work>>;
+
+thread_local! {
+    /// That of the calling thread, so that it takes note without a look at the others.
+    static BENCH: RefCell<Option<Arc<Bench>>> = const { RefCell::new(None) };
 }
 
 /// What a thread does.
@@ -62,22 +71,25 @@ impl Threads {
     ) -> Result<()> {
         // The lock keeps the thread from leaving before it is counted.
         let mut state = self.state.lock();
-        let threads = self.clone();
+        let (threads, bench) = (self.clone(), Arc::<Bench>::default());
+        let own = bench.clone();
         let thread = ledger.spawn(name, move || {
+            BENCH.set(Some(own));
             let _leaving = Leaving(threads);
             body();
         });
         let thread = thread.map_err(|error| Error::io("start a thread of the pool", error))?;
-        state.threads.insert(thread.thread().id(), Vec::new());
+        state.threads.insert(thread.thread().id(), bench);
         Ok(())
     }
 
-    /// The calling thread does something, until the guard is dropped.
-    pub(super) fn begin(&self, what: What) -> WorkGuard<'_> {
-        let thread = std::thread::current().id();
-        let work = Work { what, since: Instant::now() };
-        self.state.lock().threads.entry(thread).or_default().push(work);
-        WorkGuard { threads: self, thread }
+    /// The calling thread, one of these, does something, until the guard is dropped.
+    pub(super) fn begin(what: What) -> WorkGuard {
+        let bench = BENCH.with_borrow(Clone::clone);
+        if let Some(bench) = &bench {
+            bench.lock().push(Work { what, since: Instant::now() });
+        }
+        WorkGuard { bench }
     }
 
     /// Waits until all threads but the calling one have left; tells what those do that have not by
@@ -92,7 +104,7 @@ impl Threads {
             }
         }
         let others = state.threads.iter().filter(|(thread, _)| **thread != me);
-        others.filter_map(|(_, work)| work.last()).map(Work::as_running).collect()
+        others.filter_map(|(_, bench)| bench.lock().last().map(Work::as_running)).collect()
     }
 
     /// Whether no thread is left.
@@ -113,15 +125,15 @@ impl Work {
 }
 
 /// Takes note that a thread does something, until it is dropped.
-pub(super) struct WorkGuard<'a> {
-    threads: &'a Threads,
-    thread: ThreadId,
+pub(super) struct WorkGuard {
+    bench: Option<Arc<Bench>>,
 }
 
-impl Drop for WorkGuard<'_> {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
-        if let Some(work) = self.threads.state.lock().threads.get_mut(&self.thread) {
-            work.pop();
+        if let Some(bench) = &self.bench {
+            let work = bench.lock().pop();
+            drop(work);
         }
     }
 }

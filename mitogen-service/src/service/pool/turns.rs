@@ -25,6 +25,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::hash::SmallMap;
 use crate::io::StreamId;
 use crate::service::in_flight::CallId;
 use crate::wire::{ContextId, Handle};
@@ -91,8 +92,8 @@ pub(super) struct Turns<J, S> {
     me: ContextId,
     places: Vec<Spot<S>>,
     free_places: Vec<Place>,
-    by_name: HashMap<Arc<str>, Place>,
-    lanes: HashMap<(Place, ContextId), Lane>,
+    by_name: SmallMap<Arc<str>, Place>,
+    lanes: SmallMap<(Place, ContextId), Lane>,
     nodes: Vec<Node<J>>,
     free_nodes: Vec<usize>,
     /// The places that have a job to give out, next first.
@@ -100,7 +101,7 @@ pub(super) struct Turns<J, S> {
     /// The lanes that are passed over, by the stream that their caller's answers leave through.
     held: HashMap<StreamId, Vec<(Place, ContextId)>>,
     /// The jobs that calls of this context wait for, by the handles of these calls.
-    nested: HashMap<Handle, Nested>,
+    nested: SmallMap<Handle, Nested>,
     waiting: usize,
     arrivals: u64,
 }
@@ -202,13 +203,13 @@ impl<J, S: Strands<J>> Turns<J, S> {
             me,
             places: vec![Spot::new(None, State::Nowhere)],
             free_places: Vec::new(),
-            by_name: HashMap::new(),
-            lanes: HashMap::new(),
+            by_name: SmallMap::default(),
+            lanes: SmallMap::default(),
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             turn: VecDeque::new(),
             held: HashMap::new(),
-            nested: HashMap::new(),
+            nested: SmallMap::default(),
             waiting: 0,
             arrivals: 0,
         }
