@@ -315,7 +315,9 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         let core = self.context.core();
-        if let Some((timer, broker)) = self.timer.take().zip(core.broker().ok()) {
+        if let Some(timer) = self.timer.take()
+            && let Ok(broker) = core.broker()
+        {
             broker.cancel(timer);
         }
         let Some(handle) = self.handle.take() else { return };

@@ -306,7 +306,16 @@ impl Stream {
     pub(super) fn let_go_at_last(self: &Arc<Self>) {
         // Before, so that what is held from now on is seen here or asks anew.
         self.listed.store(false, Ordering::Release);
-        self.let_go();
+        match self.writer.try_lock() {
+            Some(writer) if !writer.output.is_empty() && !writer.blocked => self.flush(writer),
+            Some(_) => {}
+            // Somebody is just sending, and may hold more; to wait for the lock would hold up the broker.
+            None => {
+                if !self.listed.swap(true, Ordering::AcqRel) {
+                    self.broker.let_go_soon(self);
+                }
+            }
+        }
     }
 
     /// Sends a message that is nothing but a sign of life, unless others wait to leave, whose bytes are
