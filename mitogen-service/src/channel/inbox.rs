@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::window::{Granting, WINDOW};
-use crate::error::{CallError, Trace};
+use crate::error::{CHANNEL_CLOSED, CallError, Trace};
 use crate::wire::{ContextId, Handle};
 
 /// How many contexts may have a claim of one receiver.
@@ -23,9 +23,6 @@ const MAX_BYTES: u64 = MAX_CLAIMS as u64 * WINDOW;
 
 /// What an account that was closed from this end counts for beside its messages.
 const CLOSED_OVERHEAD: u64 = 256;
-
-/// Why an ordinary end has come; the words are Mitogen's.
-const ALL_CLOSED: &str = "Channel closed by remote end.";
 
 /// The receiver's side of all its claims.
 #[derive(Debug)]
@@ -374,7 +371,7 @@ impl<M> Inbox<M> {
 }
 
 fn all_closed() -> CallError {
-    CallError::Cancelled { reason: ALL_CLOSED.to_owned(), trace: Trace::default() }
+    CallError::Cancelled { reason: CHANNEL_CLOSED.to_owned(), trace: Trace::default() }
 }
 
 #[cfg(test)]
@@ -434,7 +431,7 @@ mod tests {
         let grant = Grant { source: id(1), bytes: 1, watch: None };
         assert_eq!(inbox.take(), Some(Taken { message: 7, grant: Some(grant), unwatch: None }));
         assert_eq!((inbox.take(), inbox.settle()), (None, true));
-        assert!(text(&inbox).unwrap().contains("Channel closed by remote end."));
+        assert_eq!(text(&inbox).unwrap(), "Channel closed by remote end.");
         assert!(matches!(inbox.claim(id(1), TOKEN), Err(NoClaim::Ended(_))));
     }
 

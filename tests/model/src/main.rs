@@ -28,6 +28,10 @@ mod table;
 #[path = "../../../mitogen-service/src/service/pool/turns.rs"]
 mod turns;
 
+mod error {
+    pub(crate) const SELECT_CLOSED: &str = "closed";
+}
+
 mod channel {
     pub(crate) mod mailbox {
         pub(crate) type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;

@@ -23,10 +23,10 @@ pub use member::{Removed, Selectable};
 
 use super::call::given_up;
 use super::mailbox::Notify;
-use crate::error::{CallError, Error, Result, Trace};
+use crate::error::{CallError, Error, Result, SELECT_CLOSED, Trace};
 use gathering::Gathering;
 use member::{Member, Taken};
-use members::{CLOSED, Next};
+use members::Next;
 
 /// What Mitogen says to those who wait for nothing.
 const EMPTY: &str = "Cannot get(), Select instance is empty";
@@ -117,7 +117,7 @@ impl Select {
             }
         };
         let events = member.watch(Some(Arc::new(tell)));
-        if self.shared.insert(number, member, events) { Ok(()) } else { Err(cannot_add(&shown, CLOSED)) }
+        if self.shared.insert(number, member, events) { Ok(()) } else { Err(cannot_add(&shown, SELECT_CLOSED)) }
     }
 
     /// Takes a member out, with everything that it has received and that was not got.
@@ -196,7 +196,7 @@ fn event_of(next: Next<Taken, Box<dyn Member>>) -> Option<std::result::Result<Ev
         Next::Item { key, item, removed } => Some(Ok(item.with_removed(removed).into_event(key))),
         Next::Nothing => None,
         Next::Empty => Some(Err(Error::Invalid { what: EMPTY.to_owned() }.into())),
-        Next::Closed => Some(Err(CallError::Cancelled { reason: CLOSED.to_owned(), trace: Trace::default() })),
+        Next::Closed => Some(Err(CallError::Cancelled { reason: SELECT_CLOSED.to_owned(), trace: Trace::default() })),
     }
 }
 
