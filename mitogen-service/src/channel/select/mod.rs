@@ -200,6 +200,14 @@ fn event_of(next: Next<Taken, Box<dyn Member>>) -> Option<std::result::Result<Ev
     }
 }
 
+/// What is in it goes with its owner. Whoever tells it of an event, which may be the I/O thread, may know
+/// the rest for a little longer, and shall not be the one who drops what belongs to a user.
+impl Drop for Select {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Default for Select {
     fn default() -> Self {
         Self::new()
@@ -237,4 +245,31 @@ impl<'a> IntoIterator for &'a Select {
 
 fn cannot_add(key: &str, why: &str) -> Error {
     Error::Invalid { what: format!("Cannot add `{key}`: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Call;
+    use super::*;
+
+    /// Tells when it is dropped.
+    struct Tells(Arc<()>);
+
+    #[test]
+    fn what_is_in_a_select_goes_with_it_and_not_with_whoever_tells_it_of_an_event() {
+        let select = Select::new();
+        let alive = Arc::new(());
+        select.add(Call::ready(Ok(Tells(alive.clone()))), "call").unwrap();
+        // As the I/O thread has it for a moment.
+        let telling = select.shared.clone();
+        drop(select);
+        assert_eq!(Arc::strong_count(&alive), 1);
+        telling.ready(0);
+    }
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            assert!(Arc::strong_count(&self.0) > 1);
+        }
+    }
 }
