@@ -15,6 +15,8 @@ mod gathering;
 mod key;
 #[path = "../../../mitogen-service/src/latch.rs"]
 mod latch;
+#[path = "../../../mitogen-service/src/service/life.rs"]
+mod life;
 #[path = "../../../mitogen-service/src/channel/select/members.rs"]
 mod members;
 mod models;

@@ -1,6 +1,7 @@
 //! What is tried.
 
 mod dedup;
+mod ends;
 mod select;
 
 use std::future::poll_fn;
@@ -16,7 +17,7 @@ use crate::turns::{Arrival, Settled, Strands, Turn};
 use crate::wire::{ContextId, Handle};
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 20] = [
+pub(crate) const ALL: [(&str, fn()); 24] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -24,6 +25,10 @@ pub(crate) const ALL: [(&str, fn()); 20] = [
     ("queue: jobs wait while their service is made", queue_activation),
     ("queue: a strand runs one at a time", queue_strand),
     ("queue: held jobs run after the release", queue_held),
+    ("ends: of two services of one name one starts, and jobs wait for it", ends::two_of_one_name),
+    ("ends: a service that starts while the queue closes is told of the end once", ends::start_and_close),
+    ("ends: who ends a service second waits for the first", ends::two_ends),
+    ("ends: a service of two names starts once", ends::two_names),
     ("queue and latch: a thread that waits runs what its answer needs", queue_nested),
     ("select: each event is got once, and the threads leave with the last member", select::events),
     ("select: each of two threads gets one of two events", select::shared),
@@ -120,6 +125,12 @@ const ME: ContextId = ContextId(0);
 
 type TestQueue = Arc<Queue<Job, Service>>;
 
+/// Adds the service, which has nothing to do when it starts.
+fn add(queue: &TestQueue, service: Service) {
+    let place = queue.reserve("service", &[]).expect("it is the only one");
+    assert!(!queue.settle(place, Settled::Added(service)).closed);
+}
+
 fn push(queue: &TestQueue, number: usize, held: Option<Arc<AtomicBool>>) -> bool {
     let caller = ContextId(1 + number as u32 % 2);
     let job = Job { number, held, answers: None };
@@ -175,7 +186,7 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
         }
         Turn::Vacant(job, place) => {
             thread::yield_now();
-            let (back, _) = queue.settle(place, Settled::Made(service, job));
+            let back = queue.settle(place, Settled::Made(service, job)).failed;
             done.jobs.lock().unwrap().extend(back.iter().map(|job| job.number));
             done.more.notify_all();
         }
@@ -187,7 +198,7 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
 fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
     let queue: TestQueue = Arc::new(Queue::new(ME));
     if is_there {
-        assert!(queue.add("service", service));
+        add(&queue, service);
     }
     let done = Arc::new(Done::default());
     let workers = [(); 2].map(|()| work(&queue, &done, service));
@@ -219,7 +230,7 @@ fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
 fn queue_jobs() {
     let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
-    queue.add("service", service);
+    add(&queue, service);
     let done = Arc::new(Done::default());
     let workers = [(); 2].map(|()| work(&queue, &done, service));
     let pusher = thread::spawn({
@@ -249,7 +260,7 @@ fn queue_held() {
 fn queue_nested() {
     let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
-    queue.add("service", service);
+    add(&queue, service);
     let done = Arc::new(Done::default());
     let handle = Handle(1000);
     let answers = Arc::new(Latch::new());

@@ -1,6 +1,7 @@
 //! The threads of a pool, and what each of them runs.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -10,13 +11,13 @@ use crate::ledger::Ledger;
 use crate::service::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::sync::{Condvar, Mutex};
 
-/// What a thread of a pool still does.
+/// What a thread of a pool still does, or one that adds a service to it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Running {
     /// The canonical name of the service; empty for a function that was deferred.
     pub service: String,
-    /// The name of the method; empty while a service is looked for or made, or for a function.
+    /// The name of the method; empty while a service is looked for, made or started, or for a function.
     pub method: String,
     /// How long it has been running.
     pub elapsed: Duration,
@@ -32,7 +33,8 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct State {
-    /// All threads that have not left, each with what it does, innermost last.
+    /// All threads that have not left, each with what it does, innermost last. Beside those of the pool
+    /// these are the ones that add a service to it, for as long as they do.
     threads: HashMap<ThreadId, Vec<Work>>,
 }
 
@@ -46,7 +48,7 @@ struct Work {
 pub(super) enum What {
     /// It has taken something from the queue.
     Job,
-    /// It makes a service.
+    /// It makes a service, or lets one start.
     Activation(String),
     /// It runs a method.
     Method(&'static ServiceDescriptor, &'static MethodDescriptor),
@@ -72,12 +74,23 @@ impl Threads {
         Ok(())
     }
 
-    /// The calling thread does something, until the guard is dropped.
+    /// The calling thread does something, until the guard is dropped. Until then it is waited for, also
+    /// if it is none of the pool's.
     pub(super) fn begin(&self, what: What) -> WorkGuard<'_> {
         let thread = std::thread::current().id();
         let work = Work { what, since: Instant::now() };
-        self.state.lock().threads.entry(thread).or_default().push(work);
-        WorkGuard { threads: self, thread }
+        let mut state = self.state.lock();
+        let is_guest = match state.threads.entry(thread) {
+            Entry::Occupied(mut all) => {
+                all.get_mut().push(work);
+                false
+            }
+            Entry::Vacant(none) => {
+                none.insert(vec![work]);
+                true
+            }
+        };
+        WorkGuard { threads: self, thread, is_guest }
     }
 
     /// Waits until all threads but the calling one have left; tells what those do that have not by
@@ -116,11 +129,18 @@ impl Work {
 pub(super) struct WorkGuard<'a> {
     threads: &'a Threads,
     thread: ThreadId,
+    /// The thread is here for nothing else.
+    is_guest: bool,
 }
 
 impl Drop for WorkGuard<'_> {
     fn drop(&mut self) {
-        if let Some(work) = self.threads.state.lock().threads.get_mut(&self.thread) {
+        let mut state = self.threads.state.lock();
+        if self.is_guest {
+            state.threads.remove(&self.thread);
+            drop(state);
+            self.threads.left.notify_all();
+        } else if let Some(work) = state.threads.get_mut(&self.thread) {
             work.pop();
         }
     }
