@@ -55,9 +55,7 @@ impl Responder {
 
     /// Answers with a payload that [`encode_reply`](super::dispatch::encode_reply) has made.
     pub(crate) fn answer(&self, payload: impl Into<Bytes>) {
-        if !self.claim() {
-            return;
-        }
+        let Some(_answering) = self.claim() else { return };
         let payload = payload.into();
         let size = payload.len();
         if let Err(error) = self.send(payload, Patience::Exceed) {
@@ -89,9 +87,7 @@ impl Responder {
     }
 
     fn fail_with(&self, error: &CallError, patience: Patience) {
-        if !self.claim() {
-            return;
-        }
+        let Some(_answering) = self.claim() else { return };
         if self.id.1 == Handle::NONE {
             let (method, service) = self.flag.running();
             let what = match service.as_str() {
@@ -109,12 +105,17 @@ impl Responder {
         self.claim();
     }
 
-    fn claim(&self) -> bool {
-        let first = !self.answered.swap(true, Ordering::AcqRel);
-        if let Some((in_flight, weight)) = self.counted.as_ref().filter(|_| first) {
-            in_flight.leave(self.id, &self.flag, *weight);
+    /// Tells whether the call is to be answered by whoever asks; it is being answered until what is given
+    /// is dropped.
+    fn claim(&self) -> Option<Answering<'_>> {
+        if self.answered.swap(true, Ordering::AcqRel) {
+            return None;
         }
-        first
+        let in_flight = self.counted.as_ref().map(|(in_flight, weight)| {
+            in_flight.leave(self.id, &self.flag, *weight);
+            &**in_flight
+        });
+        Some(Answering(in_flight))
     }
 
     fn send_error(&self, error: CallError, patience: Patience) {
@@ -131,6 +132,17 @@ impl Responder {
         }
         let message = Message::new(Encoding::MessagePack, context, handle, Handle::NONE, payload);
         self.core.send(message, patience).map_err(|reason| reason.code)
+    }
+}
+
+/// The answer of a call is on its way into the output.
+struct Answering<'a>(Option<&'a InFlight>);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if let Some(in_flight) = self.0 {
+            in_flight.answered();
+        }
     }
 }
 

@@ -541,3 +541,88 @@ fn a_service_takes_messages_also_under_a_name_that_its_activator_has_chosen() {
     let args = std::collections::BTreeMap::from([("sum", 100)]);
     router.myself().call_service::<()>("sums:1", "reaches", &args).wait_timeout(LONG).unwrap();
 }
+
+/// Ends its router with the answer still in its hands.
+struct EndsInHand;
+
+#[service(name = "ends in hand")]
+impl EndsInHand {
+    #[expose(policy = AllowAny)]
+    fn end(&self, router: &Router, reply: Reply<bool>) {
+        let began = Instant::now();
+        router.shutdown(LONG);
+        reply.send(Ok(began.elapsed() < LONG));
+    }
+}
+
+#[test]
+fn an_end_from_inside_a_method_does_not_wait_for_the_answer_of_that_method() {
+    let began = Instant::now();
+    let router = router();
+    let _pool = Pool::builder(&router).size(1).service(EndsInHand).start().unwrap();
+    drop(EndsInHand::stub(&router.myself()).end().wait_timeout(2 * LONG));
+    router.wait();
+    assert!(began.elapsed() < LONG, "it waited for itself");
+}
+
+/// Has others answer.
+struct Shelf(Mutex<mpsc::Sender<Reply<u32>>>);
+
+#[service(name = "shelf")]
+impl Shelf {
+    #[expose(policy = AllowAny)]
+    fn put(&self, reply: Reply<u32>) {
+        self.0.lock().unwrap().send(reply).unwrap();
+    }
+}
+
+#[test]
+fn the_end_of_a_router_waits_for_answers_in_other_hands_and_not_beyond_its_bound() {
+    for given in [true, false] {
+        let router = router();
+        let (puts, shelf) = mpsc::channel();
+        let _pool = Pool::builder(&router).size(1).service(Shelf(Mutex::new(puts))).start().unwrap();
+        let call = Shelf::stub(&router.myself()).put();
+        let reply: Reply<u32> = shelf.recv_timeout(LONG).unwrap();
+        let bound = if given { LONG } else { Duration::from_millis(50) };
+        let closing = thread::spawn({
+            let router = router.clone();
+            move || within(LONG, move || router.shutdown(bound))
+        });
+        if given {
+            // It has let go of the service, and so of the sender, before it waits for the answer.
+            assert!(shelf.recv_timeout(LONG).is_err());
+            reply.send(Ok(7));
+            assert_eq!(call.wait_timeout(LONG).unwrap(), 7);
+            closing.join().unwrap();
+        } else {
+            closing.join().unwrap();
+            reply.send(Ok(7));
+            assert!(matches!(call.wait_timeout(LONG), Err(CallError::Dead { .. })));
+        }
+    }
+}
+
+#[test]
+fn answers_that_a_service_keeps_for_itself_do_not_hold_up_the_end() {
+    struct Polls(Mutex<Vec<Reply<u32>>>, mpsc::Sender<()>);
+
+    #[service(name = "polls")]
+    impl Polls {
+        #[expose(policy = AllowAny)]
+        fn poll(&self, reply: Reply<u32>) {
+            self.0.lock().unwrap().push(reply);
+            self.1.send(()).unwrap();
+        }
+    }
+
+    let router = router();
+    let (says, said) = mpsc::channel();
+    let _pool = Pool::builder(&router).size(1).service(Polls(Mutex::default(), says)).start().unwrap();
+    let call = Polls::stub(&router.myself()).poll();
+    said.recv_timeout(LONG).unwrap();
+    let began = Instant::now();
+    router.shutdown(LONG);
+    assert!(began.elapsed() < LONG);
+    assert!(matches!(call.wait_timeout(LONG), Err(CallError::Cancelled { .. })));
+}

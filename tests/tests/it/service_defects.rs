@@ -398,7 +398,6 @@ fn an_answer_that_another_thread_gives_while_the_context_ends_is_not_lost_in_sil
 
 // B34
 #[test]
-#[ignore = "known defect: the end of a context waits for methods that run, and not for replies that others hold"]
 fn a_context_that_ends_waits_for_the_answers_that_its_other_threads_give() {
     for _ in 0..10 {
         assert_eq!(answered_aside_at_the_end().unwrap(), "aside");

@@ -127,6 +127,9 @@ impl Core {
         self.end_children(how, children_deadline);
         pools.iter().for_each(|workers| workers.join(deadline));
         say_farewell(&pools, deadline + FAREWELL_BOUND);
+        // Services that were told, or are gone, have given up the answers that were theirs to give. What is
+        // left is in the hands of other threads, which may still come to it.
+        pools.iter().for_each(|workers| workers.settle(deadline));
         if let Some(parent) = self.parent_stream() {
             // The last answers leave.
             parent.drain(deadline::after(DRAIN_BOUND));

@@ -104,6 +104,9 @@ pub(crate) trait Workers: Send + Sync {
     /// Waits until they have been told, until `deadline` at most, and lets go of what nobody uses any more.
     fn end_farewell(&self, told: Option<Arc<Latch<()>>>, deadline: Instant);
 
+    /// Waits until the calls have been answered whose answers are in other hands, until `deadline` at most.
+    fn settle(&self, deadline: Instant);
+
     /// Whether [`stop`](Self::stop) has been called.
     fn is_stopped(&self) -> bool;
 

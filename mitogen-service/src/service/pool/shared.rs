@@ -532,6 +532,10 @@ impl Workers for Shared {
         self.release_services();
     }
 
+    fn settle(&self, deadline: Instant) {
+        self.in_flight.settle(deadline, &nesting::waited_for(&self.core));
+    }
+
     fn is_idle(&self) -> bool {
         self.threads.all_left() && !self.waits_for_farewell() && self.in_flight.total().0 == 0
     }
