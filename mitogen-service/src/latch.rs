@@ -17,6 +17,8 @@ struct State<T> {
     waker: Option<Waker>,
     /// Who waits is wanted for something else meanwhile.
     nudged: bool,
+    /// Who waits shall look at something else, once.
+    summoned: bool,
 }
 
 enum Slot<T> {
@@ -28,7 +30,10 @@ enum Slot<T> {
 impl<T> Latch<T> {
     /// A latch without a value.
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false }), filled: Condvar::new() }
+        Self {
+            state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false, summoned: false }),
+            filled: Condvar::new(),
+        }
     }
 
     /// Puts the value and wakes who waits; tells whether this was the first one.
@@ -64,6 +69,12 @@ impl<T> Latch<T> {
         }
     }
 
+    /// Wakes who waits in [`wait_unless_called`](Self::wait_unless_called), or will do so next.
+    pub(crate) fn summon(&self) {
+        self.state.lock().summoned = true;
+        self.filled.notify_all();
+    }
+
     /// Takes the value, waiting for it until `deadline`, or for ever without one.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<T> {
         self.wait_and(deadline, None)
@@ -93,6 +104,62 @@ impl<T> Latch<T> {
                 }
             }
         }
+    }
+
+    /// Takes the value if it is there.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.state.lock().take()
+    }
+
+    /// Whether somebody has [nudged](Self::nudge) since this was asked last.
+    pub(crate) fn take_nudge(&self) -> bool {
+        std::mem::take(&mut self.state.lock().nudged)
+    }
+
+    /// Takes the value, waiting for it until `deadline`, and no longer than until somebody
+    /// [summons](Self::summon) or [nudges](Self::nudge).
+    pub(crate) fn wait_unless_called(&self, deadline: Option<Instant>) -> Option<T> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(value) = state.take() {
+                return Some(value);
+            }
+            if std::mem::take(&mut state.summoned) || state.nudged {
+                return None;
+            }
+            match deadline {
+                None => self.filled.wait(&mut state),
+                Some(deadline) => {
+                    if self.filled.wait_until(&mut state, deadline).timed_out() {
+                        return state.take();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether whoever waits elsewhere for the value has something to do: the value is there, or
+    /// somebody has [nudged](Self::nudge). If not, leaves word whom to wake.
+    pub(crate) fn is_wanted_or_wakes(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if !matches!(state.slot, Slot::Empty) || state.nudged {
+            return true;
+        }
+        // A task's waker that was left before is a user's, and is dropped without the lock.
+        let previous = state.waker.replace(waker.clone());
+        drop(state);
+        drop(previous);
+        false
+    }
+
+    /// Nobody is to be woken. Tells whether the value is there or was taken.
+    pub(crate) fn forget_waker(&self) -> bool {
+        let mut state = self.state.lock();
+        let waker = state.waker.take();
+        let is_full = !matches!(state.slot, Slot::Empty);
+        drop(state);
+        drop(waker);
+        is_full
     }
 
     /// Takes the value, or leaves word whom to wake. The last waker left is the one that is woken.
@@ -187,6 +254,19 @@ mod tests {
             None,
             "there is nothing to wait for"
         );
+    }
+
+    #[test]
+    fn who_is_summoned_looks_up_once() {
+        let latch = Latch::<u8>::new();
+        latch.summon();
+        assert_eq!(latch.wait_unless_called(None), None);
+        assert_eq!(latch.wait_unless_called(Some(Instant::now())), None, "the time is over");
+        latch.nudge();
+        assert_eq!(latch.wait_unless_called(None), None);
+        assert!(latch.take_nudge() && !latch.take_nudge());
+        latch.put(7);
+        assert_eq!(latch.wait_unless_called(None), Some(7));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::held::Held;
 use super::nested::{self, Helper};
 use crate::error::{CallError, DeadlineBy, Executed, Trace};
-use crate::io::{Patience, TimerId};
+use crate::io::{Patience, Reading, Stream, TimerId, Waits};
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, TooMany, decoding_for};
 use crate::sync::Mutex;
@@ -26,8 +26,12 @@ pub(crate) type Decode<T> = fn(&[u8]) -> Result<T, value::DecodeError>;
 /// Wait for it with [`wait`](Self::wait), or `.await` it on any executor. Starting many calls before
 /// waiting for the first one pipelines them.
 ///
-/// A waker runs on the router's I/O thread, so it must not block, as with any other reactor; those of
-/// executors only queue their task.
+/// A waker runs on the thread that reads the answer, so it must not block, as with any other reactor;
+/// those of executors only queue their task.
+///
+/// [`wait`](Self::wait) reads the answer by itself where nobody else does, which is the fastest way.
+/// [`wait_timeout`](Self::wait_timeout), [`try_wait`](Self::try_wait), `.await` and
+/// [`Select`](crate::Select) are woken by another thread.
 ///
 /// Dropping a call cancels it: if it is still queued it will not run, and if it runs,
 /// [`Caller::is_cancelled`](crate::Caller::is_cancelled) tells the method so. Use
@@ -89,6 +93,9 @@ struct Pending {
     /// `None` once the answer has come or nobody wants it.
     handle: Option<Handle>,
     waiting: Arc<Waiting>,
+    /// The stream that the answer comes over, unless it does not come from another process. A call that
+    /// nobody looks at keeps nothing open.
+    link: Weak<Stream>,
     deadline: Option<Instant>,
     /// By which the broker will tell when the deadline has passed.
     timer: Option<TimerId>,
@@ -98,6 +105,12 @@ impl Waiting {
     fn let_go(&self) {
         let held = std::mem::take(&mut *self.held.lock());
         drop(held);
+    }
+}
+
+impl Waits for Waiting {
+    fn promote(&self) {
+        self.latch.summon();
     }
 }
 
@@ -135,7 +148,7 @@ pub(crate) fn post(request: Request) -> Result<(), CallError> {
         return Err(refusal(&context, length, DeadReason::disconnected()).with_executed(Executed::No));
     }
     let sent = context.core().send_as(message, auth_id, patience(wait));
-    sent.map_err(|reason| refusal(&context, length, reason))
+    sent.map(drop).map_err(|reason| refusal(&context, length, reason))
 }
 
 impl Pending {
@@ -149,24 +162,102 @@ impl Pending {
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
         let sent = core.send_as(message, auth_id, patience(wait));
-        let pending = Self { context, handle: Some(reply_to), waiting, deadline, timer: None };
+        let mut pending = Self { context, handle: Some(reply_to), waiting, link: Weak::new(), deadline, timer: None };
         match sent {
-            Ok(()) => Ok(pending),
+            Ok(link) => {
+                pending.link = link.as_ref().map_or_else(Weak::new, Arc::downgrade);
+                Ok(pending)
+            }
             Err(reason) => Err(refusal(&pending.forget(), length, reason)),
         }
     }
 
-    /// Waits for what comes of the call, until `bound` or its own deadline. A thread of a pool runs
-    /// meanwhile what is needed for the answer.
-    fn wait(&self, bound: Option<Instant>) -> Option<Outcome> {
-        let deadline = bound.into_iter().chain(self.deadline).min();
+    /// Waits for what comes of the call, until its deadline, and reads what comes by itself if nobody else
+    /// does. A thread of a pool runs meanwhile what is needed for the answer.
+    fn wait(&self) -> Option<Outcome> {
         let helper = nested::helper(self.context.core());
-        let outcome = match &helper {
-            None => self.waiting.latch.wait(deadline),
-            Some(helper) => self.waiting.latch.wait_and(deadline, Some(&mut || self.help(&**helper))),
+        let outcome = match self.link.upgrade() {
+            Some(link) => self.read_and_wait(&link, helper.as_deref()),
+            None => self.wait_only(self.deadline, helper.as_deref()),
         };
-        let is_over = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        outcome.or_else(|| is_over().then_some(Outcome::TimeOver))
+        outcome.or_else(|| self.is_over().then_some(Outcome::TimeOver))
+    }
+
+    /// The same until `bound` at most, and reads nothing.
+    fn wait_within(&self, bound: Option<Instant>) -> Option<Outcome> {
+        self.attend();
+        let helper = nested::helper(self.context.core());
+        let outcome = self.wait_only(bound.into_iter().chain(self.deadline).min(), helper.as_deref());
+        outcome.or_else(|| self.is_over().then_some(Outcome::TimeOver))
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    fn wait_only(&self, deadline: Option<Instant>, helper: Option<&dyn Helper>) -> Option<Outcome> {
+        match helper {
+            None => self.waiting.latch.wait(deadline),
+            Some(helper) => self.waiting.latch.wait_and(deadline, Some(&mut || self.help(helper))),
+        }
+    }
+
+    /// Takes the read role if it is free, waits for it otherwise, until the answer is there. Whoever reads
+    /// completes the calls of others as well, and hands the role on when it leaves.
+    fn read_and_wait(&self, link: &Arc<Stream>, helper: Option<&dyn Helper>) -> Option<Outcome> {
+        let latch = &self.waiting.latch;
+        loop {
+            if let Some(outcome) = latch.take() {
+                return Some(outcome);
+            }
+            if latch.take_nudge()
+                && let Some(helper) = helper
+            {
+                self.help(helper);
+                continue;
+            }
+            if self.is_over() {
+                return None;
+            }
+            let is_reader = match link.join(&self.waiting) {
+                Reading::Own => true,
+                Reading::Others => {
+                    let outcome = latch.wait_unless_called(self.deadline);
+                    // If it does not wait in the queue any more the role has been handed over to it.
+                    let is_reader = !link.quit(&self.waiting) && !link.is_ended();
+                    if outcome.is_some() {
+                        if is_reader {
+                            link.leave_reading();
+                        }
+                        return outcome;
+                    }
+                    is_reader
+                }
+                Reading::Nobody => return self.wait_only(self.deadline, helper),
+            };
+            if is_reader && !self.read(link) {
+                link.attend();
+                return self.wait_only(self.deadline, helper);
+            }
+        }
+    }
+
+    /// Reads until there is something to look at; `false` if that cannot be done here any more.
+    fn read(&self, link: &Arc<Stream>) -> bool {
+        let latch = &self.waiting.latch;
+        let goes_on = link.read_until(self.deadline, |waker| match waker {
+            Some(waker) => latch.is_wanted_or_wakes(waker),
+            None => latch.forget_waker(),
+        });
+        link.leave_reading();
+        goes_on
+    }
+
+    /// Sees to it that somebody reads, since this one only waits.
+    fn attend(&self) {
+        if let Some(link) = self.link.upgrade() {
+            link.attend();
+        }
     }
 
     fn help(&self, helper: &dyn Helper) {
@@ -233,7 +324,7 @@ impl<T> Call<T> {
     /// # Errors
     /// See [`CallError`]; a context that ends while the call waits gives [`CallError::Dead`].
     pub fn wait(mut self) -> Result<T, CallError> {
-        self.wait_until(None).unwrap_or_else(|| Err(given_up()))
+        self.wait_by(Pending::wait).unwrap_or_else(|| Err(given_up()))
     }
 
     /// Waits for the result, for `timeout` at most, and cancels the call after that.
@@ -248,7 +339,8 @@ impl<T> Call<T> {
     /// the call goes on. After the result has been taken it is `None` always.
     pub fn try_wait(&mut self, timeout: Duration) -> Option<Result<T, CallError>> {
         // A time too far away to be counted is no bound at all.
-        self.wait_until(Instant::now().checked_add(timeout))
+        let bound = Instant::now().checked_add(timeout);
+        self.wait_by(|pending| pending.wait_within(bound))
     }
 
     /// Lets the call run, and waits for nothing.
@@ -265,7 +357,10 @@ impl<T> Call<T> {
     /// Whether the result is there; if not, the waker is woken when it is. No code of a user runs.
     pub(super) fn is_ready_or_wakes(&self, waker: &Waker) -> bool {
         match &self.state {
-            State::Pending(pending, _) => pending.waiting.latch.is_full_or_wakes(waker),
+            State::Pending(pending, _) => {
+                pending.attend();
+                pending.waiting.latch.is_full_or_wakes(waker)
+            }
             State::Ready(_) | State::Finished => true,
         }
     }
@@ -288,9 +383,9 @@ impl<T> Call<T> {
         }
     }
 
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Option<Result<T, CallError>> {
+    fn wait_by(&mut self, wait: impl FnOnce(&Pending) -> Option<Outcome>) -> Option<Result<T, CallError>> {
         if let State::Pending(pending, _) = &self.state {
-            let outcome = pending.wait(deadline)?;
+            let outcome = wait(pending)?;
             return self.finish(outcome);
         }
         match self.take() {
@@ -326,6 +421,7 @@ impl<T> Future for Call<T> {
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
         if let State::Pending(pending, _) = &mut self.state {
             pending.watch_deadline();
+            pending.attend();
             let Poll::Ready(outcome) = pending.waiting.latch.poll(task) else {
                 // A thread of a pool does what its answer needs; what comes later wakes the task for it.
                 if let Some(helper) = nested::helper(pending.context.core()) {

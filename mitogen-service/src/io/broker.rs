@@ -2,20 +2,33 @@
 //!
 //! It waits for what is ready, runs the sources' own short reactions, and holds the timers. It
 //! never runs a user's code and never waits for anything but its poller, so that whatever a method
-//! does, messages go on moving and a context whose parent is gone ends at once.
+//! does, messages go on moving and a context whose parent is gone ends at once. The streams are read by
+//! whoever is nearest ([`Ready`]); this thread is the reserve that reads when all others are busy.
 
 use std::collections::HashMap;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
-use super::poller::{Interest, Poller};
+use super::poller::{Events, Interest, Poller, Wake};
+use super::ready::{Ready, Seat};
+use super::stream::Stream;
 use super::timers::{TimerId, Timers};
 use crate::ledger::{Entry, Ledger};
 use crate::sync::Mutex;
+
+/// The token of the poller of the streams.
+const READY: u64 = u64::MAX - 1;
+
+/// How many descriptors are taken from the poller in one go.
+const TURN: usize = 64;
+
+/// How long a stream may stay disarmed that callers have left so: what comes meanwhile and is no answer
+/// that somebody waits for is found after this time. A shorter one is felt by the callers.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Something with a descriptor whose readiness matters.
 pub(crate) trait Source: Send + Sync {
@@ -43,6 +56,10 @@ pub(crate) struct BrokerHandle {
 
 struct Shared {
     poller: Poller,
+    ready: Arc<Ready>,
+    lazy: Mutex<Lazy>,
+    /// The broker's thread, once it is there.
+    thread: OnceLock<ThreadId>,
     _fds: Entry,
     state: Mutex<State>,
     /// Set once; after that the thread runs what is queued and leaves.
@@ -55,32 +72,47 @@ struct State {
     timers: Timers<Job>,
     /// Jobs for the thread, in order.
     jobs: Vec<Job>,
-    thread: Option<ThreadId>,
     /// No job is taken any more.
     exited: bool,
+}
+
+/// The streams that were left disarmed, and are to be armed at the next tick.
+#[derive(Default)]
+struct Lazy {
+    streams: Vec<Arc<Stream>>,
+    ticking: bool,
 }
 
 impl Broker {
     /// Starts the thread.
     ///
     /// `on_crash` is called on it if it ends in any other way than by [`stop`](Self::stop).
-    pub(crate) fn start(ledger: &Ledger, on_crash: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        ledger: &Ledger,
+        ready: &Arc<Ready>,
+        on_crash: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            poller: Poller::new()?,
+            poller: Poller::new(Wake::One)?,
+            ready: ready.clone(),
+            lazy: Mutex::default(),
+            thread: OnceLock::new(),
             _fds: ledger.fds(Poller::FDS),
             state: Mutex::new(State {
                 sources: HashMap::new(),
                 next_token: 0,
                 timers: Timers::new(),
                 jobs: Vec::new(),
-                thread: None,
                 exited: false,
             }),
             stopping: AtomicBool::new(false),
         });
         let handle = BrokerHandle { shared };
+        ready.attach(handle.clone())?;
         let on_thread = handle.clone();
-        let thread = ledger.spawn("mitogen-io", move || {
+        let spawned = ledger.spawn("mitogen-io", move || {
+            // Nobody else sets it.
+            let _ = on_thread.shared.thread.set(std::thread::current().id());
             // The state machines above keep no half-made decisions across calls of ours, and after
             // a crash they are only taken apart.
             let ended = catch_unwind(AssertUnwindSafe(|| on_thread.run()));
@@ -88,8 +120,8 @@ impl Broker {
             if !matches!(ended, Ok(true)) {
                 on_crash();
             }
-        })?;
-        handle.shared.state.lock().thread = Some(thread.thread().id());
+        });
+        let thread = spawned.inspect_err(|_| ready.detach())?;
         Ok(Self { handle, thread: Mutex::new(Some(thread)) })
     }
 
@@ -113,7 +145,7 @@ impl Broker {
 impl BrokerHandle {
     /// Whether the calling thread is the broker's.
     pub(crate) fn is_current(&self) -> bool {
-        self.shared.state.lock().thread == Some(std::thread::current().id())
+        self.shared.thread.get() == Some(&std::thread::current().id())
     }
 
     /// Starts to watch a descriptor for a source, which keeps it open until it is deregistered.
@@ -161,7 +193,14 @@ impl BrokerHandle {
             }
             state.jobs.push(Box::new(job));
         }
-        self.shared.poller.wake();
+        self.wake();
+    }
+
+    /// The thread itself looks at everything before it waits again.
+    fn wake(&self) {
+        if !self.is_current() {
+            self.shared.poller.wake();
+        }
     }
 
     /// Runs a job on the broker's thread after some time.
@@ -178,7 +217,7 @@ impl BrokerHandle {
             }
             state.timers.schedule(at, Box::new(job))
         };
-        self.shared.poller.wake();
+        self.wake();
         Some(id)
     }
 
@@ -188,19 +227,71 @@ impl BrokerHandle {
         let _job = self.shared.state.lock().timers.cancel(timer);
     }
 
+    /// The poller of the streams.
+    pub(crate) fn ready(&self) -> &Arc<Ready> {
+        &self.shared.ready
+    }
+
+    /// Begins to watch the poller of the streams.
+    pub(super) fn add_ready(&self, ready: &Poller, interest: Interest) -> std::io::Result<()> {
+        Ok(self.shared.poller.add(ready.as_fd(), READY, interest)?)
+    }
+
+    /// Watches the poller of the streams from now on, or not.
+    pub(super) fn watch_ready(&self, ready: &Poller, interest: Interest) {
+        // It was added when the thread began, and stays.
+        let _ = self.shared.poller.modify(ready.as_fd(), READY, interest);
+    }
+
+    /// Arms a stream at the next tick, if it is disarmed then. The ticks end when there is none left.
+    pub(super) fn arm_soon(&self, stream: &Arc<Stream>) {
+        let starts = {
+            let mut lazy = self.shared.lazy.lock();
+            lazy.streams.push(stream.clone());
+            !std::mem::replace(&mut lazy.ticking, true)
+        };
+        if starts {
+            self.next_tick();
+        }
+    }
+
+    fn next_tick(&self) {
+        // A broker that has ended has let go of the streams.
+        let _ = self.call_after(TICK, Self::tick);
+    }
+
+    fn tick(&self) {
+        let streams = std::mem::take(&mut self.shared.lazy.lock().streams);
+        let kept: Vec<_> = streams.into_iter().filter(Stream::stays_lazy).collect();
+        let goes_on = {
+            let mut lazy = self.shared.lazy.lock();
+            lazy.streams.extend(kept);
+            lazy.ticking = !lazy.streams.is_empty();
+            lazy.ticking
+        };
+        if goes_on {
+            self.next_tick();
+        }
+    }
+
     /// Tells whether it was asked to end.
     fn run(&self) -> bool {
-        let mut ready = Vec::new();
+        let mut ready = Vec::with_capacity(TURN);
+        let (mut events, mut seat) = (Events::with_capacity(TURN), Seat::of_broker());
         loop {
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
             let timeout = if stopping { Some(Duration::ZERO) } else { self.timeout() };
             ready.clear();
-            if self.shared.poller.wait(timeout, &mut ready).is_err() {
+            if self.shared.poller.wait(timeout, &mut events, &mut ready).is_err() {
                 // Whoever learns of the crash tells of it.
                 return false;
             }
-            for &token in &ready {
-                self.dispatch(token);
+            for happened in &ready {
+                if happened.token != READY {
+                    self.dispatch(happened.token);
+                } else if self.shared.ready.serve(&mut seat).is_err() {
+                    return false;
+                }
             }
             self.run_due_timers();
             if !self.run_jobs() && stopping {
@@ -250,6 +341,9 @@ impl BrokerHandle {
                 std::mem::take(&mut state.jobs),
             )
         };
-        drop((sources, timers, jobs));
+        let lazy = std::mem::take(&mut *self.shared.lazy.lock());
+        self.shared.ready.detach();
+        self.shared.ready.clear();
+        drop((sources, timers, jobs, lazy));
     }
 }

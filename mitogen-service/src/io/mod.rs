@@ -1,5 +1,14 @@
 //! Bytes in and out: the broker's thread, its poller and timers, streams, and lines of text.
 //!
+//! | file | what it does |
+//! | --- | --- |
+//! | `stream` | a link to a neighbour: writing, and the end |
+//! | `reading`, `role`, `laziness` | who reads a stream, and when |
+//! | `ready` | the threads that wait until a stream can be read |
+//! | `broker`, `timers`, `poller` | the I/O thread |
+//! | `output`, `reassembly`, `stall`, `alive` | the bounds in bytes and time |
+//! | `lines`, `courier` | text of children, and what must not hold up anybody |
+//!
 //! This layer knows frames and nothing of what they say: it must not name routers, handles,
 //! contexts, calls or services. Above it nobody knows which thread reads: whoever does hands what
 //! it read to the stream's [`Sink`].
@@ -7,10 +16,15 @@
 mod alive;
 mod broker;
 mod courier;
+mod interrupt;
+mod laziness;
 mod lines;
 mod output;
 mod poller;
+mod reading;
+mod ready;
 mod reassembly;
+mod role;
 mod stall;
 mod stream;
 #[cfg(test)]
@@ -22,6 +36,8 @@ pub(crate) use courier::Courier;
 pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;
 pub(crate) use poller::Interest;
+pub(crate) use reading::{Reading, Waits, is_reading};
+pub(crate) use ready::{Ready, Seat};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use stream::{Closed, Limits, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
 pub(crate) use timers::TimerId;

@@ -1,9 +1,9 @@
-//! Which descriptors are ready: epoll behind an interface small enough for kqueue to follow.
+//! What is ready: a small interface over epoll, small enough for kqueue to follow.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
@@ -15,23 +15,62 @@ const WAKE: u64 = u64::MAX;
 pub(crate) enum Interest {
     /// That it can be read, or that the other end has closed; again and again while it holds.
     Read,
+    /// The same, once for each time that something has come. [`Poller::modify`] with this interest looks
+    /// anew, and tells at once if there is something to read.
+    Edge,
     /// That it can be written, once; ask again with [`Poller::modify`].
     WriteOnce,
+    /// Nothing at present.
+    Nothing,
 }
+
+/// What is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Happened {
+    /// Whose it is.
+    pub(crate) token: u64,
+    /// The other end has closed, so that reading comes to an end.
+    pub(crate) closed: bool,
+}
+
+/// How a wake-up is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// By one thread, which is the only one that waits.
+    One,
+    /// By any one of the threads that wait, now or later.
+    Any,
+}
+
+/// Room for what [`Poller::wait`] finds, kept from one wait to the next.
+pub(crate) struct Events(Vec<Event>);
 
 /// Waits for many descriptors at once.
 pub(crate) struct Poller {
     epoll: OwnedFd,
     wake: OwnedFd,
+    kind: Wake,
+}
+
+impl Events {
+    /// Room for so many.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
 }
 
 impl Poller {
     /// A poller that watches nothing yet.
-    pub(crate) fn new() -> rustix::io::Result<Self> {
+    pub(crate) fn new(kind: Wake) -> rustix::io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
-        Ok(Self { epoll, wake })
+        let interest = match kind {
+            Wake::One => Interest::Read,
+            // Nobody has to read it: each write tells anew, once, and waits until somebody asks.
+            Wake::Any => Interest::Edge,
+        };
+        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), flags(interest))?;
+        Ok(Self { epoll, wake, kind })
     }
 
     /// How many descriptors the poller itself holds.
@@ -42,7 +81,7 @@ impl Poller {
         epoll::add(&self.epoll, fd, EventData::new_u64(token), flags(interest))
     }
 
-    /// Asks anew, after a [`Interest::WriteOnce`] has been reported.
+    /// Asks for something else, or anew.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> rustix::io::Result<()> {
         epoll::modify(&self.epoll, fd, EventData::new_u64(token), flags(interest))
     }
@@ -59,25 +98,38 @@ impl Poller {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    /// Waits until something is ready or the time is over, and adds the tokens of what is ready.
-    pub(crate) fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> rustix::io::Result<()> {
-        let mut events = Vec::with_capacity(64);
+    /// Waits until something is ready or the time is over, and adds what is ready. Tells whether it was
+    /// [woken](Self::wake).
+    pub(crate) fn wait(
+        &self,
+        timeout: Option<Duration>,
+        events: &mut Events,
+        ready: &mut Vec<Happened>,
+    ) -> rustix::io::Result<bool> {
+        events.0.clear();
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs().min(i64::MAX as u64) as i64,
             tv_nsec: timeout.subsec_nanos().into(),
         });
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events.0), timeout.as_ref()) {
             Ok(_) => {}
-            Err(Errno::INTR) => return Ok(()),
+            Err(Errno::INTR) => return Ok(false),
             Err(error) => return Err(error),
         }
-        for event in events {
+        let mut woken = false;
+        for event in &events.0 {
             match event.data.u64() {
-                WAKE => self.drain_wake(),
-                token => ready.push(token),
+                WAKE => woken = true,
+                token => {
+                    let closed = { event.flags }.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR);
+                    ready.push(Happened { token, closed });
+                }
             }
         }
-        Ok(())
+        if woken && self.kind == Wake::One {
+            self.drain_wake();
+        }
+        Ok(woken)
     }
 
     fn drain_wake(&self) {
@@ -86,9 +138,19 @@ impl Poller {
     }
 }
 
+/// A poller can itself be watched by another one: it is readable while something is ready.
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
 fn flags(interest: Interest) -> EventFlags {
     match interest {
         Interest::Read => EventFlags::IN,
+        Interest::Edge => EventFlags::IN | EventFlags::RDHUP | EventFlags::ET,
         Interest::WriteOnce => EventFlags::OUT | EventFlags::ONESHOT,
+        // Errors and hang-ups are told all the same, so they are told once.
+        Interest::Nothing => EventFlags::ET,
     }
 }

@@ -1,13 +1,13 @@
 //! A stream: the link to a neighbouring context, made of a read end and a write end.
 //!
 //! Whoever has a message writes it, directly and without blocking; what the kernel does not take
-//! at once waits in a bounded queue that the broker flushes. At present the broker reads.
+//! at once waits in a bounded queue that the broker flushes. Who reads is told in `reading`.
 
 use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -15,19 +15,17 @@ use rustix::io::Errno;
 
 use super::alive::{Alive, Beat};
 use super::broker::{BrokerHandle, Source, Token};
+use super::interrupt::Interrupt;
+use super::laziness::Laziness;
 use super::output::{Output, Patience};
 use super::poller::Interest;
+use super::reading::{Reader, Waiter};
 use super::reassembly::Reassembly;
+use super::role::Role;
 use super::stall::{Look, Stall};
 use crate::ledger::{Entry, Ledger};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{Decoder, Header, Message};
-
-/// How many reads one turn makes, so that one stream does not keep the others waiting.
-const MAX_READS: usize = 16;
-
-/// After how many messages a turn ends, for the same reason: small ones take longer than their bytes.
-const MAX_MESSAGES: usize = 128;
 
 /// Names a stream within its router. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,8 +39,9 @@ pub(crate) struct WriteEnd(pub(crate) OwnedFd);
 
 /// Where a stream's messages go, and the news of its end. Called on the thread that reads.
 pub(crate) trait Sink: Send + Sync {
-    /// Takes messages in the order of their arrival; must not block.
-    fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>);
+    /// Takes messages in the order of their arrival, and leaves none; must not block. Tells whether all
+    /// of them were answers to calls, so that nobody else is waiting for what this stream brings.
+    fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: &mut Vec<Message>) -> bool;
 
     /// A message was not taken, since the unfinished ones hold too much memory together.
     fn given_up(self: Arc<Self>, stream: &Arc<Stream>, header: Header);
@@ -54,7 +53,7 @@ pub(crate) trait Sink: Send + Sync {
     /// Nothing has come for a while: asks the other end for a sign of life. Any byte is one.
     fn ask(self: Arc<Self>, stream: &Arc<Stream>);
 
-    /// The stream has ended. Called once, on the broker's thread, after all its messages.
+    /// The stream has ended. Called once, on the broker's thread, after all its messages were taken.
     fn closed(self: Arc<Self>, stream: &Arc<Stream>, why: Closed);
 }
 
@@ -94,10 +93,16 @@ pub(crate) enum SendError {
 /// The link to a neighbour.
 pub(crate) struct Stream {
     id: StreamId,
-    broker: BrokerHandle,
-    sink: Arc<dyn Sink>,
-    reassembly: Arc<Reassembly>,
-    reader: Mutex<Reader>,
+    pub(super) broker: BrokerHandle,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) reassembly: Arc<Reassembly>,
+    /// Whose turn it is to read.
+    pub(super) role: Mutex<Role<Waiter, Ending>>,
+    pub(super) reader: Mutex<Reader>,
+    /// Ends the wait of a caller that reads; made at the first one.
+    pub(super) interrupt: OnceLock<Option<Interrupt>>,
+    pub(super) laziness: Laziness,
+    ledger: Ledger,
     writer: Mutex<Writer>,
     /// Signalled when the output queue shrinks or the stream ends.
     drained: Condvar,
@@ -108,19 +113,18 @@ pub(crate) struct Stream {
     /// How often a sign of life is looked for, if that is done.
     keep_alive: Option<Duration>,
     /// There was a sign of life since somebody looked for one.
-    heard: AtomicBool,
+    pub(super) heard: AtomicBool,
     /// Set by the first of those who notice the end.
     ended: AtomicBool,
 }
 
-struct Reader {
-    end: Option<(ReadEnd, Entry)>,
-    token: Option<Token>,
-    decoder: Decoder,
-    /// A message has begun to arrive.
-    stall: Stall,
-    /// What the unfinished message holds.
-    held: usize,
+/// How a stream is to end.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    /// What has arrived is read before.
+    Finish,
+    /// At once.
+    Close(Closed),
 }
 
 struct Writer {
@@ -161,13 +165,11 @@ impl Stream {
             broker: broker.clone(),
             sink,
             reassembly: limits.reassembly,
-            reader: Mutex::new(Reader {
-                end: Some((read, ledger.fds(1))),
-                token: None,
-                decoder,
-                stall: Stall::new(limits.stall),
-                held: 0,
-            }),
+            role: Mutex::new(Role::new()),
+            reader: Mutex::new(Reader::new((read, ledger.fds(1)), decoder, Stall::new(limits.stall))),
+            interrupt: OnceLock::new(),
+            laziness: Laziness::default(),
+            ledger: ledger.clone(),
             writer: Mutex::new(Writer {
                 end: Some((write, ledger.fds(1))),
                 token: None,
@@ -185,12 +187,7 @@ impl Stream {
 
     /// Starts to read; from now on the sink is called.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
-        let mut reader = self.reader.lock();
-        if let Some((end, _)) = &reader.end {
-            let token = self.broker.register(end.0.as_fd(), Interest::Read, self.clone())?;
-            reader.token = Some(token);
-        }
-        drop(reader);
+        self.start_reading()?;
         if let Some(interval) = self.keep_alive {
             self.watch_life(Alive::new(interval));
         }
@@ -346,24 +343,15 @@ impl Stream {
         }
     }
 
-    /// Sees to it that a message that does not go on is noticed.
-    fn watch_input(self: &Arc<Self>, reader: &mut Reader) {
-        if !reader.decoder.is_mid_frame() {
-            reader.stall.done();
-        } else if reader.stall.moved(Instant::now()) {
-            self.look_after(reader.stall.bound(), |stream| stream.reader.lock().stall.check(Instant::now()));
-        }
-    }
-
     /// Looks after a while, and ends the stream if nothing has moved.
-    fn look_after(self: &Arc<Self>, delay: Duration, look: fn(&Self) -> Look) {
+    pub(super) fn look_after(self: &Arc<Self>, delay: Duration, look: fn(&Self) -> Look) {
         let stream = Arc::downgrade(self);
         self.broker.call_after(delay, move |_| {
             let Some(stream) = stream.upgrade() else { return };
             match look(&stream) {
                 Look::Idle => {}
                 Look::Again(left) => stream.look_after(left, look),
-                Look::Stalled => stream.end(Closed::Broken("nothing has moved for too long".to_owned())),
+                Look::Stalled => stream.end(Ending::Close(Closed::Broken("nothing has moved for too long".to_owned()))),
             }
         });
     }
@@ -381,7 +369,7 @@ impl Stream {
             match alive.beat(heard) {
                 Beat::Fine => {}
                 Beat::Ask => stream.sink.clone().ask(&stream),
-                Beat::Lost => return stream.end(Closed::Silent(alive.patience())),
+                Beat::Lost => return stream.end(Ending::Close(Closed::Silent(alive.patience()))),
             }
             stream.watch_life(alive);
         });
@@ -421,108 +409,72 @@ impl Stream {
         }
     }
 
-    /// Reads what there is, within one turn's bound, and hands it to the sink.
-    fn pump(self: &Arc<Self>) {
-        let mut messages = Vec::new();
-        let turn = self.read(&mut messages, MAX_READS);
-        self.hand_over(messages, turn);
+    /// Closes the stream from this end; what is queued is lost.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.end_soon(Ending::Close(Closed::Local));
+    }
+
+    /// Closes the stream because of what the other end does.
+    pub(crate) fn cut(self: &Arc<Self>, why: &str) {
+        self.end_soon(Ending::Close(Closed::Broken(why.to_owned())));
+    }
+
+    /// The write end is of no use any more. What has arrived is read before the stream ends: the
+    /// answers of a process that has ended since are still good.
+    fn broken(self: &Arc<Self>, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            self.end_soon(Ending::Finish);
+        } else {
+            self.end_soon(Ending::Close(Closed::Broken(error.to_string())));
+        }
     }
 
     /// Reads what the other end had written before it ended, and closes. On the broker's thread.
     ///
     /// What is written from now on, by somebody who has inherited the other end, is not waited for.
     pub(crate) fn finish(self: &Arc<Self>) {
-        let mut left = self.readable();
-        let mut end = None;
-        while left > 0 && end.is_none() {
-            let mut messages = Vec::new();
-            let turn = self.read(&mut messages, 1);
-            left = left.saturating_sub(turn.bytes.max(1));
-            end = turn.end.clone();
-            self.hand_over(messages, Turn { end: None, ..turn });
-        }
-        self.end(end.unwrap_or(Closed::Eof));
+        self.end(Ending::Finish);
     }
 
-    /// How many bytes can be read at this moment.
-    fn readable(&self) -> u64 {
-        let reader = self.reader.lock();
-        reader.end.as_ref().and_then(|(end, _)| rustix::io::ioctl_fionread(&end.0).ok()).unwrap_or(0)
-    }
-
-    fn hand_over(self: &Arc<Self>, messages: Vec<Message>, turn: Turn) {
-        if !messages.is_empty() {
-            self.sink.clone().receive(self, messages);
-        }
-        if let Some(header) = turn.refused {
-            self.sink.clone().given_up(self, header);
-        }
-        if let Some(why) = turn.end {
-            self.end(why);
-        }
-    }
-
-    /// Reads and decodes, with so many system calls at most.
-    fn read(self: &Arc<Self>, messages: &mut Vec<Message>, reads: usize) -> Turn {
-        let mut reader = self.reader.lock();
-        let mut turn = reader.read(messages, reads);
-        if turn.bytes > 0 {
-            self.heard.store(true, Ordering::Relaxed);
-            self.watch_input(&mut reader);
-            turn.refused = self.bound_reassembly(&mut reader);
-        }
-        turn
-    }
-
-    /// Gives up an unfinished message if all of them together hold too much; the rest of it will
-    /// be read and thrown away.
-    fn bound_reassembly(&self, reader: &mut Reader) -> Option<Header> {
-        let Reader { decoder, held, .. } = reader;
-        let partial = decoder.partial().copied();
-        let now = if partial.is_some() { decoder.buffered() } else { 0 };
-        let within = self.reassembly.update(*held, now);
-        *held = now;
-        if within {
-            return None;
-        }
-        decoder.discard_partial();
-        self.reassembly.update(*held, 0);
-        *held = 0;
-        partial
-    }
-
-    /// Closes the stream from this end; what is queued is lost.
-    pub(crate) fn close(self: &Arc<Self>) {
-        self.end_soon(Closed::Local);
-    }
-
-    /// Closes the stream because of what the other end does.
-    pub(crate) fn cut(self: &Arc<Self>, why: &str) {
-        self.end_soon(Closed::Broken(why.to_owned()));
-    }
-
-    /// The write end is of no use any more. What has arrived is read before the stream ends: the
-    /// answers of a process that has ended since are still good.
-    fn broken(self: &Arc<Self>, error: &std::io::Error) {
+    fn end_soon(self: &Arc<Self>, ending: Ending) {
         let stream = self.clone();
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            self.broker.defer(move |_| stream.finish());
-        } else {
-            self.end_soon(Closed::Broken(error.to_string()));
+        self.broker.defer(move |_| stream.end(ending));
+    }
+
+    /// Ends the stream as soon as nobody reads it. On the broker's thread.
+    fn end(self: &Arc<Self>, ending: Ending) {
+        let ending = self.role.lock().end(ending);
+        match ending {
+            Some(ending) => self.end_as_holder(ending),
+            // Whoever reads looks before it waits again.
+            None => self.interrupt(),
         }
     }
 
-    fn end_soon(self: &Arc<Self>, why: Closed) {
+    /// Ends the stream, whose read role this thread holds; from the broker's thread at once, from another
+    /// one soon.
+    pub(super) fn end_with_role(self: &Arc<Self>, ending: Ending) {
+        if self.broker.is_current() {
+            return self.end_as_holder(ending);
+        }
         let stream = self.clone();
-        self.broker.defer(move |_| stream.end(why));
+        self.broker.defer(move |_| stream.end_as_holder(ending));
     }
 
-    /// Ends the stream, on the broker's thread.
-    fn end(self: &Arc<Self>, why: Closed) {
+    fn end_as_holder(self: &Arc<Self>, ending: Ending) {
+        let why = match ending {
+            Ending::Finish => self.read_rest(),
+            Ending::Close(why) => why,
+        };
         if self.ended.swap(true, Ordering::SeqCst) {
             return;
         }
         self.release();
+        let waiting = self.role.lock().finish();
+        for waiter in waiting {
+            // It finds that there is nobody to read, and waits for the news.
+            waiter.promote();
+        }
         if self.over.swap(false, Ordering::AcqRel) {
             self.sink.clone().relieved(self);
         }
@@ -531,14 +483,7 @@ impl Stream {
 
     /// Gives the descriptors back and wakes whoever waits for room.
     fn release(&self) {
-        let mut reader = self.reader.lock();
-        if let (Some((end, _)), Some(token)) = (&reader.end, reader.token) {
-            self.broker.deregister(end.0.as_fd(), token);
-        }
-        let read_end = reader.end.take();
-        self.reassembly.update(std::mem::take(&mut reader.held), 0);
-        reader.stall.done();
-        drop(reader);
+        let read_end = self.release_read_end();
         let mut writer = self.writer.lock();
         if let (Some((end, _)), Some(token)) = (&writer.end, writer.token) {
             self.broker.deregister(end.0.as_fd(), token);
@@ -550,51 +495,17 @@ impl Stream {
         self.drained.notify_all();
         drop((read_end, write_end));
     }
-}
 
-/// What came of reading.
-struct Turn {
-    bytes: u64,
-    /// Why no more can come, if so.
-    end: Option<Closed>,
-    /// A message that was given up.
-    refused: Option<Header>,
-}
-
-impl Reader {
-    fn read(&mut self, messages: &mut Vec<Message>, reads: usize) -> Turn {
-        let Self { end, decoder, .. } = self;
-        let mut turn = Turn { bytes: 0, end: None, refused: None };
-        let Some((end, _)) = end else { return turn };
-        for _ in 0..reads {
-            let buffer = decoder.space();
-            let room = buffer.capacity() - buffer.len();
-            let got = match rustix::io::read(&end.0, rustix::buffer::spare_capacity(buffer)) {
-                Ok(0) => return turn.ended(Closed::Eof),
-                Ok(got) => got,
-                Err(Errno::AGAIN) => return turn,
-                Err(Errno::INTR) => continue,
-                Err(error) => return turn.ended(Closed::Broken(error.to_string())),
-            };
-            turn.bytes += got as u64;
-            loop {
-                match decoder.next() {
-                    Ok(Some(message)) => messages.push(message),
-                    Ok(None) => break,
-                    Err(error) => return turn.ended(Closed::Broken(error.to_string())),
-                }
-            }
-            if got < room || messages.len() >= MAX_MESSAGES {
-                break;
-            }
+    /// Ends the wait of a caller that reads.
+    fn interrupt(&self) {
+        if let Some(Some(interrupt)) = self.interrupt.get() {
+            interrupt.signal();
         }
-        turn
     }
-}
 
-impl Turn {
-    fn ended(self, why: Closed) -> Self {
-        Self { end: Some(why), ..self }
+    /// What ends the wait of a caller that reads; `None` if there are no descriptors left for it.
+    pub(super) fn interrupt_for_caller(&self) -> Option<&Interrupt> {
+        self.interrupt.get_or_init(|| Interrupt::new(&self.ledger).ok()).as_ref()
     }
 }
 
@@ -615,12 +526,6 @@ fn wait_writable(fd: &OwnedFd, bound: Duration) {
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
     // Whatever it says, the caller tries to write and looks at its own clock.
     let _ = rustix::event::poll(&mut fds, Some(&bound));
-}
-
-impl Source for Stream {
-    fn ready(self: Arc<Self>, _broker: &BrokerHandle, _token: Token) {
-        self.pump();
-    }
 }
 
 /// The write end as a source of its own, since it is a descriptor of its own.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{Broker, Closed, Limits, Patience, ReadEnd, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd};
+use super::{
+    Broker, Closed, Limits, Patience, ReadEnd, Ready, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd,
+};
 use crate::ledger::{Ledger, Left};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Decoder, Encoding, Handle, Header, Message};
@@ -30,11 +32,12 @@ enum Event {
 }
 
 impl Sink for Told {
-    fn receive(self: Arc<Self>, _stream: &Arc<Stream>, messages: Vec<Message>) {
-        for message in messages {
+    fn receive(self: Arc<Self>, _stream: &Arc<Stream>, messages: &mut Vec<Message>) -> bool {
+        for message in messages.drain(..) {
             let event = Event::Message(message.header.handle.get(), message.payload.len());
             self.0.lock().send(event).unwrap();
         }
+        false
     }
 
     fn given_up(self: Arc<Self>, _stream: &Arc<Stream>, header: Header) {
@@ -100,7 +103,8 @@ impl End {
 
     fn with(read: OwnedFd, write: OwnedFd, stall: Duration, keep_alive: Option<Duration>) -> Self {
         let ledger = Ledger::default();
-        let broker = Broker::start(&ledger, || panic!("the broker crashed")).unwrap();
+        let ready = Arc::new(Ready::new(&ledger).unwrap());
+        let broker = Broker::start(&ledger, &ready, || panic!("the broker crashed")).unwrap();
         let (sender, events) = channel();
         let stream = Stream::new(
             StreamId(1),
@@ -376,7 +380,7 @@ fn what_is_queued_can_be_waited_for() {
 #[test]
 fn jobs_run_on_the_broker_and_are_dropped_after_its_end() {
     let ledger = Ledger::default();
-    let broker = Broker::start(&ledger, || ()).unwrap();
+    let broker = Broker::start(&ledger, &Arc::new(Ready::new(&ledger).unwrap()), || ()).unwrap();
     let (sender, told) = channel();
     let from_timer = sender.clone();
     broker.handle().call_after(Duration::from_millis(1), move |broker| {
@@ -397,7 +401,8 @@ fn jobs_run_on_the_broker_and_are_dropped_after_its_end() {
 fn a_broker_that_crashes_says_so() {
     let ledger = Ledger::default();
     let (sender, crashed) = channel();
-    let broker = Broker::start(&ledger, move || sender.send(()).unwrap()).unwrap();
+    let broker =
+        Broker::start(&ledger, &Arc::new(Ready::new(&ledger).unwrap()), move || sender.send(()).unwrap()).unwrap();
     broker.handle().defer(|_| panic!("a defect, on purpose"));
     crashed.recv_timeout(LONG).unwrap();
     broker.stop();

@@ -1,7 +1,7 @@
 //! How often a method is called, and how long it takes.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How many buckets one doubling of time is cut into; a quantile is off by an eighth at most.
@@ -10,9 +10,23 @@ const PARTS: usize = 4;
 /// Buckets from a microsecond to more than an hour.
 const BUCKETS: usize = 32 * PARTS;
 
+/// A method that takes less is fast: it is over before another thread would be awake.
+const FAST: Duration = Duration::from_micros(20);
+
+/// What is assumed of a method that has not run yet.
+const UNKNOWN: Duration = Duration::from_millis(1);
+
+const UNKNOWN_NANOS: u32 = UNKNOWN.subsec_nanos();
+
+/// The estimate falls by so much of the difference at each call that is faster.
+const FALL: u32 = 8;
+
 /// Counts the calls of one method. Threads count side by side, and nobody waits.
 #[derive(Default)]
 pub(crate) struct Meter {
+    /// How many nanoseconds the next call will take, roughly, less than [`UNKNOWN`] by so many: it starts
+    /// slow, rises at once and falls slowly.
+    below_unknown: AtomicU32,
     /// Made at the first call, since most methods are never called.
     counts: OnceLock<Box<Counts>>,
 }
@@ -37,6 +51,7 @@ pub(crate) struct Reading {
 impl Meter {
     /// A call has run for this long.
     pub(crate) fn record(&self, took: Duration, failed: bool) {
+        self.estimate(took);
         let counts = self.counts.get_or_init(|| {
             Box::new(Counts {
                 failed: AtomicU64::new(0),
@@ -50,6 +65,19 @@ impl Meter {
         if failed {
             counts.failed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the next call will be over before another thread would be awake, as it seems.
+    pub(crate) fn is_fast(&self) -> bool {
+        UNKNOWN_NANOS - self.below_unknown.load(Ordering::Relaxed) < FAST.subsec_nanos()
+    }
+
+    /// Threads that do so at the same time may lose one of their estimates, which the next call mends.
+    fn estimate(&self, took: Duration) {
+        let before = UNKNOWN_NANOS - self.below_unknown.load(Ordering::Relaxed);
+        let took = u32::try_from(took.as_nanos()).unwrap_or(u32::MAX).min(UNKNOWN_NANOS);
+        let now = if took >= before { took } else { before - (before - took).div_ceil(FALL) };
+        self.below_unknown.store(UNKNOWN_NANOS - now, Ordering::Relaxed);
     }
 
     /// What has been counted.
@@ -125,6 +153,24 @@ mod tests {
             let micros = quantile.as_micros() as u64;
             assert!((exact..=exact + exact / 4).contains(&micros), "{micros} for {exact}");
         }
+    }
+
+    #[test]
+    fn a_method_is_fast_after_many_fast_calls_and_slow_after_one_slow_call() {
+        let meter = Meter::default();
+        assert!(!meter.is_fast());
+        let fast_after = |meter: &Meter| {
+            let calls = (1..1000).find(|_| {
+                meter.record(Duration::from_micros(2), false);
+                meter.is_fast()
+            });
+            calls.unwrap()
+        };
+        let calls = fast_after(&meter);
+        assert!((10..60).contains(&calls), "{calls}");
+        meter.record(Duration::from_secs(5), false);
+        assert!(!meter.is_fast());
+        assert_eq!(fast_after(&meter), calls);
     }
 
     #[test]

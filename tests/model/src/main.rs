@@ -9,6 +9,8 @@
 
 #[path = "../../../mitogen-service/src/service/invoker/aggregate.rs"]
 mod aggregate;
+#[path = "../../../mitogen-service/src/service/pool/crew.rs"]
+mod crew;
 #[path = "../../../mitogen-service/src/channel/select/gathering.rs"]
 mod gathering;
 #[path = "../../../mitogen-service/src/channel/select/key.rs"]

@@ -2,6 +2,7 @@
 
 mod dedup;
 mod ends;
+mod pool;
 mod select;
 
 use std::future::poll_fn;
@@ -12,9 +13,10 @@ use shuttle::{future, thread};
 
 use crate::io::StreamId;
 use crate::latch::Latch;
-use crate::queue::{NotQueued, Queue, Queued};
+use crate::queue::{Hands, NotQueued, Queue, Queued};
 use crate::turns::{Arrival, Settled, Strands, Turn};
 use crate::wire::{ContextId, Handle};
+use pool::Pool;
 
 /// All models.
 pub(crate) const ALL: [(&str, fn()); 24] = [
@@ -123,7 +125,7 @@ impl Strands<Job> for Service {
 
 const ME: ContextId = ContextId(0);
 
-type TestQueue = Arc<Queue<Job, Service>>;
+type TestQueue = Queue<Job, Service>;
 
 /// Adds the service, which has nothing to do when it starts.
 fn add(queue: &TestQueue, service: Service) {
@@ -134,7 +136,7 @@ fn add(queue: &TestQueue, service: Service) {
 fn push(queue: &TestQueue, number: usize, held: Option<Arc<AtomicBool>>) -> bool {
     let caller = ContextId(1 + number as u32 % 2);
     let job = Job { number, held, answers: None };
-    match queue.push(Arrival { service: Some("service"), caller, id: None, chain: &[], job }) {
+    match queue.push(Arrival { service: Some("service"), caller, id: None, chain: &[], job }, false) {
         Ok(()) => true,
         Err(NotQueued::Closed(_)) => false,
         Err(NotQueued::Circle(_)) => panic!("it waits for nothing"),
@@ -158,14 +160,10 @@ impl Done {
     }
 }
 
-/// A thread of a pool.
-fn work(queue: &TestQueue, done: &Arc<Done>, service: Service) -> thread::JoinHandle<()> {
-    let (queue, done) = (queue.clone(), done.clone());
-    thread::spawn(move || {
-        while let Some(turn) = queue.take() {
-            run(&queue, &done, service, turn);
-        }
-    })
+/// A pool whose service is this one.
+fn pool(done: &Arc<Done>, service: Service) -> Pool<Job, Service> {
+    let done = done.clone();
+    Pool::new(move |queue, turn| run(queue, &done, service, turn))
 }
 
 fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service>) {
@@ -181,7 +179,7 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
                 answers.put(job.number);
             }
             if let Some(place) = place {
-                queue.done(place);
+                queue.done(place, true);
             }
         }
         Turn::Vacant(job, place) => {
@@ -196,12 +194,12 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
 
 /// Two threads, four jobs from two threads; all are run, then the threads leave.
 fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
+    let done = Arc::new(Done::default());
+    let pool = pool(&done, service);
+    let queue = pool.queue.clone();
     if is_there {
         add(&queue, service);
     }
-    let done = Arc::new(Done::default());
-    let workers = [(); 2].map(|()| work(&queue, &done, service));
     let pushers: Vec<_> = (0..2)
         .map(|pusher| {
             let (queue, held) = (queue.clone(), held.clone());
@@ -220,7 +218,7 @@ fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
     done.wait_for(4);
     assert!(queue.close().is_empty());
     pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    pool.join();
     let mut jobs = done.jobs.lock().unwrap().clone();
     jobs.sort_unstable();
     assert_eq!(jobs, [0, 1, 2, 3]);
@@ -228,18 +226,18 @@ fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
 
 /// Whatever is queued is run or given back when the queue is closed.
 fn queue_jobs() {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
-    add(&queue, service);
     let done = Arc::new(Done::default());
-    let workers = [(); 2].map(|()| work(&queue, &done, service));
+    let pool = pool(&done, service);
+    let queue = pool.queue.clone();
+    add(&queue, service);
     let pusher = thread::spawn({
         let queue = queue.clone();
         move || (0..3).filter(|number| push(&queue, *number, None)).count()
     });
     let back = queue.close().len();
     let pushed = pusher.join().unwrap();
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    pool.join();
     assert_eq!(done.jobs.lock().unwrap().len() + back, pushed);
     run_all(service, true, None);
 }
@@ -256,12 +254,33 @@ fn queue_held() {
     run_all(Service { serial: false }, true, Some(Arc::new(AtomicBool::new(true))));
 }
 
+/// There are no threads to be woken.
+struct NoThreads;
+
+impl Hands for NoThreads {
+    fn help(&self) {}
+
+    fn dismiss(&self, _idle: usize) {}
+
+    fn dismissed(&self) {}
+
+    fn watch(&self, _wanted: bool) {}
+
+    fn start(&self) -> bool {
+        false
+    }
+
+    fn tick_later(&self) -> bool {
+        false
+    }
+}
+
 /// The only thread of a pool waits for an answer that comes of a job which only it can run.
 fn queue_nested() {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
-    add(&queue, service);
     let done = Arc::new(Done::default());
+    let queue = Arc::new(TestQueue::new(ME, 0, Box::new(NoThreads)));
+    add(&queue, service);
     let handle = Handle(1000);
     let answers = Arc::new(Latch::new());
     let caller = thread::spawn({
@@ -270,7 +289,7 @@ fn queue_nested() {
             let chain = [(ME, handle)];
             let job = Job { number: 0, held: None, answers: Some(answers.clone()) };
             let arrival = Arrival { service: Some("service"), caller: ContextId(1), id: None, chain: &chain, job };
-            assert!(queue.push(arrival).is_ok());
+            assert!(queue.push(arrival, false).is_ok());
             answers.nudge();
         }
     });

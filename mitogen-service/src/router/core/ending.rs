@@ -9,6 +9,7 @@ use tracing::Level;
 
 use super::{Close, Core, Workers};
 use crate::deadline;
+use crate::io::is_reading;
 use crate::panics;
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
@@ -104,8 +105,8 @@ impl Core {
     /// Ends the router and everything below it, and waits for that; later calls wait as well. A
     /// context that is a process of its own does not come back from here.
     pub(crate) fn close(self: &Arc<Self>, how: Close) {
-        if self.is_broker() {
-            // The one thread that must not wait; it is here if a user's value has held the last
+        if self.is_broker() || is_reading() {
+            // A thread that must not wait; it is here if a user's value has held the last
             // handle of a router, and was dropped by a wake-up.
             return self.close_later(how);
         }
@@ -151,15 +152,17 @@ impl Core {
         }
         let broker = self.broker.lock().take();
         drop(broker);
+        let ready = self.ready.lock().take();
+        drop(ready);
         self.callbacks.stop(COURIER_BOUND);
         self.logs.stop(COURIER_BOUND);
         self.lifecycle.closed();
     }
 
-    /// Drops what belongs to a user, wherever that happens to be, but not on the I/O thread: there it goes
-    /// on a thread of its own, and is lost if there can be none.
+    /// Drops what belongs to a user, wherever that happens to be, but not on the I/O thread, nor on one that
+    /// reads a stream for it: from there it goes on a thread of its own, and is lost if there can be none.
     pub(crate) fn let_go(&self, value: impl Send + 'static) {
-        if !self.is_broker() {
+        if !self.is_broker() && !is_reading() {
             return panics::contain(|| drop(value));
         }
         // What cannot be started drops what it should have run.

@@ -28,6 +28,16 @@ struct Unrouted {
     reason: DeadReason,
 }
 
+/// What has become of a message that was taken.
+enum Routed {
+    /// It went to a neighbour, unless that stream has just ended.
+    Sent(Option<Arc<Stream>>),
+    /// It was the answer to a call of this context.
+    Answer,
+    /// It was for somebody else in this context, or nobody.
+    Delivered,
+}
+
 /// Whether a handle is one of the routers' own, whose messages are small.
 fn is_control(handle: Handle) -> bool {
     handle < Handle::FIRST_DYNAMIC && handle != Handle::CALL_SERVICE
@@ -47,19 +57,21 @@ fn transit(message: &Message) -> Patience {
 impl Core {
     /// Sends a message of this context itself, with its own authority.
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), DeadReason> {
-        self.send_as(message, None, patience)
+        self.send_as(message, None, patience).map(drop)
     }
 
     /// Sends a message of this context itself, with the authority of another one that it speaks for.
     ///
     /// That can only lower the authority: below this context nobody has more than its own, and above
     /// it only those are believed that are below it.
+    ///
+    /// Gives the stream that the answer will come over, `None` if that is not known.
     pub(crate) fn send_as(
         self: &Arc<Self>,
         mut message: Message,
         auth_id: Option<ContextId>,
         patience: Patience,
-    ) -> Result<(), DeadReason> {
+    ) -> Result<Option<Arc<Stream>>, DeadReason> {
         let me = self.identity.id;
         message.header.src_id = me;
         message.header.auth_id = auth_id.unwrap_or(me);
@@ -67,7 +79,11 @@ impl Core {
         if !auth_id.is_none_or(believed) {
             return Err(DeadReason::new(DeadCode::Refused, NOT_BELIEVED));
         }
-        self.route(message, None, patience).map_err(|unrouted| unrouted.reason)
+        match self.route(message, None, patience) {
+            Ok(Routed::Sent(stream)) => Ok(stream),
+            Ok(Routed::Answer | Routed::Delivered) => Ok(None),
+            Err(unrouted) => Err(unrouted.reason),
+        }
     }
 
     /// Sends a control message; nobody learns if it does not arrive.
@@ -85,14 +101,20 @@ impl Core {
     }
 
     /// Takes a message that has arrived on a stream.
-    pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: &Arc<Stream>) {
+    ///
+    /// Tells whether it was the answer to a call of this context, which nobody else waits for.
+    pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: &Arc<Stream>) -> bool {
         if message.is_dead() && message.header.auth_id != message.header.src_id {
             self.refused_by_hop(&message, ingress);
         }
         let patience = transit(&message);
-        if let Err(Unrouted { message, reason }) = self.route(message, Some(ingress), patience) {
-            let unreachable = message.header.dst_id;
-            self.refuse(&message, unreachable, &reason);
+        match self.route(message, Some(ingress), patience) {
+            Ok(routed) => matches!(routed, Routed::Answer),
+            Err(Unrouted { message, reason }) => {
+                let unreachable = message.header.dst_id;
+                self.refuse(&message, unreachable, &reason);
+                false
+            }
         }
     }
 
@@ -120,7 +142,7 @@ impl Core {
         message: Message,
         ingress: Option<&Arc<Stream>>,
         patience: Patience,
-    ) -> Result<(), Unrouted> {
+    ) -> Result<Routed, Unrouted> {
         if message.payload.len() > self.identity.max_message_size {
             return Err(Unrouted { message, reason: DeadReason::too_large(self.identity.max_message_size) });
         }
@@ -128,11 +150,12 @@ impl Core {
         match verdict {
             Verdict::Local { origin } => self.deliver(message, ingress, origin),
             Verdict::Forward(out) => {
-                match self.stream(out).map(|out| out.pass_on(message, patience, self.sharer(ingress))) {
+                let Some(stream) = self.stream(out) else { return Ok(Routed::Sent(None)) };
+                match stream.pass_on(message, patience, self.sharer(ingress)) {
                     // A stream that ends takes along what was on its way; the news of its end is what
                     // wakes those who wait for an answer.
-                    Some(Ok(()) | Err(SendError::Closed)) | None => Ok(()),
-                    Some(Err(SendError::Full(message))) => {
+                    Ok(()) | Err(SendError::Closed) => Ok(Routed::Sent(Some(stream))),
+                    Err(SendError::Full(message)) => {
                         if patience == Patience::Reserve {
                             self.cut(out);
                         }
@@ -146,7 +169,7 @@ impl Core {
                 if let Some(stream) = ingress.filter(|_| !message.is_dead()) {
                     self.log_offence(stream.id(), &what);
                 }
-                Ok(())
+                Ok(Routed::Delivered)
             }
         }
     }
@@ -174,10 +197,10 @@ impl Core {
         message: Message,
         ingress: Option<&Arc<Stream>>,
         origin: ContextId,
-    ) -> Result<(), Unrouted> {
+    ) -> Result<Routed, Unrouted> {
         if let Some(stream) = ingress {
             match control::handle(self, &message, stream.id()) {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(Routed::Delivered),
                 Ok(false) => {}
                 Err(reason) => return Err(Unrouted { message, reason }),
             }
@@ -188,7 +211,7 @@ impl Core {
             Ok(Admitted { listener, counted }) => {
                 self.calls.leave(usize::from(counted));
                 listener.deliver(Delivery { core: self, message, ingress, origin });
-                Ok(())
+                Ok(if counted { Routed::Answer } else { Routed::Delivered })
             }
             Err(reason) => Err(Unrouted { message, reason }),
         }

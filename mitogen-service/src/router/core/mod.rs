@@ -36,7 +36,7 @@ use super::names::sane_name;
 use super::offences::Offences;
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::io::{Broker, Courier, Reassembly, Stream, StreamId};
+use crate::io::{Broker, Courier, Ready, Reassembly, Stream, StreamId};
 use crate::latch::Latch;
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
@@ -146,6 +146,7 @@ pub(crate) struct Core {
     links: Mutex<HashMap<StreamId, Link>>,
     contexts: Mutex<Contexts>,
     workers: Mutex<Pools>,
+    ready: Mutex<Option<Arc<Ready>>>,
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
     reassembly: Arc<Reassembly>,
@@ -203,6 +204,7 @@ impl Core {
             links: Mutex::default(),
             contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
             workers: Mutex::default(),
+            ready: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),

@@ -8,7 +8,7 @@ use tracing::Level;
 
 use super::{Core, Link, Process};
 use crate::error::{Error, Result};
-use crate::io::{Broker, BrokerHandle, Closed, Limits, ReadEnd, Sink, Stream, StreamId, WriteEnd};
+use crate::io::{Broker, BrokerHandle, Closed, Limits, ReadEnd, Ready, Sink, Stream, StreamId, WriteEnd};
 use crate::router::context::Context;
 use crate::router::control;
 use crate::router::death::Death;
@@ -28,10 +28,29 @@ impl Core {
         }
         let core = Arc::downgrade(self);
         let crashed = move || core.upgrade().iter().for_each(Self::broker_crashed);
-        let started = Broker::start(&self.ledger, crashed).map_err(|error| Error::io("start the I/O thread", error))?;
+        let started = Broker::start(&self.ledger, &self.ready()?, crashed)
+            .map_err(|error| Error::io("start the I/O thread", error))?;
         let handle = started.handle().clone();
         *broker = Some(Arc::new(started));
         Ok(handle)
+    }
+
+    /// The broker, if there is one and the router is open.
+    pub(crate) fn broker_if_started(&self) -> Option<BrokerHandle> {
+        self.broker.lock().as_ref().filter(|_| self.lifecycle.is_open()).map(|broker| broker.handle().clone())
+    }
+
+    /// Where threads wait for streams that can be read, made at its first use.
+    pub(crate) fn ready(&self) -> Result<Arc<Ready>> {
+        let mut ready = self.ready.lock();
+        if !self.lifecycle.is_open() {
+            return Err(Error::Closed);
+        }
+        if let Some(ready) = &*ready {
+            return Ok(ready.clone());
+        }
+        let made = Ready::new(&self.ledger).map_err(|error| Error::io("make a poller", error))?;
+        Ok(ready.insert(Arc::new(made)).clone())
     }
 
     /// How often to look for a sign of life of a neighbour with these features; one that does not know
@@ -180,10 +199,12 @@ impl Core {
 }
 
 impl Sink for Core {
-    fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: Vec<Message>) {
-        for message in messages {
-            self.receive_one(message, stream);
+    fn receive(self: Arc<Self>, stream: &Arc<Stream>, messages: &mut Vec<Message>) -> bool {
+        let mut only_answers = true;
+        for message in messages.drain(..) {
+            only_answers &= self.receive_one(message, stream);
         }
+        only_answers
     }
 
     fn relieved(self: Arc<Self>, stream: &Arc<Stream>) {

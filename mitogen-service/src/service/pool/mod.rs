@@ -12,6 +12,7 @@
 //! | `listeners` | the handles on which calls and cancels arrive |
 
 mod activation;
+mod crew;
 mod job;
 mod listeners;
 mod queue;
@@ -242,7 +243,7 @@ impl PoolBuilder {
             return Err(Error::Invalid { what });
         }
         let core = self.router.core().clone();
-        let shared = Shared::new(&core, self.size, self.activator);
+        let shared = Shared::new(&core, self.size, self.activator)?;
         activator::check_registry()?;
         let functions = function::all()?;
         core.set_workers(shared.clone())?;

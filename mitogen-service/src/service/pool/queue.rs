@@ -1,13 +1,15 @@
 //! The jobs that wait for a thread, and the threads that wait for a job.
 //!
-//! A lock and a condition around [`Turns`], which decides. A thread is woken for each job that comes,
-//! and all of them when jobs become ready that were passed over. No job is dropped under the lock: it
-//! may own a user's values.
+//! A lock around two state machines that decide: [`Turns`], which job is next, and [`Crew`], who is to
+//! be woken for it. A thread without a job is idle from the moment in which it finds none, under the
+//! same lock, so a job that comes later finds it. No job is dropped under the lock: it may own a user's
+//! values.
 
+use super::crew::{Crew, Orders, Run};
 use super::turns::{Arrival, Place, Reserved, Settled, Strands, Turn, Turns};
 use crate::io::StreamId;
 use crate::service::in_flight::CallId;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Handle};
 
 /// Work that can be queued.
@@ -16,18 +18,50 @@ pub(super) trait Queued {
     fn held(&self) -> Option<StreamId>;
 }
 
+/// What a queue can have done, on any thread. Nothing of it may block.
+pub(super) trait Hands: Send + Sync {
+    /// Ends the wait of one thread that is idle, or of the next one that becomes so.
+    fn help(&self);
+
+    /// So many threads that are idle are to end their wait, all of this queue's.
+    fn dismiss(&self, idle: usize);
+
+    /// One of those has ended its wait.
+    fn dismissed(&self);
+
+    /// Lets the I/O thread look after the streams, or not.
+    fn watch(&self, wanted: bool);
+
+    /// Starts one more thread that takes jobs; `false` if that is not possible.
+    fn start(&self) -> bool;
+
+    /// Calls [`Queue::tick`] in a short time; `false` if that is not possible.
+    fn tick_later(&self) -> bool;
+}
+
 /// A queue that can be closed. What is in it is bounded by those who put it there.
 pub(super) struct Queue<J, S> {
     state: Mutex<State<J, S>>,
-    /// Signalled when there may be a job to give out, or the queue is closed.
-    ready: Condvar,
     /// Signalled when it is settled whether a service is there, or the queue is closed.
     settled: Condvar,
+    hands: Box<dyn Hands>,
 }
 
 struct State<J, S> {
     turns: Turns<J, S>,
+    crew: Crew,
     closed: bool,
+}
+
+/// What a thread gets that looks for a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken<J, S> {
+    /// It runs this.
+    Turn(Turn<J, S>),
+    /// There is none: it is idle, waits, and [comes](Queue::comes) then.
+    Idle,
+    /// The queue is closed: it leaves.
+    Leave,
 }
 
 /// A job that was not queued, and why.
@@ -60,10 +94,49 @@ pub(super) struct Aftermath<J> {
 }
 
 impl<J: Queued, S: Strands<J>> Queue<J, S> {
-    /// Nothing waits, and there is no service.
-    pub(super) fn new(me: ContextId) -> Self {
-        let state = Mutex::new(State { turns: Turns::new(me), closed: false });
-        Self { state, ready: Condvar::new(), settled: Condvar::new() }
+    /// Nothing waits, and there is no service and no thread; `size` threads may be started.
+    pub(super) fn new(me: ContextId, size: usize, hands: Box<dyn Hands>) -> Self {
+        let state = State { turns: Turns::new(me), crew: Crew::new(size), closed: false };
+        Self { state: Mutex::new(state), settled: Condvar::new(), hands }
+    }
+
+    /// Has done what the crew needs; the watch under the lock, so that the last word is the last one done.
+    fn carry_out(&self, state: MutexGuard<'_, State<J, S>>, orders: Orders) {
+        if let Some(wanted) = orders.watch {
+            self.hands.watch(wanted);
+        }
+        drop(state);
+        if orders.help {
+            self.hands.help();
+        }
+        if orders.start && !self.hands.start() {
+            self.state.lock().crew.not_started();
+        }
+        if orders.tick && !self.hands.tick_later() {
+            self.tickless();
+        }
+    }
+
+    fn tickless(&self) {
+        self.state.lock().crew.tickless();
+    }
+
+    /// Jobs may have become ready that the calling thread does not take.
+    fn rouse(&self, mut state: MutexGuard<'_, State<J, S>>) {
+        if state.turns.waiting() > 0 {
+            let orders = state.crew.pushed();
+            self.carry_out(state, orders);
+        }
+    }
+
+    /// Starts the first thread, so that it is known whether any can be started.
+    pub(super) fn start_one(&self) -> bool {
+        self.state.lock().crew.start_one();
+        let started = self.hands.start();
+        if !started {
+            self.state.lock().crew.not_started();
+        }
+        started
     }
 
     /// Keeps a name for a service that is about to start, for whoever acts for the last call of a chain,
@@ -103,31 +176,76 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         self.state.lock().turns.waiting()
     }
 
-    /// Queues a job.
-    pub(super) fn push(&self, arrival: Arrival<'_, J>) -> Result<(), NotQueued<J>> {
+    /// Queues a job; `coming` if the calling thread will look for jobs as soon as it has queued all it has
+    /// read.
+    pub(super) fn push(&self, arrival: Arrival<'_, J>, coming: bool) -> Result<(), NotQueued<J>> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(NotQueued::Closed(arrival.job));
         }
-        let pushed = state.turns.push(arrival);
-        drop(state);
-        pushed.map_err(NotQueued::Circle)?;
-        self.ready.notify_one();
+        if let Err(job) = state.turns.push(arrival) {
+            return Err(NotQueued::Circle(job));
+        }
+        if !coming {
+            self.rouse(state);
+        }
         Ok(())
     }
 
-    /// Waits for a job; `None` when the queue is closed.
-    pub(super) fn take(&self) -> Option<Turn<J, S>> {
+    /// Takes a job, if there is one.
+    pub(super) fn take(&self) -> Taken<J, S> {
+        self.take_from(self.state.lock())
+    }
+
+    /// The same for a thread that was idle; `helped` if somebody wanted [help](Hands::help).
+    pub(super) fn comes(&self, helped: bool) -> Taken<J, S> {
         let mut state = self.state.lock();
-        loop {
-            if let Some(turn) = state.turns.next(J::held) {
-                return Some(turn);
-            }
-            if state.closed {
-                return None;
-            }
-            self.ready.wait(&mut state);
+        state.crew.comes(helped);
+        if state.closed {
+            self.hands.dismissed();
         }
+        self.take_from(state)
+    }
+
+    fn take_from(&self, mut state: MutexGuard<'_, State<J, S>>) -> Taken<J, S> {
+        if let Some(turn) = state.turns.next(J::held) {
+            state.crew.takes();
+            return Taken::Turn(turn);
+        }
+        let (taken, orders) = match state.closed {
+            true => (Taken::Leave, state.crew.leaves()),
+            false => (Taken::Idle, state.crew.idles()),
+        };
+        self.carry_out(state, orders);
+        taken
+    }
+
+    /// The calling thread is about to run a job that it has taken; `fast` if the method is known to be.
+    pub(super) fn runs(&self, fast: bool) -> Run {
+        let mut state = self.state.lock();
+        let waiting = state.turns.waiting();
+        let (run, orders) = state.crew.runs(fast, waiting);
+        self.carry_out(state, orders);
+        run
+    }
+
+    /// It has run.
+    pub(super) fn ran(&self, run: Run) {
+        self.state.lock().crew.ran(run);
+    }
+
+    /// Some time has passed; tells whether to tick on.
+    pub(super) fn tick(&self) -> bool {
+        let mut state = self.state.lock();
+        let waiting = state.turns.waiting();
+        let (orders, goes_on) = state.crew.tick(waiting);
+        self.carry_out(state, orders);
+        goes_on
+    }
+
+    /// The ticks end here.
+    pub(super) fn ticks_end(&self) {
+        self.tickless();
     }
 
     /// A job that the call with this handle waits for, if there is one.
@@ -136,10 +254,13 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     }
 
     /// A job that was given out with a place has run; gives the handles of calls that wait for what is
-    /// there.
-    pub(super) fn done(&self, place: Place) -> Vec<Handle> {
-        let nested = self.state.lock().turns.done(place);
-        self.ready.notify_one();
+    /// there. `coming` as in [`push`](Self::push).
+    pub(super) fn done(&self, place: Place, coming: bool) -> Vec<Handle> {
+        let mut state = self.state.lock();
+        let nested = state.turns.done(place);
+        if !coming {
+            self.rouse(state);
+        }
         nested
     }
 
@@ -154,8 +275,7 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
             settled => (settled, None, None),
         };
         let (mut failed, nested) = state.turns.settle(place, settled);
-        drop(state);
-        self.ready.notify_all();
+        self.rouse(state);
         self.settled.notify_all();
         drop(late_service);
         failed.extend(late_job);
@@ -164,18 +284,21 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
 
     /// A stream takes answers again.
     pub(super) fn release(&self, stream: StreamId) {
-        if self.state.lock().turns.release(stream) {
-            self.ready.notify_all();
+        let mut state = self.state.lock();
+        if state.turns.release(stream) {
+            self.rouse(state);
         }
     }
 
     /// Takes no more jobs, and lets the threads leave; gives what is queued.
     pub(super) fn close(&self) -> Vec<J> {
         let mut state = self.state.lock();
-        state.closed = true;
+        if !std::mem::replace(&mut state.closed, true) {
+            // Under the lock, so that those are counted before the first one is gone.
+            self.hands.dismiss(state.crew.dismissed());
+        }
         let jobs = state.turns.drain_all();
         drop(state);
-        self.ready.notify_all();
         self.settled.notify_all();
         jobs
     }

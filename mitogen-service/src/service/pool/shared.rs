@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 use super::activation::Activation;
+use super::crew::Run;
 use super::job::{Job, MAX_DEFERRED, QueuedCall, too_many_deferred};
-use super::queue::{Aftermath, NotQueued, NotReserved, Queue};
+use super::queue::{Aftermath, Hands, NotQueued, NotReserved, Queue, Taken};
 use super::threads::{Running, Threads, What};
 use super::turns::{Arrival, Place, Settled, Turn};
 use crate::channel::{Event, EventKind, Helper, helping};
 use crate::error::{CallError, DeadlineBy, Error, Result, Trace};
-use crate::io::StreamId;
+use crate::io::{Ready, Seat, StreamId};
 use crate::latch::Latch;
 use crate::panics;
 use crate::router::{Core, Workers};
@@ -34,14 +35,24 @@ const FAREWELL: Duration = Duration::from_millis(300);
 thread_local! {
     /// How many calls this thread runs, each while the one before waits.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+
+    /// This thread looks for jobs as soon as it has read what there is.
+    static COMING: Cell<bool> = const { Cell::new(false) };
 }
+
+/// How long a thread is trusted to come back from a method that is known to be fast.
+const TICK: Duration = Duration::from_millis(5);
 
 /// What all handles of a pool share.
 pub(super) struct Shared {
     me: Weak<Self>,
     core: Arc<Core>,
+    /// Gone when the router has ended, though the pool is still held.
+    ready: Weak<Ready>,
     size: usize,
     queue: Queue<Job, Hosted>,
+    /// How many threads were started.
+    numbers: AtomicUsize,
     late: AtomicU64,
     /// The functions that wait for a thread.
     deferred: AtomicUsize,
@@ -52,19 +63,22 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(core: &Arc<Core>, size: usize, activator: Arc<dyn Activator>) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+    pub(super) fn new(core: &Arc<Core>, size: usize, activator: Arc<dyn Activator>) -> Result<Arc<Self>> {
+        let ready = Arc::downgrade(&core.ready()?);
+        Ok(Arc::new_cyclic(|me: &Weak<Self>| Self {
             me: me.clone(),
             core: core.clone(),
             size,
-            queue: Queue::new(core.identity().id),
+            queue: Queue::new(core.identity().id, size, Box::new(PoolHands { pool: me.clone(), ready: ready.clone() })),
+            ready,
+            numbers: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             deferred: AtomicUsize::new(0),
             in_flight: Arc::default(),
             activation: Activation::new(activator),
             threads: Arc::default(),
             stopped: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// The number of threads.
@@ -77,14 +91,18 @@ impl Shared {
         &self.in_flight
     }
 
-    /// Starts the threads.
-    pub(super) fn spawn(self: &Arc<Self>) -> Result<()> {
-        for number in 0..self.size {
-            let shared = self.clone();
-            let name = format!("mitogen-pool-{number}");
-            self.threads.spawn(self.core.ledger(), &name, move || shared.work())?;
+    /// Starts the first thread; the others are started when they are needed.
+    pub(super) fn spawn(&self) -> Result<()> {
+        if self.queue.start_one() {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::io("start a thread of the pool", std::io::Error::other("the system has no more of them")))
+    }
+
+    fn spawn_one(self: &Arc<Self>) -> Result<()> {
+        let shared = self.clone();
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.threads.spawn(self.core.ledger(), &format!("mitogen-pool-{number}"), move || shared.work())
     }
 
     /// Adds a service. Its name is kept for it before it starts, so that of two with one name only one
@@ -136,7 +154,8 @@ impl Shared {
         let caller = self.core.identity().id;
         let job = Job::Message(name.clone());
         // A queue that is closed has nobody who could look.
-        let _ = self.queue.push(Arrival { service: Some(name), caller, id: None, chain: &[], job });
+        let arrival = Arrival { service: Some(name), caller, id: None, chain: &[], job };
+        let _ = self.queue.push(arrival, COMING.get());
     }
 
     /// Gives a service what has arrived at its select, and sees to it that the rest is taken as well.
@@ -225,7 +244,7 @@ impl Shared {
         }
         let arrival =
             Arrival { service: None, caller: self.core.identity().id, id: None, chain: &[], job: Job::Deferred(f) };
-        self.queue.push(arrival).map_err(|_| {
+        self.queue.push(arrival, false).map_err(|_| {
             self.deferred.fetch_sub(1, Ordering::Relaxed);
             Error::PoolStopped
         })
@@ -235,7 +254,7 @@ impl Shared {
     pub(super) fn accept(&self, call: QueuedCall) {
         let waiters = call.waiters(self.core.identity().id);
         let (payload, chain) = (call.message.payload.clone(), call.chain_ids());
-        match self.queue.push(call.arrival(&payload, &chain)) {
+        match self.queue.push(call.arrival(&payload, &chain), COMING.get()) {
             Ok(()) => self.nudge(waiters),
             Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
             Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
@@ -257,11 +276,66 @@ impl Shared {
     }
 
     fn work(self: Arc<Self>) {
+        let mut seat = Seat::of_pool();
         helping(self.clone(), || {
-            while let Some(turn) = self.queue.take() {
-                self.run_turn(turn);
+            let mut taken = self.queue.take();
+            loop {
+                match taken {
+                    Taken::Turn(turn) => {
+                        self.run_turn(turn);
+                        taken = self.queue.take();
+                    }
+                    Taken::Idle => taken = self.queue.comes(self.wait(&mut seat)),
+                    Taken::Leave => return,
+                }
             }
         });
+    }
+
+    /// Reads what comes for this router, until there is something to look for in the queue. Tells whether
+    /// help was wanted.
+    fn wait(&self, seat: &mut Seat) -> bool {
+        COMING.set(true);
+        let ready = self.ready.upgrade().ok_or_else(|| std::io::Error::other("the router has ended"));
+        let waited = ready.and_then(|ready| {
+            let helped = ready.wait(seat)?;
+            if helped && !self.stopped.load(Ordering::SeqCst) {
+                ready.let_leave();
+            }
+            Ok(helped)
+        });
+        COMING.set(false);
+        waited.unwrap_or_else(|error| {
+            // A poller that does not work any more would be asked again and again.
+            self.core.log(Level::ERROR, format!("cannot wait for streams: {error}"));
+            self.stop();
+            true
+        })
+    }
+
+    /// Calls [`Queue::tick`] after a while, and again as long as that is wanted.
+    fn tick_later(&self) -> bool {
+        let pool = self.me.clone();
+        let Some(broker) = self.core.broker_if_started() else { return false };
+        let timer = broker.call_after(TICK, move |_| {
+            let Some(pool) = pool.upgrade() else { return };
+            if pool.queue.tick() && !pool.tick_later() {
+                pool.queue.ticks_end();
+            }
+        });
+        timer.is_some()
+    }
+
+    /// Runs something that may take long, unless it is known to be fast.
+    fn run_as<R>(&self, fast: bool, run: impl FnOnce() -> R) -> R {
+        // A thread that waits, and helps meanwhile, is slow already.
+        if DEPTH.get() > 0 {
+            return run();
+        }
+        let guard = RunGuard { queue: &self.queue, run: self.queue.runs(fast) };
+        let result = run();
+        drop(guard);
+        result
     }
 
     fn run_turn(&self, turn: Turn<Job, Hosted>) {
@@ -269,15 +343,11 @@ impl Shared {
         match turn {
             Turn::Ready(Job::Call(call), hosted, place) => {
                 self.serve(&call, |envelope| self.run(&call, envelope, &hosted));
-                if let Some(place) = place {
-                    self.nudge(self.queue.done(place));
-                }
+                self.done(place);
             }
             Turn::Ready(Job::Message(name), hosted, place) => {
-                self.take_message(&name, &hosted);
-                if let Some(place) = place {
-                    self.nudge(self.queue.done(place));
-                }
+                self.run_as(false, || self.take_message(&name, &hosted));
+                self.done(place);
             }
             // A service is asked for messages only once it is there.
             Turn::Vacant(Job::Message(_), place) => {
@@ -285,12 +355,19 @@ impl Shared {
                 self.nudge(nested);
             }
             Turn::Nowhere(Job::Message(_)) => {}
-            Turn::Vacant(Job::Call(call), place) => self.serve_vacant(call, place),
+            Turn::Vacant(Job::Call(call), place) => self.run_as(false, || self.serve_vacant(call, place)),
             Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
             Turn::Ready(Job::Deferred(f), ..) | Turn::Vacant(Job::Deferred(f), _) | Turn::Nowhere(Job::Deferred(f)) => {
                 self.deferred.fetch_sub(1, Ordering::Relaxed);
-                panics::contain(f);
+                self.run_as(false, || panics::contain(f));
             }
+        }
+    }
+
+    /// A job that was given out with a place has run.
+    fn done(&self, place: Option<Place>) {
+        if let Some(place) = place {
+            self.nudge(self.queue.done(place, DEPTH.get() == 0));
         }
     }
 
@@ -304,9 +381,7 @@ impl Shared {
         match turn {
             Turn::Ready(job, _, place) => {
                 refuse(job);
-                if let Some(place) = place {
-                    self.nudge(self.queue.done(place));
-                }
+                self.done(place);
             }
             Turn::Vacant(job, place) => {
                 refuse(job);
@@ -337,14 +412,16 @@ impl Shared {
 
     /// Finds the method, asks the policies, and hands the call to its invoker.
     fn run(&self, call: &QueuedCall, envelope: &CallEnvelope<'_>, hosted: &Hosted) -> Result<(), CallError> {
-        let caller = call.caller(&self.core);
         let descriptor = hosted.descriptor();
         let method = descriptor.method(envelope.method).ok_or_else(|| no_such_method(envelope))?;
-        let payload = call.message.payload.clone();
-        let authorized = Authorized::check(hosted, method, caller, (&self.core, payload), call.responder.clone())?;
-        let _running = self.threads.begin(What::Method(descriptor, &descriptor.methods[method]));
-        // A method's panic ends in `Authorized::run`; this one is the invoker's own.
-        panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
+        self.run_as(hosted.meter(method).is_fast(), || {
+            let caller = call.caller(&self.core);
+            let payload = call.message.payload.clone();
+            let authorized = Authorized::check(hosted, method, caller, (&self.core, payload), call.responder.clone())?;
+            let _running = self.threads.begin(What::Method(descriptor, &descriptor.methods[method]));
+            // A method's panic ends in `Authorized::run`; this one is the invoker's own.
+            panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
+        })
     }
 
     /// Makes the service of a call, if that may be, for all calls that ask for it meanwhile. The call
@@ -475,6 +552,63 @@ impl Shared {
         self.end_farewell(self.begin_farewell(deadline), deadline);
         self.release_services();
         running
+    }
+}
+
+/// Takes note that something has run, also if it panicked.
+struct RunGuard<'a> {
+    queue: &'a Queue<Job, Hosted>,
+    run: Run,
+}
+
+impl Drop for RunGuard<'_> {
+    fn drop(&mut self) {
+        self.queue.ran(self.run);
+    }
+}
+
+/// What the queue of a pool has done.
+struct PoolHands {
+    pool: Weak<Shared>,
+    ready: Weak<Ready>,
+}
+
+impl Hands for PoolHands {
+    fn help(&self) {
+        if let Some(ready) = self.ready.upgrade() {
+            ready.help();
+        }
+    }
+
+    fn dismiss(&self, idle: usize) {
+        if let Some(ready) = self.ready.upgrade() {
+            ready.dismiss(idle);
+        }
+    }
+
+    fn dismissed(&self) {
+        if let Some(ready) = self.ready.upgrade() {
+            ready.dismissed();
+        }
+    }
+
+    fn watch(&self, wanted: bool) {
+        if let Some(ready) = self.ready.upgrade() {
+            ready.watch(wanted);
+        }
+    }
+
+    fn start(&self) -> bool {
+        let Some(pool) = self.pool.upgrade() else { return false };
+        let started = pool.spawn_one();
+        if let Err(error) = &started {
+            pool.core.log(Level::ERROR, format!("{error}; the pool goes on with those it has"));
+        }
+        started.is_ok()
+    }
+
+    fn tick_later(&self) -> bool {
+        self.pool.upgrade().is_some_and(|pool| pool.tick_later())
     }
 }
 

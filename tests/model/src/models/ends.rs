@@ -7,9 +7,10 @@ use shuttle::sync::Arc;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
 
+use super::pool::Pool;
 use super::{Job, ME};
 use crate::life::{Life, NotStarted};
-use crate::queue::{NotReserved, Queue};
+use crate::queue::NotReserved;
 use crate::turns::{Arrival, Settled, Strands, Turn};
 
 /// What a service has been through.
@@ -31,7 +32,7 @@ impl Strands<Job> for Service {
     }
 }
 
-type Pool = Arc<Queue<Job, Service>>;
+type Queue = crate::queue::Queue<Job, Service>;
 
 impl Service {
     fn start(&self) -> Result<(), NotStarted<()>> {
@@ -79,10 +80,10 @@ impl Service {
 }
 
 /// Adds a service as a pool does.
-fn add(pool: &Pool, service: &Service) -> Result<(), NotReserved> {
-    let place = pool.reserve("service", &[])?;
+fn add(queue: &Queue, service: &Service) -> Result<(), NotReserved> {
+    let place = queue.reserve("service", &[])?;
     service.start().expect("it is new");
-    if pool.settle(place, Settled::Added(service.clone())).closed {
+    if queue.settle(place, Settled::Added(service.clone())).closed {
         assert!(service.end());
         return Err(NotReserved::Closed);
     }
@@ -90,52 +91,41 @@ fn add(pool: &Pool, service: &Service) -> Result<(), NotReserved> {
 }
 
 /// Adds a service on a thread of its own.
-fn adding(pool: &Pool) -> (Service, thread::JoinHandle<Result<(), NotReserved>>) {
-    let (pool, service) = (pool.clone(), Service::default());
+fn adding(queue: &Arc<Queue>) -> (Service, thread::JoinHandle<Result<(), NotReserved>>) {
+    let (queue, service) = (queue.clone(), Service::default());
     let added = service.clone();
-    (service, thread::spawn(move || add(&pool, &added)))
+    (service, thread::spawn(move || add(&queue, &added)))
 }
 
-fn work(pool: &Pool) -> thread::JoinHandle<usize> {
-    let pool = pool.clone();
-    thread::spawn(move || {
-        let mut ran = 0;
-        while let Some(turn) = pool.take() {
-            match turn {
-                Turn::Ready(_, service, None) => {
-                    service.run();
-                    ran += 1;
-                }
-                Turn::Vacant(_, place) => assert!(pool.settle(place, Settled::Refused).failed.is_empty()),
-                Turn::Ready(..) | Turn::Nowhere(_) => panic!("it names a service without strands"),
-            }
+/// A pool that counts what it runs.
+fn pool() -> (Pool<Job, Service>, Arc<AtomicUsize>) {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let count = ran.clone();
+    let pool = Pool::new(move |queue: &Queue, turn| match turn {
+        Turn::Ready(_, service, None) => {
+            service.run();
+            count.fetch_add(1, Ordering::SeqCst);
         }
-        ran
+        Turn::Vacant(_, place) => assert!(queue.settle(place, Settled::Refused).failed.is_empty()),
+        Turn::Ready(..) | Turn::Nowhere(_) => panic!("it names a service without strands"),
+    });
+    (pool, ran)
+}
+
+/// Pushes a job on a thread of its own, and tells whether it was taken.
+fn pushing(queue: &Arc<Queue>) -> thread::JoinHandle<bool> {
+    let queue = queue.clone();
+    thread::spawn(move || {
+        let job = Job { number: 0, held: None, answers: None };
+        queue.push(Arrival { service: Some("service"), caller: ME, id: None, chain: &[], job }, false).is_ok()
     })
 }
 
-fn push(pool: &Pool, number: usize) -> bool {
-    let job = Job { number, held: None, answers: None };
-    pool.push(Arrival { service: Some("service"), caller: ME, id: None, chain: &[], job }).is_ok()
-}
-
-/// Stops a pool as it stops: the threads and those who add something are waited for, then it says farewell.
-fn close(pool: &Pool, threads: Vec<thread::JoinHandle<usize>>) -> (usize, usize) {
-    let back = pool.close().len();
-    let ran = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-    (back, ran)
-}
-
 pub(super) fn two_of_one_name() {
-    let pool: Pool = Arc::new(Queue::new(ME));
-    let worker = work(&pool);
-    let services = [(); 2].map(|()| adding(&pool));
-    let pusher = thread::spawn({
-        let pool = pool.clone();
-        move || push(&pool, 0)
-    });
+    let (pool, ran) = pool();
+    let services = [(); 2].map(|()| adding(&pool.queue));
+    let pusher = pushing(&pool.queue);
     let added = services.map(|(service, thread)| (service, thread.join().unwrap()));
-    // Nobody has to have it made: it is there, or was refused while there was none.
     assert!(pusher.join().unwrap());
     let mut results = added.each_ref().map(|(_, added)| *added);
     results.sort_by_key(Result::is_err);
@@ -143,31 +133,32 @@ pub(super) fn two_of_one_name() {
     for (service, added) in &added {
         assert_eq!(service.starts(), usize::from(added.is_ok()), "only the one that is there has started");
     }
-    let (back, ran) = close(&pool, vec![worker]);
-    assert!(back + ran <= 1);
-    pool.services().iter().for_each(|service| assert!(service.end()));
+    let back = pool.queue.close().len();
+    pool.join();
+    // Before the service was there, a thread may have refused it.
+    assert!(back + ran.load(Ordering::SeqCst) <= 1);
+    pool.queue.services().iter().for_each(|service| assert!(service.end()));
     assert_eq!(added.iter().map(|(service, _)| service.ends()).sum::<usize>(), 1);
 }
 
 pub(super) fn start_and_close() {
-    let pool: Pool = Arc::new(Queue::new(ME));
-    let worker = work(&pool);
-    let (service, thread) = adding(&pool);
-    let pusher = thread::spawn({
-        let pool = pool.clone();
-        move || push(&pool, 0)
-    });
-    let (back, ran) = close(&pool, vec![worker]);
+    let (pool, ran) = pool();
+    let (service, thread) = adding(&pool.queue);
+    let pusher = pushing(&pool.queue);
+    let back = pool.queue.close().len();
+    pool.join();
+    // Whoever joins a pool waits for those who add something to it.
     let added = thread.join().unwrap();
-    // As two ends of a pool do, beside each other.
+    // Two ends of a pool, beside each other.
     let other = thread::spawn({
-        let pool = pool.clone();
-        move || pool.services().iter().for_each(|service| assert!(service.end()))
+        let queue = pool.queue.clone();
+        move || queue.services().iter().for_each(|service| assert!(service.end()))
     });
-    pool.services().iter().for_each(|service| assert!(service.end()));
+    pool.queue.services().iter().for_each(|service| assert!(service.end()));
     other.join().unwrap();
     let pushed = usize::from(pusher.join().unwrap());
-    assert!(back + ran <= pushed);
+    pool.join();
+    assert!(back + ran.load(Ordering::SeqCst) <= pushed);
     assert_ne!(added, Err(NotReserved::Taken));
     assert_eq!(service.starts(), service.ends(), "who has started is told of the end");
     assert!(added.is_err() || service.starts() == 1);

@@ -1,0 +1,123 @@
+//! How fast much data goes from a child to its parent, beside a loop over a raw socket.
+//!
+//! `cargo bench -p mitogen-service --bench bulk [-- OPTIONS]`; see `docs/performance.md`.
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::time::Instant;
+
+use mitogen_service::{AllowParents, Blob, CallError, Receiver, Router, Sender, service};
+
+use support::options::Options;
+use support::placement::Placement;
+use support::report::{Goal, OURS, RAW, Report};
+use support::sequence::Place;
+use support::{Result, floor, peer, process};
+
+use Placement::{Free, Packed};
+
+/// The size that the goal is about.
+const MESSAGE: usize = 128 << 10;
+
+/// Smaller and larger ones, with the names of their sections.
+const SIZES: [(&str, usize); 3] = [("32 KiB", 32 << 10), ("128 KiB", MESSAGE), ("512 KiB", 512 << 10)];
+
+/// How much goes in one turn.
+const TOTAL: usize = 256 << 20;
+
+/// How many messages differ from each other.
+const KINDS: usize = 8;
+
+#[derive(Default)]
+struct Source;
+
+#[service(activate)]
+impl Source {
+    #[expose(policy = AllowParents)]
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    /// Sends so many messages, of all kinds in turn.
+    #[expose(policy = AllowParents)]
+    fn send(&self, size: usize, count: usize, to: Sender<Blob>) -> std::result::Result<(), CallError> {
+        // The memory is used again, as that of the raw loop is; a blob that is cloned is not copied.
+        let messages = (0..KINDS as u8).map(|kind| Blob::from(vec![kind; size])).collect::<Vec<_>>();
+        (0..count).try_for_each(|number| to.send(messages[number % KINDS].clone()))
+    }
+}
+
+fn main() -> Result<()> {
+    peer::enter();
+    mitogen_service::init();
+    let options = Options::from_args(&SIZES.map(|(section, _)| section))?;
+    let router = Router::builder().build()?;
+    let stub = Source::stub(&router.local().name("source").connect()?);
+    let pid = stub.pid().wait()?;
+    let sizes = SIZES.into_iter().filter(|(section, _)| options.runs(section));
+    let sizes: Vec<_> = sizes.collect();
+    let floors = sizes.iter().map(|(_, size)| floor::Bulk::new(*size)).collect::<Result<Vec<_>>>();
+    let mut floors = floors?;
+    let pids: Vec<_> = floors.iter().map(floor::Bulk::pid).chain([pid]).collect();
+    let mut report = Report::new(options.rounds);
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        for placement in Placement::all() {
+            placement.apply(&pids)?;
+            for ((section, size), floor) in sizes.iter().zip(&mut floors) {
+                let count = options.scaled(TOTAL) / size;
+                let bytes = count * size;
+                let raw = Place { section, variant: RAW, placement };
+                let floor_pid = floor.pid();
+                measure(&mut report, raw, bytes, floor_pid, || floor.receive(count))?;
+                let ours = Place { section, variant: OURS, placement };
+                measure(&mut report, ours, bytes, pid, || {
+                    let receiver = router.receiver();
+                    let call = stub.send(*size, count, receiver.sender());
+                    receive(&receiver, *size, count)?;
+                    Ok(call.wait()?)
+                })?;
+            }
+        }
+    }
+    for (section, _) in sizes {
+        for placement in [Packed, Free] {
+            let value = report.ratio(section, placement, (OURS, "MB/s"), (RAW, "MB/s"));
+            let what = format!("{section}, {placement}, x raw socketpair loop");
+            if section == "512 KiB" {
+                report.judge(what, value, Goal::at_least(0.85, 0.95, 1.2));
+            } else {
+                report.judge(what, value, Goal::at_least(0.85, 0.95, 1.0));
+            }
+        }
+    }
+    report.finish("bulk", &options)
+}
+
+/// Takes all messages, and checks that they are whole and in order.
+fn receive(receiver: &Receiver<Blob>, size: usize, count: usize) -> Result<()> {
+    for number in 0..count {
+        let message = receiver.recv()?;
+        assert_eq!(message.len(), size, "a message is cut off");
+        assert_eq!(message[size - 1], (number % KINDS) as u8, "a message is missing");
+    }
+    Ok(())
+}
+
+fn measure(
+    report: &mut Report,
+    place: Place<'_>,
+    bytes: usize,
+    pid: u32,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let cpu = process::cpu_with(&[pid]);
+    let started = Instant::now();
+    work()?;
+    let elapsed = started.elapsed().as_secs_f64();
+    let cpu = (process::cpu_with(&[pid]) - cpu).as_secs_f64();
+    report.add(place, "MB/s", bytes as f64 / elapsed / 1e6);
+    report.add(place, "CPU s/GiB", cpu / (bytes as f64 / f64::from(1 << 30)));
+    Ok(())
+}

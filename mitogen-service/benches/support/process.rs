@@ -1,0 +1,62 @@
+//! What the kernel knows about processes: CPU time and memory.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// User and system time of this process so far.
+pub(crate) fn own_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// User and system time of the threads of another process, to the nanosecond for threads that sleep.
+pub(crate) fn cpu_of(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let times = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(times.sum())
+}
+
+/// User and system time of this process and of others.
+pub(crate) fn cpu_with(others: &[u32]) -> Duration {
+    own_cpu() + others.iter().map(|pid| cpu_of(*pid)).sum::<Duration>()
+}
+
+/// What a process holds of the machine's memory, in KiB, and how many threads it has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) rss_kib: u64,
+    pub(crate) hwm_kib: u64,
+    /// What is shared with other processes counts in part.
+    pub(crate) pss_kib: u64,
+    pub(crate) threads: u64,
+}
+
+impl Memory {
+    pub(crate) fn of(pid: u32) -> std::io::Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        Ok(Self {
+            rss_kib: field(&status, "VmRSS:"),
+            hwm_kib: field(&status, "VmHWM:"),
+            pss_kib: field(&rollup, "Pss:"),
+            threads: field(&status, "Threads:"),
+        })
+    }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// How many bytes a process has read and written so far, by the calls that /proc counts: those on files
+/// and pipes, and not those on sockets alone.
+pub(crate) fn bytes_of(pid: u32) -> Option<[u64; 2]> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    Some([field(&io, "rchar:"), field(&io, "wchar:")])
+}

@@ -1,0 +1,433 @@
+//! Reading a stream: by a thread that waits for whatever comes, or by a caller that waits for an answer.
+//!
+//! Who may do so is decided by the [`Role`](super::role::Role); here it is done. Messages are handed to
+//! the sink by the one who has read them, with the role, so that they arrive in their order. Nothing is
+//! executed meanwhile.
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::poller::Interest;
+use super::role::{Join, Leave, Next};
+use super::stall::{Look, Stall};
+use super::stream::{Closed, Ending, ReadEnd, Stream};
+use crate::ledger::Entry;
+use crate::wire::{Decoder, Header, Message};
+
+/// How many reads one turn makes, so that one stream does not keep the others waiting.
+const MAX_READS: usize = 16;
+
+/// After how many messages a turn ends, for the same reason: small ones take longer than their bytes.
+const MAX_MESSAGES: usize = 128;
+
+/// How many messages a thread keeps room for between its turns.
+const KEPT_ROOM: usize = 1024;
+
+thread_local! {
+    /// This thread hands over what it has read.
+    static READING: Cell<bool> = const { Cell::new(false) };
+
+    /// Room for the messages of one turn.
+    static MESSAGES: Cell<Vec<Message>> = const { Cell::new(Vec::new()) };
+}
+
+/// Whether this thread is just handing over what it has read from a stream, and so must wait for
+/// nothing that a stream brings.
+pub(crate) fn is_reading() -> bool {
+    READING.get()
+}
+
+/// The side of a stream that is read.
+pub(super) struct Reader {
+    end: Option<Arc<(ReadEnd, Entry)>>,
+    /// Under which the poller of the streams knows it.
+    token: Option<u64>,
+    pub(super) decoder: Decoder,
+    /// A message has begun to arrive.
+    stall: Stall,
+    /// What the unfinished message holds.
+    held: usize,
+    /// A read that brings less than there was room for has brought all there was.
+    short_is_dry: bool,
+}
+
+/// A caller that may be given the read role.
+pub(crate) trait Waits: Send + Sync {
+    /// Ends the wait: the role is the caller's own, or there is none any more.
+    fn promote(&self);
+}
+
+/// A caller in the queue for the read role.
+pub(super) struct Waiter(Arc<dyn Waits>);
+
+impl Waiter {
+    pub(super) fn promote(&self) {
+        self.0.promote();
+    }
+}
+
+impl PartialEq for Waiter {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
+    }
+}
+
+/// What a caller gets that wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// It reads, with [`Stream::read_until`].
+    Own,
+    /// Somebody else does; the caller waits to be [promoted](Waits::promote).
+    Others,
+    /// Nobody does any more; the news of the end is on its way.
+    Nobody,
+}
+
+/// What came of reading.
+pub(super) struct Turn {
+    bytes: u64,
+    /// There may be more at this moment.
+    more: bool,
+    /// Why no more can come, if so.
+    end: Option<Closed>,
+    /// A message that was given up.
+    refused: Option<Header>,
+}
+
+/// How far a turn reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// What is there, if that shows by itself.
+    Short,
+    /// Until the kernel says that there is no more. The other end may have closed behind what is there.
+    Dry,
+}
+
+impl Stream {
+    pub(super) fn start_reading(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut reader = self.reader.lock();
+        let Some(end) = reader.end.clone() else { return Ok(()) };
+        let mut role = self.role.lock();
+        if !role.take_disarmed() {
+            return Ok(());
+        }
+        role.armed();
+        drop(role);
+        let added = self.broker.ready().add(end.0.0.as_fd(), self);
+        reader.token = added.as_ref().ok().copied();
+        drop(reader);
+        self.leave(Leave::Lazily);
+        added.map(drop)
+    }
+
+    /// The poller tells that there is something to read.
+    pub(super) fn edge(self: &Arc<Self>, closed: bool) {
+        if self.role.lock().edge() {
+            self.read_turn(if closed { Until::Dry } else { Until::Short });
+            self.leave(Leave::Armed);
+        }
+    }
+
+    /// Reads one turn, with the role. Where there may be more the poller is asked to tell again, so that
+    /// other streams have their turn.
+    fn read_turn(self: &Arc<Self>, until: Until) {
+        let more = self.pump(until, MAX_READS);
+        if more {
+            self.ask_poller(Interest::Edge);
+        }
+    }
+
+    /// Gives the read role back.
+    fn leave(self: &Arc<Self>, how: Leave) {
+        loop {
+            let next = self.role.lock().leave(how);
+            match next {
+                // The edge that was kept does not tell whether the other end has closed as well.
+                Next::Again => self.read_turn(Until::Dry),
+                Next::Arm => self.arm_as_holder(),
+                Next::Promote(waiter) => return waiter.promote(),
+                Next::End(ending) => return self.end_with_role(ending),
+                Next::Free { armed } => {
+                    if !armed && self.laziness.left() {
+                        self.broker.arm_soon(self);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn arm_as_holder(&self) {
+        // An edge that comes from now on finds the role held, and is kept.
+        self.role.lock().armed();
+        self.ask_poller(Interest::Edge);
+    }
+
+    fn ask_poller(&self, interest: Interest) {
+        let reader = self.reader.lock();
+        if let (Some(end), Some(token)) = (&reader.end, reader.token) {
+            self.broker.ready().modify(end.0.0.as_fd(), token, interest);
+        }
+    }
+
+    /// Arms the stream if callers have left it disarmed and nobody reads. Tells whether it is to be looked
+    /// at again, because somebody reads who may leave it so once more.
+    pub(super) fn stays_lazy(self: &Arc<Self>) -> bool {
+        let was_left = self.laziness.ticked();
+        if self.role.lock().take_disarmed() {
+            self.arm_as_holder();
+            self.leave(Leave::Armed);
+            return false;
+        }
+        let is_disarmed = !self.role.lock().is_armed();
+        was_left && is_disarmed && self.laziness.relist()
+    }
+
+    /// Somebody waits for what this stream brings and does not read: sees to it that another one does.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        self.laziness.broken();
+        if self.role.lock().take_disarmed() {
+            self.arm_as_holder();
+            self.leave(Leave::Armed);
+        }
+    }
+
+    /// A caller wants to wait for its answer.
+    pub(crate) fn join<W: Waits + 'static>(&self, waiter: &Arc<W>) -> Reading {
+        let joined = self.role.lock().join(|| Waiter(waiter.clone()));
+        match joined {
+            Join::Read { .. } => Reading::Own,
+            Join::Wait => Reading::Others,
+            Join::Ended => Reading::Nobody,
+        }
+    }
+
+    /// A caller that waits for the role wants it no more. `false` if it is its own already, or there is
+    /// none any more; it then reads and [leaves](Self::leave_reading), or leaves at once.
+    pub(crate) fn quit<W: Waits + 'static>(&self, waiter: &Arc<W>) -> bool {
+        self.role.lock().quit(&Waiter(waiter.clone()))
+    }
+
+    /// Whether the role can be anybody's.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.role.lock().is_ended()
+    }
+
+    /// Reads, as the caller who holds the role, until `is_done`, which is asked before each wait and given
+    /// what ends the wait (and nothing when the wait is over), or until `deadline`. `false` if it
+    /// stopped for another reason: nothing can be read here by a caller any more.
+    pub(crate) fn read_until(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        mut is_done: impl FnMut(Option<&Waker>) -> bool,
+    ) -> bool {
+        let end = self.reader.lock().end.clone();
+        let (Some(end), Some(interrupt)) = (end, self.interrupt_for_caller()) else { return false };
+        if self.role.lock().is_armed() {
+            self.ask_poller(Interest::Nothing);
+            self.role.lock().disarmed();
+        }
+        while !is_done(Some(interrupt.waker())) {
+            if self.role.lock().is_to_end() {
+                is_done(None);
+                return false;
+            }
+            let ready = poll([end.0.0.as_fd(), interrupt.as_fd()], deadline);
+            is_done(None);
+            let Some([readable, interrupted]) = ready else { return true };
+            if interrupted {
+                interrupt.clear();
+            }
+            if readable {
+                self.pump(Until::Short, MAX_READS);
+            }
+        }
+        true
+    }
+
+    /// A caller gives the read role back that it was given.
+    pub(crate) fn leave_reading(self: &Arc<Self>) {
+        let how = if self.laziness.may_stay() { Leave::Lazily } else { Leave::Armed };
+        self.leave(how);
+    }
+
+    /// Reads what there is, within one turn's bound, and hands it to the sink. Tells whether there may be
+    /// more. If the stream has ended that is seen to when the role is given back.
+    fn pump(self: &Arc<Self>, until: Until, reads: usize) -> bool {
+        let mut messages = MESSAGES.take();
+        let turn = self.read(&mut messages, until, reads);
+        let more = turn.more;
+        if let Some(why) = self.hand_over(&mut messages, turn) {
+            self.role.lock().end(Ending::Close(why));
+        }
+        if messages.capacity() <= KEPT_ROOM {
+            MESSAGES.set(messages);
+        }
+        more
+    }
+
+    /// Reads what the other end has written until now, with the role, before the stream ends; tells why it
+    /// ends.
+    pub(super) fn read_rest(self: &Arc<Self>) -> Closed {
+        let mut left = self.readable();
+        let mut messages = Vec::new();
+        while left > 0 {
+            let turn = self.read(&mut messages, Until::Short, 1);
+            left = left.saturating_sub(turn.bytes.max(1));
+            if let Some(why) = self.hand_over(&mut messages, turn) {
+                return why;
+            }
+        }
+        Closed::Eof
+    }
+
+    /// How many bytes can be read at this moment.
+    pub(super) fn readable(&self) -> u64 {
+        let reader = self.reader.lock();
+        reader.end.as_ref().and_then(|end| rustix::io::ioctl_fionread(&end.0.0).ok()).unwrap_or(0)
+    }
+
+    /// Hands over what was read; gives the reason if no more can come.
+    fn hand_over(self: &Arc<Self>, messages: &mut Vec<Message>, turn: Turn) -> Option<Closed> {
+        let outer = READING.replace(true);
+        if !messages.is_empty() && !self.sink.clone().receive(self, messages) {
+            self.laziness.broken();
+        }
+        if let Some(header) = turn.refused {
+            self.sink.clone().given_up(self, header);
+        }
+        READING.set(outer);
+        turn.end
+    }
+
+    /// Reads and decodes, with so many system calls at most.
+    fn read(self: &Arc<Self>, messages: &mut Vec<Message>, until: Until, reads: usize) -> Turn {
+        let mut reader = self.reader.lock();
+        let mut turn = reader.read(messages, until, reads);
+        if turn.bytes > 0 {
+            self.heard.store(true, std::sync::atomic::Ordering::Relaxed);
+            self.watch_input(&mut reader);
+            turn.refused = self.bound_reassembly(&mut reader);
+        }
+        turn
+    }
+
+    /// Sees to it that a message that does not go on is noticed.
+    fn watch_input(self: &Arc<Self>, reader: &mut Reader) {
+        if !reader.decoder.is_mid_frame() {
+            reader.stall.done();
+        } else if reader.stall.moved(Instant::now()) {
+            self.look_after(reader.stall.bound(), |stream| stream.look_at_input());
+        }
+    }
+
+    fn look_at_input(&self) -> Look {
+        self.reader.lock().stall.check(Instant::now())
+    }
+
+    /// Gives up an unfinished message if all of them together hold too much; the rest of it will
+    /// be read and thrown away.
+    fn bound_reassembly(&self, reader: &mut Reader) -> Option<Header> {
+        let Reader { decoder, held, .. } = reader;
+        let partial = decoder.partial().copied();
+        let now = if partial.is_some() { decoder.buffered() } else { 0 };
+        if now == *held {
+            return None;
+        }
+        let within = self.reassembly.update(*held, now);
+        *held = now;
+        if within {
+            return None;
+        }
+        decoder.discard_partial();
+        self.reassembly.update(*held, 0);
+        *held = 0;
+        partial
+    }
+
+    /// Lets go of the descriptor, with the role; it is closed when the last one who polls it is gone.
+    pub(super) fn release_read_end(&self) -> impl Sized {
+        let mut reader = self.reader.lock();
+        if let (Some(end), Some(token)) = (&reader.end, reader.token) {
+            self.broker.ready().remove(end.0.0.as_fd(), token);
+        }
+        self.reassembly.update(std::mem::take(&mut reader.held), 0);
+        reader.stall.done();
+        reader.end.take()
+    }
+}
+
+impl Reader {
+    pub(super) fn new((end, entry): (ReadEnd, Entry), decoder: Decoder, stall: Stall) -> Self {
+        let short_is_dry = rustix::fs::fstat(&end.0).is_ok_and(|stat| {
+            // A terminal gives one piece after the other.
+            matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
+        });
+        Self { end: Some(Arc::new((end, entry))), token: None, decoder, stall, held: 0, short_is_dry }
+    }
+
+    fn read(&mut self, messages: &mut Vec<Message>, until: Until, reads: usize) -> Turn {
+        let Self { end, decoder, short_is_dry, .. } = self;
+        let mut turn = Turn { bytes: 0, more: false, end: None, refused: None };
+        let Some(end) = end else { return turn };
+        for _ in 0..reads {
+            let buffer = decoder.space();
+            let room = buffer.capacity() - buffer.len();
+            let got = match rustix::io::read(&end.0.0, rustix::buffer::spare_capacity(buffer)) {
+                Ok(0) => return turn.ended(Closed::Eof),
+                Ok(got) => got,
+                Err(Errno::AGAIN) => return turn,
+                Err(Errno::INTR) => continue,
+                Err(error) => return turn.ended(Closed::Broken(error.to_string())),
+            };
+            turn.bytes += got as u64;
+            loop {
+                match decoder.next() {
+                    Ok(Some(message)) => messages.push(message),
+                    Ok(None) => break,
+                    Err(error) => return turn.ended(Closed::Broken(error.to_string())),
+                }
+            }
+            if got < room && *short_is_dry && until == Until::Short {
+                return turn;
+            }
+            if messages.len() >= MAX_MESSAGES {
+                break;
+            }
+        }
+        turn.more = true;
+        turn
+    }
+}
+
+impl Turn {
+    fn ended(self, why: Closed) -> Self {
+        Self { end: Some(why), more: false, ..self }
+    }
+}
+
+/// Waits until one of the descriptors can be read, and tells which; `None` when the time is over.
+fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Option<Instant>) -> Option<[bool; N]> {
+    let timeout = match deadline {
+        None => None,
+        Some(deadline) => Some(timespec(deadline.saturating_duration_since(Instant::now()))),
+    };
+    let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    match rustix::event::poll(&mut polled, timeout.as_ref()) {
+        Ok(0) => None,
+        Ok(_) => Some(polled.map(|fd| !fd.revents().is_empty())),
+        // Interrupted, or out of memory in the kernel: looking again is right for both.
+        Err(_) => Some([false; N]),
+    }
+}
+
+fn timespec(bound: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(bound.as_secs()).unwrap_or(i64::MAX), tv_nsec: bound.subsec_nanos().into() }
+}
