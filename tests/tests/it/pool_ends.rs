@@ -2,7 +2,7 @@
 //! another; ends that meet.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -341,11 +341,21 @@ fn a_farewell_may_close_its_own_pool_and_does_not_wait_for_itself() {
 
 /// Keeps its calls, to run them later.
 #[derive(Clone, Default)]
-struct Keeps(Arc<Mutex<Vec<Authorized>>>);
+struct Keeps(Arc<(Mutex<Vec<Authorized>>, Condvar)>);
 
 impl Invoker for Keeps {
     fn invoke(&self, call: Authorized) {
-        self.0.lock().unwrap().push(call);
+        self.0.0.lock().unwrap().push(call);
+        self.0.1.notify_all();
+    }
+}
+
+impl Keeps {
+    /// Waits for the first call that it keeps.
+    fn take(&self) -> Authorized {
+        let (calls, kept) = &*self.0;
+        let (mut calls, _) = kept.wait_timeout_while(calls.lock().unwrap(), LONG, |calls| calls.is_empty()).unwrap();
+        calls.remove(0)
     }
 }
 
@@ -372,17 +382,13 @@ fn a_call_that_an_invoker_has_kept_does_not_run_after_the_end() {
     let done = Arc::<Mutex<Vec<_>>>::default();
     let pool = Pool::builder(&router).size(1).service(Kept(done.clone())).start().unwrap();
     let calls = [(); 2].map(|()| Kept::stub(&router.myself()).act());
-    // The only thread of the pool has been through both when this runs.
-    let (tell, told) = mpsc::channel();
-    pool.defer(move || tell.send(()).unwrap()).unwrap();
-    told.recv_timeout(LONG).unwrap();
     let keeps = KEPT.lock().unwrap().clone().unwrap();
-    let take = || keeps.0.lock().unwrap().remove(0);
     let [first, second] = calls;
-    take().run();
+    let [now, later] = [keeps.take(), keeps.take()];
+    now.run();
     first.wait_timeout(LONG).unwrap();
     assert!(pool.close(LONG).is_empty());
-    take().run();
+    later.run();
     let error = second.wait_timeout(LONG).unwrap_err();
     assert!(matches!(&error, CallError::Stopped { .. }), "{error:?}");
     assert_eq!(error.executed(), Executed::No);
