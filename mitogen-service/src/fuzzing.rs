@@ -1,5 +1,5 @@
-//! What the fuzz targets of `tests/fuzz` reach that nobody else may: exists only under
-//! `--cfg fuzzing`, which `cargo fuzz` passes.
+//! What the fuzz targets of `tests/fuzz`, and the bench that counts instructions, reach that nobody else
+//! may: exists only under `--cfg fuzzing`, which `cargo fuzz` and `.ci/instructions` pass.
 //!
 //! Plain functions over bytes and numbers, so that no internal type becomes public. What must hold
 //! is judged by the targets; only what cannot be said in bytes and numbers is asserted here.
@@ -150,6 +150,12 @@ pub fn call(payload: &[u8]) -> Option<(&str, &str, &[u8], &[u8])> {
         assert_eq!(wire::Meta::decode(&again).as_ref(), Ok(&meta));
     }
     Some((call.service, call.method, call.meta, call.args))
+}
+
+/// Service, method, arguments: once, as a context does that is called, and not judged.
+pub fn call_alone(payload: &[u8]) -> Option<(&str, &str, &[u8])> {
+    let call = wire::CallEnvelope::decode(payload).ok()?;
+    Some((call.service, call.method, call.args))
 }
 
 /// The payload of a call with these arguments, one whole map.
@@ -438,4 +444,180 @@ fn access(parents_only: bool) -> handles::Access {
 
 fn admitted(admitted: handles::Admitted<u32>) -> (u32, bool) {
     (admitted.listener, admitted.counted)
+}
+
+// ---- channels ----
+
+#[allow(dead_code, reason = "some of it is for the receiver alone")]
+#[path = "channel/inbox.rs"]
+mod inbox;
+#[allow(dead_code, reason = "some of it is for the receiver alone")]
+#[path = "channel/window.rs"]
+mod window;
+
+/// What a message of a channel costs.
+pub fn channel_cost(length: usize) -> u64 {
+    window::cost(length)
+}
+
+/// Why a claim or a message is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It cannot be read, or is for another receiver.
+    Malformed,
+    WrongToken,
+    Stranger,
+    Twice,
+    TooMany,
+    Ended,
+    /// It has no claim, or none any more.
+    Unclaimed,
+    BeyondWindow,
+}
+
+/// A message that was taken: its number, and the credit for it, to whom and as a payload.
+pub type Taken = (u32, Option<(u32, Vec<u8>)>);
+
+/// The receiving end, whose messages are numbers.
+pub struct Receiving {
+    inbox: inbox::Inbox<u32>,
+    handle: Handle,
+}
+
+impl Receiving {
+    pub fn new((me, handle, token): (u32, u32, u64), window: u64, senders: u64) -> Self {
+        let bounds = wire::ChannelBounds { window, senders };
+        Self { inbox: inbox::Inbox::new(ContextId::new(me), token, bounds), handle: Handle::new(handle) }
+    }
+
+    pub fn restrict(&mut self, respondent: u32) {
+        self.inbox.restrict(ContextId::new(respondent));
+    }
+
+    /// A CLAIM; gives the number of the account if it is a new one.
+    ///
+    /// # Errors
+    /// Why it is not granted.
+    pub fn claim(&mut self, source: u32, payload: &[u8]) -> Result<Option<u64>, Refusal> {
+        let claim = wire::Claim::decode(payload).map_err(|_| Refusal::Malformed)?;
+        assert_eq!(wire::Claim::decode(&claim.encode()), Ok(claim));
+        if claim.handle != self.handle {
+            return Err(Refusal::Malformed);
+        }
+        self.inbox.claim(ContextId::new(source), claim.token).map_err(|no| match no {
+            inbox::NoClaim::WrongToken => Refusal::WrongToken,
+            inbox::NoClaim::Stranger => Refusal::Stranger,
+            inbox::NoClaim::Twice => Refusal::Twice,
+            inbox::NoClaim::TooMany => Refusal::TooMany,
+            inbox::NoClaim::Ended(_) => Refusal::Ended,
+        })
+    }
+
+    /// A message. One beyond the window ends the claim, as in the router.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn arrive(&mut self, source: u32, length: usize, number: u32) -> Result<(), Refusal> {
+        let source = ContextId::new(source);
+        self.inbox.arrive(source, window::cost(length), number).map_err(|refused| match refused {
+            inbox::NotTaken::Late | inbox::NotTaken::Unclaimed => Refusal::Unclaimed,
+            inbox::NotTaken::BeyondWindow => {
+                assert!(self.inbox.dismiss(source, trouble()).is_some(), "it has a claim");
+                Refusal::BeyondWindow
+            }
+        })
+    }
+
+    pub fn take(&mut self) -> Option<Taken> {
+        let taken = self.inbox.take()?;
+        let credit = taken.grant.map(|grant| {
+            let credit = wire::Credit { handle: self.handle, news: wire::CreditNews::Bytes(grant.bytes) };
+            (grant.source.get(), credit.encode())
+        });
+        Some((taken.message, credit))
+    }
+
+    /// A claim ends, in good order or not; `None` if there is none, else whether the receiver is over.
+    pub fn close(&mut self, source: u32, in_order: bool) -> Option<bool> {
+        let trouble = (!in_order).then(trouble);
+        self.inbox.close(ContextId::new(source), trouble).map(|closed| closed.over)
+    }
+
+    /// The context of an account has ended.
+    pub fn close_number(&mut self, number: u64) -> Option<bool> {
+        self.inbox.close_number(number, trouble()).map(|closed| closed.over)
+    }
+
+    /// A message of a context was nothing that the receiver takes.
+    pub fn spoil(&mut self, source: u32) -> Option<bool> {
+        self.inbox.spoil(ContextId::new(source), trouble()).map(|closed| closed.over)
+    }
+
+    pub fn hold(&mut self) {
+        self.inbox.hold();
+    }
+
+    pub fn release(&mut self) -> bool {
+        self.inbox.release()
+    }
+
+    /// Somebody asks for more, or for the end: whether it has ended just now.
+    pub fn settle(&mut self) -> bool {
+        self.inbox.settle()
+    }
+
+    /// Nothing more can come; gives who is told.
+    pub fn finish(&mut self) -> Vec<u32> {
+        self.inbox.finish(trouble()).into_iter().map(|(source, _)| source.get()).collect()
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.inbox.end().is_some()
+    }
+
+    pub fn len(&self) -> usize {
+        self.inbox.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The sending end.
+pub struct Sending {
+    spending: window::Spending,
+    handle: Handle,
+}
+
+impl Sending {
+    pub fn new(handle: u32, window: u64) -> Self {
+        Self { spending: window::Spending::new(window), handle: Handle::new(handle) }
+    }
+
+    /// Takes the credit of a message, if there is enough.
+    pub fn spend(&mut self, length: usize) -> bool {
+        self.spending.spend(window::cost(length))
+    }
+
+    /// A CREDIT: how many bytes it gives back, and whether that many were taken. `None` if it cannot be
+    /// read, is for another receiver, or says that the receiver takes no more.
+    pub fn credit(&mut self, payload: &[u8]) -> Option<(u64, bool)> {
+        let credit = wire::Credit::decode(payload).ok()?;
+        assert_eq!(wire::Credit::decode(&credit.encode()), Ok(credit));
+        match credit.news {
+            wire::CreditNews::Bytes(bytes) if credit.handle == self.handle => {
+                Some((bytes, self.spending.give_back(bytes)))
+            }
+            wire::CreditNews::Bytes(_) | wire::CreditNews::Closed(_) => None,
+        }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.spending.is_idle()
+    }
+}
+
+fn trouble() -> CallError {
+    CallError::failed("trouble")
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::router::{Bounds, Context, Core, Ending, Identity, Router};
 use crate::service::{Caller, CallerParts, Credentials};
-use crate::wire::{ContextId, Handle};
+use crate::wire::{ChannelBounds, ContextId, Handle};
 
 /// Joins two new routers in this process, as parent and child; every frame is really encoded and
 /// travels through a pipe.
@@ -139,6 +139,7 @@ impl CallerBuilder {
             max_message_size: u32::MAX as usize,
             unidirectional: false,
             keep_alive: None,
+            channels: ChannelBounds::default(),
         };
         let id = match authority {
             Authority::Stranger => stranger,

@@ -78,7 +78,8 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
             }
 
             /// The same stub, whose calls are given up after this time. The time travels with them,
-            /// and what the methods call inherits it.
+            /// and what the methods call inherits it. It begins when the call is made: one that gets
+            /// no room in this process meanwhile is not sent.
             #vis fn with_timeout(&self, timeout: ::core::time::Duration) -> Self {
                 Self { target: self.target.with_timeout(timeout) }
             }

@@ -11,14 +11,26 @@ pub(crate) fn own_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// User and system time of the threads of another process, to the nanosecond for threads that sleep.
+/// User and system time of another process: to the nanosecond for threads that live and sleep, where the
+/// kernel tells that, else in hundredths of a second.
 pub(crate) fn cpu_of(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let times = tasks.filter_map(|task| {
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
         text.split_whitespace().next()?.parse::<u64>().ok()
     });
-    Duration::from_nanos(times.sum())
+    match times.sum() {
+        0 => ticks_of(pid).unwrap_or_default(),
+        nanos => Duration::from_nanos(nanos),
+    }
+}
+
+fn ticks_of(pid: u32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything, and ends with the last bracket; the times are fields 14 and 15.
+    let fields: Vec<_> = text.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(10 * ticks))
 }
 
 /// User and system time of this process and of others.

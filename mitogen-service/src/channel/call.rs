@@ -141,34 +141,37 @@ pub(crate) fn start<T>(request: Request, decode: Decode<T>) -> Call<T> {
 
 /// Sends a request that wants no answer.
 pub(crate) fn post(request: Request) -> Result<(), CallError> {
-    let Request { context, auth_id, handle, payload, deadline: _, wait, held: _held } = request;
+    let Request { context, auth_id, handle, payload, deadline, wait, held: _held } = request;
+    let patience = patience(wait, deadline);
     let length = payload.len();
     let message = Message::new(Encoding::MessagePack, context.id(), handle, Handle::NONE, payload.into());
     if !context.is_connected() {
         return Err(refusal(&context, length, DeadReason::disconnected()).with_executed(Executed::No));
     }
-    let sent = context.core().send_as(message, auth_id, patience(wait));
-    sent.map(drop).map_err(|reason| refusal(&context, length, reason))
+    let sent = context.core().send_as(message, auth_id, patience);
+    sent.map(drop).map_err(|reason| not_sent(&context, length, reason, patience))
 }
 
 impl Pending {
     fn send(request: Request) -> Result<Self, CallError> {
         let Request { context, auth_id, handle, payload, deadline, wait, held } = request;
         let core = context.core().clone();
+        let patience = patience(wait, deadline);
         let waiting = Arc::new(Waiting { latch: Latch::new(), held: Mutex::new(held) });
         let closed = || closed(&context).with_executed(Executed::No);
-        let reply_to = core.await_one(context.id(), waiting.clone(), wait).map_err(|TooMany| too_many())?;
+        let reply_to = core.await_one(context.id(), waiting.clone(), patience);
+        let reply_to = reply_to.map_err(|TooMany| too_many(patience))?;
         let reply_to = reply_to.ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
-        let sent = core.send_as(message, auth_id, patience(wait));
+        let sent = core.send_as(message, auth_id, patience);
         let mut pending = Self { context, handle: Some(reply_to), waiting, link: Weak::new(), deadline, timer: None };
         match sent {
             Ok(link) => {
                 pending.link = link.as_ref().map_or_else(Weak::new, Arc::downgrade);
                 Ok(pending)
             }
-            Err(reason) => Err(refusal(&pending.forget(), length, reason)),
+            Err(reason) => Err(not_sent(&pending.forget(), length, reason, patience)),
         }
     }
 
@@ -452,13 +455,35 @@ impl<T> fmt::Debug for Call<T> {
     }
 }
 
-fn patience(wait: bool) -> Patience {
-    if wait { Patience::Wait } else { Patience::Refuse }
+/// How a call waits for what bounds this process itself: its own time covers that, too.
+fn patience(wait: bool, deadline: Option<Instant>) -> Patience {
+    match deadline {
+        _ if !wait => Patience::Refuse,
+        None => Patience::Wait,
+        Some(deadline) => Patience::Until(deadline),
+    }
 }
 
-fn too_many() -> CallError {
+fn too_many(patience: Patience) -> CallError {
+    if let Patience::Until(_) = patience {
+        return not_begun();
+    }
     let what = "as many calls of this process are pending as may be".to_owned();
     CallError::Overloaded { what, trace: Trace::default() }
+}
+
+/// Why a call was not sent.
+fn not_sent(context: &Context, length: usize, reason: DeadReason, patience: Patience) -> CallError {
+    match patience {
+        // There was no room in the stream until then. A refusal that comes earlier is another one.
+        Patience::Until(deadline) if reason.code == DeadCode::Overloaded && deadline <= Instant::now() => not_begun(),
+        _ => refusal(context, length, reason),
+    }
+}
+
+/// The time is over of something that has not left this process.
+pub(super) fn not_begun() -> CallError {
+    given_up().with_executed(Executed::No)
 }
 
 pub(super) fn given_up() -> CallError {

@@ -10,19 +10,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::window::{Granting, WINDOW};
+use super::window::Granting;
 use crate::error::{CHANNEL_CLOSED, CallError, Trace};
-use crate::wire::{ContextId, Handle};
+use crate::wire::{ChannelBounds, ContextId, Handle};
 
-/// How many contexts may have a claim of one receiver.
-pub(super) const MAX_CLAIMS: usize = 256;
-
-/// What all that send to one receiver may have in it: a window for each account, and what is left of
-/// those that were closed from this end.
-const MAX_BYTES: u64 = MAX_CLAIMS as u64 * WINDOW;
-
-/// What an account that was closed from this end counts for beside its messages.
-const CLOSED_OVERHEAD: u64 = 256;
+/// What an account counts for beside its messages, so that empty ones are bounded as well.
+const OVERHEAD: u64 = 256;
 
 /// The receiver's side of all its claims.
 #[derive(Debug)]
@@ -30,6 +23,7 @@ pub(super) struct Inbox<M> {
     /// This context, whose own senders the owner of the receiver knows all of.
     me: ContextId,
     token: u64,
+    bounds: ChannelBounds,
     /// The only context that may claim.
     respondent: Option<ContextId>,
     queue: VecDeque<Item<M>>,
@@ -127,10 +121,11 @@ pub(super) type Claimants = Vec<(ContextId, Option<Handle>)>;
 
 impl<M> Inbox<M> {
     /// The receiver of a context, to be claimed with this token.
-    pub(super) fn new(me: ContextId, token: u64) -> Self {
+    pub(super) fn new(me: ContextId, token: u64, bounds: ChannelBounds) -> Self {
         Self {
             me,
             token,
+            bounds,
             respondent: None,
             queue: VecDeque::new(),
             accounts: HashMap::new(),
@@ -167,9 +162,7 @@ impl<M> Inbox<M> {
             return Err(NoClaim::Twice);
         }
         let lingering = self.lingering.remove(&source);
-        // As many as can be there, so it does not overflow.
-        let windows = (self.open.len() as u64 + self.lingering.len() as u64 + 1) * WINDOW;
-        if lingering.is_none() && windows.saturating_add(self.left) > MAX_BYTES {
+        if lingering.is_none() && !self.has_room() {
             return Err(NoClaim::TooMany);
         }
         self.open.insert(source, lingering.unwrap_or(self.next));
@@ -180,8 +173,18 @@ impl<M> Inbox<M> {
         }
         let number = self.next;
         self.next += 1;
-        self.accounts.insert(number, Account { source, granting: Granting::default(), watch: None });
+        self.accounts.insert(number, Account { source, granting: Granting::new(self.bounds.window), watch: None });
         Ok(Some(number))
+    }
+
+    /// Whether there may be one account more. Each has a window; what is left of those that were closed
+    /// from this end counts as it is.
+    fn has_room(&self) -> bool {
+        let each = self.bounds.window.saturating_add(OVERHEAD);
+        let accounts = self.open.len() as u64 + self.lingering.len() as u64 + 1;
+        let held = accounts.saturating_mul(each).saturating_add(self.left);
+        // Where the bytes are without bound, the number still is not.
+        accounts <= self.bounds.senders && held <= self.bounds.senders.saturating_mul(each)
     }
 
     /// The end of a claimant will be heard of there; `false` if its account is gone meanwhile.
@@ -227,7 +230,7 @@ impl<M> Inbox<M> {
                 self.lingering.remove(&source);
                 taken.unwatch = watch;
             } else {
-                self.left = self.left.saturating_sub(CLOSED_OVERHEAD);
+                self.left = self.left.saturating_sub(OVERHEAD);
             }
         }
         Some(taken)
@@ -269,7 +272,7 @@ impl<M> Inbox<M> {
             self.lingering.insert(source, number);
             return None;
         } else {
-            self.left = self.left.saturating_add(account.granting.queued()).saturating_add(CLOSED_OVERHEAD);
+            self.left = self.left.saturating_add(account.granting.queued()).saturating_add(OVERHEAD);
         }
         watch
     }
@@ -277,7 +280,7 @@ impl<M> Inbox<M> {
     /// Closes a claim from this end, whose context does not know of it yet.
     pub(super) fn dismiss(&mut self, source: ContextId, trouble: CallError) -> Option<Closed> {
         let closed = self.close(source, Some(trouble))?;
-        if self.dismissed.len() >= MAX_CLAIMS {
+        if self.dismissed.len() as u64 >= self.bounds.senders {
             // So many can only be those who never stop; what they send is an offence then.
             self.dismissed.clear();
         }
@@ -381,17 +384,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::channel::window::WINDOW;
 
     const ME: ContextId = ContextId::new(0);
     const TOKEN: u64 = 42;
+    const WINDOW: u64 = 1024 * 1024;
 
     fn id(number: u32) -> ContextId {
         ContextId::new(number)
     }
 
     fn inbox() -> Inbox<u32> {
-        Inbox::new(ME, TOKEN)
+        Inbox::new(ME, TOKEN, ChannelBounds { window: WINDOW, senders: 256 })
     }
 
     fn trouble(text: &str) -> CallError {
@@ -568,12 +571,37 @@ mod tests {
             inbox.dismiss(id(1), trouble("bad")).unwrap();
             claims += 1;
         }
-        assert_eq!(claims, 255, "the 256th would have a window as well");
+        assert_eq!(claims, 256);
         inbox.take().unwrap();
         assert!(inbox.claim(id(1), TOKEN).is_ok());
         assert_eq!(inbox.claim(id(2), TOKEN), Err(NoClaim::TooMany));
         while inbox.take().is_some() {}
         assert_eq!(inbox.left, 0);
+    }
+
+    #[test]
+    fn the_bounds_may_be_as_small_and_as_large_as_can_be() {
+        // One message a context, two contexts; who is dismissed counts as one until that is taken.
+        let mut inbox = Inbox::new(ME, TOKEN, ChannelBounds { window: 0, senders: 2 });
+        for source in 1..=2 {
+            inbox.claim(id(source), TOKEN).unwrap();
+            inbox.arrive(id(source), 1000, source).unwrap();
+            assert_eq!(inbox.arrive(id(source), 1, source), Err(NotTaken::BeyondWindow));
+        }
+        assert_eq!(inbox.claim(id(3), TOKEN), Err(NoClaim::TooMany));
+        inbox.dismiss(id(1), trouble("bad")).unwrap();
+        assert_eq!(inbox.claim(id(3), TOKEN), Err(NoClaim::TooMany));
+        assert_eq!(inbox.take().unwrap().message, 1);
+        assert_eq!(inbox.claim(id(3), TOKEN), Ok(Some(2)));
+        assert_eq!(inbox.take().unwrap().grant.unwrap().bytes, 1000);
+
+        let mut inbox = Inbox::new(ME, TOKEN, ChannelBounds { window: u64::MAX, senders: 2 });
+        for source in 1..=2 {
+            inbox.claim(id(source), TOKEN).unwrap();
+            inbox.arrive(id(source), u64::MAX - 1, source).unwrap();
+            inbox.arrive(id(source), 1, source).unwrap();
+        }
+        assert_eq!(inbox.claim(id(3), TOKEN), Err(NoClaim::TooMany));
     }
 
     #[test]
@@ -680,7 +708,7 @@ mod tests {
                         let of = |accounts: &HashMap<_, u64>| accounts.get(&account.source) == Some(*number);
                         !of(&inbox.open) && !of(&inbox.lingering)
                     })
-                    .map(|(_, account)| account.granting.queued() + CLOSED_OVERHEAD)
+                    .map(|(_, account)| account.granting.queued() + OVERHEAD)
                     .sum();
                 prop_assert_eq!(inbox.left, left);
                 prop_assert!(inbox.accounts.len() <= oracle.open.len() + oracle.queue.len());

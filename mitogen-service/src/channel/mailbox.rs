@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::call::{closed, given_up, refusal};
-use super::inbox::{Claimants, Closed, Grant, Inbox, MAX_CLAIMS, NoClaim, NotTaken, Taken};
+use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken};
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, RECEIVER_CLOSED as CLOSED, Trace};
@@ -75,7 +75,7 @@ impl Mailbox {
         let registry = Registry::of(core);
         let token = random_number();
         let new = |handle| {
-            let inbox = Inbox::new(core.identity().id, token);
+            let inbox = Inbox::new(core.identity().id, token, core.identity().channels);
             Arc::new(Self {
                 core: core.clone(),
                 registry: registry.clone(),
@@ -231,7 +231,8 @@ impl Mailbox {
             // The account of an earlier claim goes on, and with it the watch.
             Ok(None) => return,
             Err(NoClaim::TooMany) => {
-                let reason = format!("the receiver has as many senders as one may have ({MAX_CLAIMS})");
+                let most = core.identity().channels.senders;
+                let reason = format!("the receiver has as many senders as one may have ({most})");
                 return self.tell(source, None, CreditNews::Closed(&reason));
             }
             Err(NoClaim::Ended(_)) => return self.tell(source, None, CreditNews::Closed(CLOSED)),

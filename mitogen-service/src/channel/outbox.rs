@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::call::{closed, given_up, refusal};
+use super::call::{closed, not_begun, refusal};
 use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
 use super::window::{self, Spending};
@@ -259,5 +259,5 @@ fn out_of_time(wait: Wait) -> CallError {
         let what = "the receiver has no room for more".to_owned();
         return CallError::Overloaded { what, trace: Trace::default() };
     }
-    given_up()
+    not_begun()
 }

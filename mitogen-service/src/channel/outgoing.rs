@@ -107,7 +107,8 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::window::WINDOW;
+
+    const WINDOW: u64 = 1024 * 1024;
 
     fn why(text: &str) -> CallError {
         CallError::failed(text)
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn nothing_goes_in_front_of_the_claim() {
-        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::new(WINDOW));
         assert_eq!(outgoing.begin(1, &mut window), Begin::Wait);
         assert!(!outgoing.claimed());
         assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_end_is_said_once_and_behind_everything() {
-        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::new(WINDOW));
         assert!(!outgoing.claimed());
         assert_eq!((outgoing.begin(1, &mut window), outgoing.begin(1, &mut window)), (Begin::Go, Begin::Go));
         assert!(!outgoing.close(why("closed")));
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn who_has_closed_is_not_told_of_the_end_and_the_first_reason_stays() {
-        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::new(WINDOW));
         assert!(!outgoing.claimed());
         outgoing.closed_by_receiver(why("receiver"));
         assert!(!outgoing.close(why("sender")));
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_gives_its_credit_back() {
-        let (mut outgoing, mut window) = (Outgoing::default(), Spending::default());
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::new(WINDOW));
         assert!(!outgoing.claimed());
         assert_eq!(outgoing.begin(WINDOW, &mut window), Begin::Go);
         assert_eq!(outgoing.begin(1, &mut window), Begin::Wait);

@@ -77,7 +77,7 @@ impl Registry {
     ) -> Result<Arc<Outbox>, &'static str> {
         let key = (handle, context.id());
         let mut places = self.outboxes.lock();
-        let mut window = Arc::<Mutex<Spending>>::default();
+        let mut window = Arc::new(Mutex::new(Spending::new(context.core().identity().channels.window)));
         let (mut replaced, mut watch) = (None, None);
         while let Some(line) = places.get(&key) {
             match &line.place {

@@ -136,10 +136,28 @@ impl<T: Serialize + 'static> Sender<T> {
         self.send_in(&value, Wait::Not)
     }
 
-    /// Sends a value; waits for room for `timeout` at most.
+    /// Sends a value; waits for room for `timeout` at most, in the receiver and in the stream that
+    /// leads there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mitogen_service::{Blob, CallError};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// # let router = mitogen_service::Router::builder().build()?;
+    /// let receiver = router.receiver::<Blob>();
+    /// let sender = receiver.sender();
+    /// sender.send(vec![0; 2_000_000].into())?;
+    /// let late = sender.send_timeout("x".into(), Duration::from_millis(5));
+    /// assert!(matches!(late, Err(CallError::DeadlineExceeded { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`CallError::DeadlineExceeded`] when the time is over, and those of [`send`](Self::send).
+    /// [`CallError::DeadlineExceeded`] when the time is over: the value was not sent, and others can be.
+    /// Those of [`send`](Self::send).
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), CallError> {
         let deadline = Instant::now().checked_add(timeout);
         self.send_in(&value, deadline.map_or(Wait::Forever, Wait::Until))

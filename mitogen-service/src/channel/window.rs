@@ -4,9 +4,6 @@
 //! the sender has spent and was not given back is what the receiver holds and has not given back yet.
 //! Plain numbers, without locks and without knowing what is sent.
 
-/// What may be under way from one context to one receiver, in bytes; one message always may.
-pub(crate) const WINDOW: u64 = 1024 * 1024;
-
 /// What a message costs beside its payload, so that empty ones are bounded as well.
 const OVERHEAD: u64 = 64;
 
@@ -16,21 +13,27 @@ pub(super) fn cost(payload: usize) -> u64 {
 }
 
 /// Every bound of bytes admits one item when nothing else is there.
-fn fits(outstanding: u64, cost: u64) -> bool {
-    outstanding == 0 || outstanding.saturating_add(cost) <= WINDOW
+fn fits(window: u64, outstanding: u64, cost: u64) -> bool {
+    outstanding == 0 || outstanding.saturating_add(cost) <= window
 }
 
 /// The sender's end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Spending {
+    window: u64,
     /// What was sent and not given back.
     outstanding: u64,
 }
 
 impl Spending {
+    /// A window of so many bytes, of which nothing is used.
+    pub(super) fn new(window: u64) -> Self {
+        Self { window, outstanding: 0 }
+    }
+
     /// Takes what a message costs; `false` if it has to wait.
     pub(super) fn spend(&mut self, cost: u64) -> bool {
-        let fits = fits(self.outstanding, cost);
+        let fits = fits(self.window, self.outstanding, cost);
         if fits {
             self.outstanding = self.outstanding.saturating_add(cost);
         }
@@ -53,8 +56,9 @@ impl Spending {
 }
 
 /// The receiver's end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Granting {
+    window: u64,
     /// What has arrived and was not given back.
     outstanding: u64,
     /// The part of it that was consumed. Invariant: `owed <= outstanding`.
@@ -62,9 +66,14 @@ pub(super) struct Granting {
 }
 
 impl Granting {
+    /// The same window at this end.
+    pub(super) fn new(window: u64) -> Self {
+        Self { window, outstanding: 0, owed: 0 }
+    }
+
     /// A message has arrived; `false` if its sender had no right to send it.
     pub(super) fn arrive(&mut self, cost: u64) -> bool {
-        let fits = fits(self.outstanding, cost);
+        let fits = fits(self.window, self.outstanding, cost);
         if fits {
             self.outstanding = self.outstanding.saturating_add(cost);
         }
@@ -77,7 +86,7 @@ impl Granting {
     /// when nothing is left, since a large message may wait for just that.
     pub(super) fn consume(&mut self, cost: u64) -> u64 {
         self.owed = self.owed.saturating_add(cost).min(self.outstanding);
-        if self.owed < WINDOW / 2 && !self.is_drained() {
+        if self.owed < self.window / 2 && !self.is_drained() {
             return 0;
         }
         self.outstanding -= self.owed;
@@ -103,27 +112,29 @@ mod tests {
 
     use super::*;
 
+    const WINDOW: u64 = 1024 * 1024;
+
     #[test]
     fn one_message_of_any_size_is_admitted_when_nothing_else_is_there() {
-        let (mut spending, mut granting) = (Spending::default(), Granting::default());
+        let (mut spending, mut granting) = (Spending::new(WINDOW), Granting::new(WINDOW));
         for cost in [cost(usize::MAX), cost(0)] {
             assert!(spending.spend(cost) && granting.arrive(cost));
             assert!(!spending.spend(1) || cost < WINDOW);
             assert!(spending.give_back(granting.consume(cost)) || cost < WINDOW);
-            spending = Spending::default();
+            spending = Spending::new(WINDOW);
         }
     }
 
     #[test]
     fn nobody_gives_back_more_than_was_taken() {
-        let mut spending = Spending::default();
+        let mut spending = Spending::new(WINDOW);
         assert!(spending.spend(100) && !spending.give_back(101) && spending.give_back(100));
         assert!(!spending.give_back(1));
     }
 
     #[test]
     fn credit_goes_back_by_half_windows_or_when_nothing_is_left() {
-        let mut granting = Granting::default();
+        let mut granting = Granting::new(WINDOW);
         let cost = WINDOW / 4;
         assert!((0..4).all(|_| granting.arrive(cost)) && !granting.arrive(1));
         let given: Vec<_> = (0..4).map(|_| granting.consume(cost)).collect();
@@ -137,15 +148,18 @@ mod tests {
         /// or counted twice, the receiver never finds fault with an honest sender, and a sender that
         /// waits goes on once everything was consumed.
         #[test]
-        fn credit_is_neither_lost_nor_doubled(steps in prop::collection::vec((0..4_u8, 0..WINDOW * 2), 1..300)) {
-            let (mut spending, mut granting) = (Spending::default(), Granting::default());
+        fn credit_is_neither_lost_nor_doubled(
+            window in prop_oneof![Just(0), 0..1000_u64, Just(WINDOW), Just(u64::MAX)],
+            steps in prop::collection::vec((0..4_u8, prop_oneof![0..1000_u64, 0..WINDOW * 2]), 1..300),
+        ) {
+            let (mut spending, mut granting) = (Spending::new(window), Granting::new(window));
             let (mut wire, mut queue, mut back) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
             let mut consumed = 0;
             for (step, size) in steps {
                 match step {
                     0 => {
                         let before = spending.outstanding;
-                        let may = before == 0 || before + size + OVERHEAD <= WINDOW;
+                        let may = before == 0 || before + size + OVERHEAD <= window;
                         prop_assert_eq!(spending.spend(size + OVERHEAD), may);
                         if may {
                             wire.push_back(size + OVERHEAD);
@@ -158,7 +172,7 @@ mod tests {
                     2 => if let Some(cost) = queue.pop_front() {
                         let given = granting.consume(cost);
                         consumed = if given > 0 { 0 } else { consumed + cost };
-                        prop_assert!(consumed < WINDOW / 2, "no more than half a window is kept back");
+                        prop_assert!(consumed < (window / 2).max(1), "no more than half a window is kept back");
                         if given > 0 {
                             back.push_back(given);
                         }

@@ -133,6 +133,7 @@ fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String
         max_message_size: usize::try_from(told.max_message_size).unwrap_or(usize::MAX),
         unidirectional: told.unidirectional,
         keep_alive: told.keep_alive,
+        channels: told.channels,
     };
     if identity.parents.is_empty() {
         return Err("the parent does not say who it is".to_owned());

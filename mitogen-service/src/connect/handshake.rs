@@ -52,6 +52,7 @@ pub(super) fn with_child(
         max_message_size: me.max_message_size as u64,
         unidirectional: me.unidirectional,
         keep_alive: me.keep_alive,
+        channels: me.channels,
     };
     send(write, &Hello::of_parent(FEATURES, std::process::id(), identity))?;
     Ok(receive(read, Some(deadline))?.features)

@@ -22,6 +22,7 @@ pub(crate) fn pair() -> Result<(Router, Router)> {
             max_message_size: me.max_message_size,
             unidirectional: me.unidirectional,
             keep_alive: me.keep_alive,
+            channels: me.channels,
         },
         Ending::Router,
         Bounds::default(),

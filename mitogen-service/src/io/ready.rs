@@ -1,7 +1,7 @@
 //! The streams that can be read, and the threads that wait for them.
 //!
-//! All streams of a router are watched by one poller. The threads of a pool wait in it while they have
-//! nothing to do; the kernel wakes one of them for what comes, which takes the stream's read role
+//! All streams of a router are watched by one poller. A thread of a pool waits in it while it has
+//! nothing to do; the kernel wakes it for what comes, it takes the stream's read role
 //! ([`Role`](super::role::Role)), puts what it reads into its queues, gives the role back, and only
 //! then executes. The router's I/O thread looks after the same poller whenever nobody else does, which
 //! those who know tell by [`Ready::watch`]: it watches this poller through its own, so it is not woken
@@ -11,9 +11,9 @@
 //! stream, and is not lost while nobody waits: the next one who does gets it. If it is the I/O thread
 //! that finds it, which can be of no help, it leaves it to the next one who comes.
 //!
-//! When a pool stops, those of its threads that wait here are to leave, while those of the next pool may
+//! When a pool stops, the one of its threads that waits here is to leave, while one of the next pool may
 //! wait here already, and the kernel does not know them apart. So who is woken while others are to leave
-//! wakes another one and stands back until all of those are gone, which takes them no time.
+//! wakes another one and stands back until those are gone, which takes them no time.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -139,9 +139,9 @@ impl Ready {
         self.poller.wake();
     }
 
-    /// So many threads that wait are to leave, and wake each other.
-    pub(crate) fn dismiss(&self, threads: usize) {
-        *self.leaving.lock() += threads;
+    /// One of the threads that wait is to leave.
+    pub(crate) fn dismiss(&self) {
+        *self.leaving.lock() += 1;
         self.help();
     }
 

@@ -104,6 +104,11 @@ impl<L: Clone> Handles<L> {
         self.entries.get(&handle).map(|entry| entry.listener.clone())
     }
 
+    /// Whether a call waits for its answer on this handle.
+    pub(crate) fn is_pending(&self, handle: Handle) -> bool {
+        self.entries.get(&handle).is_some_and(|entry| entry.counted)
+    }
+
     /// A new handle for any number of messages from anybody. `None` when the table was closed.
     pub(crate) fn open(&mut self, make: impl FnOnce(Handle) -> L) -> Option<Handle> {
         let handle = self.next_free()?;

@@ -14,7 +14,7 @@ use super::lifecycle::Ending;
 use crate::error::{Error, Result};
 use crate::latch::Latch;
 use crate::ledger::Ledger;
-use crate::wire::{ContextId, IdBlock};
+use crate::wire::{ChannelBounds, ContextId, IdBlock};
 
 /// The largest message that a router takes unless told otherwise, in bytes of payload.
 const MAX_MESSAGE_SIZE: usize = 128 * 1024 * 1024;
@@ -59,6 +59,7 @@ pub struct RouterBuilder {
     max_message_size: usize,
     unidirectional: bool,
     keep_alive: Option<Duration>,
+    channels: ChannelBounds,
     bounds: Bounds,
 }
 
@@ -69,6 +70,7 @@ impl Router {
             max_message_size: MAX_MESSAGE_SIZE,
             unidirectional: false,
             keep_alive: None,
+            channels: ChannelBounds::default(),
             bounds: Bounds::default(),
         }
     }
@@ -170,6 +172,18 @@ impl RouterBuilder {
     ///
     /// A call with larger arguments fails at once with
     /// [`CallError::TooLarge`](crate::CallError::TooLarge), one with a larger result when it answers.
+    ///
+    /// ```
+    /// use mitogen_service::{Blob, CallError, Router};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().max_message_size(1024 * 1024).build()?;
+    /// let receiver = router.receiver::<Blob>();
+    /// let error = receiver.sender().send(vec![0; 1024 * 1024 + 1].into()).unwrap_err();
+    /// assert!(matches!(error, CallError::TooLarge { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self
@@ -177,15 +191,81 @@ impl RouterBuilder {
 
     /// Whether contexts may talk only to their parents and to the contexts below them, not to their
     /// siblings. Off by default; all contexts below inherit it.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().unidirectional(true).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unidirectional(mut self, unidirectional: bool) -> Self {
         self.unidirectional = unidirectional;
         self
     }
 
     /// How many calls of this router may wait for their answers, 65,536 by default and at least one.
-    /// Whoever makes one more waits until another one is answered.
+    /// Whoever makes one more waits until another one is answered, as long as its deadline lets it; a
+    /// stub's `no_wait()` gives [`Overloaded`](crate::CallError::Overloaded) instead.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_pending_calls(1000).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_pending_calls(mut self, calls: usize) -> Self {
         self.bounds.pending_calls = calls.max(1);
+        self
+    }
+
+    /// How many calls may have arrived in this process and not be answered, 65,536 by default and at least
+    /// one. The calls for one service may be half of that, and those of one caller a quarter; a child
+    /// and all that is below it are one caller.
+    ///
+    /// A call beyond it is answered with [`Overloaded`](crate::CallError::Overloaded) at once.
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use mitogen_service::{AllowAny, CallError, Pool, Reply, Router, service};
+    /// #[derive(Default)]
+    /// struct Later(Mutex<Vec<Reply<()>>>);
+    ///
+    /// #[service(name = "later")]
+    /// impl Later {
+    ///     #[expose(policy = AllowAny)]
+    ///     fn answer_later(&self, reply: Reply<()>) {
+    ///         self.0.lock().unwrap().push(reply);
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().max_queued_calls(8).build()?;
+    /// let pool = Pool::builder(&router).service(Later::default()).start()?;
+    /// let later = Later::stub(&router.myself());
+    /// let [_first, _second, third] = [(); 3].map(|()| later.answer_later());
+    /// assert!(matches!(third.wait(), Err(CallError::Overloaded { .. })));
+    /// # pool.close(std::time::Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_queued_calls(mut self, calls: usize) -> Self {
+        self.bounds.queued_calls = calls.max(1);
+        self
+    }
+
+    /// How many bytes the messages of these calls may have together, 64 MiB by default, shared in the same
+    /// way; one call larger than that is admitted beside the others.
+    ///
+    /// A call beyond it is answered with [`Overloaded`](crate::CallError::Overloaded) at once.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_queued_bytes(8 * 1024 * 1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.bounds.queued_bytes = bytes;
         self
     }
 
@@ -194,6 +274,13 @@ impl RouterBuilder {
     ///
     /// Beyond it a call of this process waits, a call that only passes through is refused as
     /// [`Overloaded`](crate::CallError::Overloaded), and calls from there do not begin to run.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_output(64 * 1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_output(mut self, bytes: usize) -> Self {
         self.bounds.output = bytes;
         self
@@ -204,13 +291,76 @@ impl RouterBuilder {
     ///
     /// The message that exceeds it is read and thrown away, and its call is answered with
     /// [`Overloaded`](crate::CallError::Overloaded).
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_reassembly(16 * 1024 * 1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_reassembly(mut self, bytes: usize) -> Self {
         self.bounds.reassembly = bytes;
         self
     }
 
+    /// How many bytes may be under way from one context to one [`Receiver`](crate::Receiver) and not be
+    /// taken there, 1 MiB by default; all contexts below inherit it. One value is admitted whatever its
+    /// size, and each counts 64 bytes more than it has.
+    ///
+    /// At the limit `send` waits, `send_timeout` waits as long as it may, and `try_send` fails with
+    /// [`Overloaded`](crate::CallError::Overloaded). A larger window keeps a fast link busy over a long
+    /// way; a smaller one saves memory, since a receiver may have to hold one for each of its
+    /// [senders](Self::senders_per_receiver). Stay well below [`max_output`](Self::max_output): what
+    /// contexts on the way cannot keep for a slow one is refused, and ends the sender.
+    ///
+    /// ```
+    /// use mitogen_service::{Blob, CallError, Router};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().receiver_window(1000).build()?;
+    /// let receiver = router.receiver::<Blob>();
+    /// let sender = receiver.sender();
+    /// sender.try_send(vec![0; 600].into())?;
+    /// assert!(matches!(sender.try_send(vec![0; 600].into()), Err(CallError::Overloaded { .. })));
+    /// receiver.recv()?;
+    /// sender.try_send(vec![0; 600].into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn receiver_window(mut self, bytes: usize) -> Self {
+        self.channels.window = bytes as u64;
+        self
+    }
+
+    /// How many contexts may send to one [`Receiver`](crate::Receiver) at a time, 256 by default and at
+    /// least one; all contexts below inherit it. All senders of a context for a receiver count once,
+    /// until they are dropped and what they have sent was taken.
+    ///
+    /// One context more is refused: its sends fail with [`Refused`](crate::CallError::Refused), and
+    /// the receiver goes on with the others.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// // A receiver holds 16 MiB at most, of many that send to it little by little.
+    /// let builder = mitogen_service::Router::builder();
+    /// let router = builder.receiver_window(16 * 1024).senders_per_receiver(1024).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn senders_per_receiver(mut self, senders: usize) -> Self {
+        self.channels.senders = senders.max(1) as u64;
+        self
+    }
+
     /// How long a neighbour may take nothing of what waits for it, or stop in the middle of a
     /// message, until it is disconnected; 45 seconds by default.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().stall_timeout(std::time::Duration::from_secs(10)).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.stall = timeout;
         self
@@ -261,7 +411,7 @@ impl RouterBuilder {
 
     /// The root's state, without a look at the process that it is in.
     pub(crate) fn build_core(self) -> Result<Arc<Core>> {
-        let Self { max_message_size, unidirectional, keep_alive, bounds } = self;
+        let Self { max_message_size, unidirectional, keep_alive, channels, bounds } = self;
         if !(MIN_MESSAGE_SIZE..=u32::MAX as usize).contains(&max_message_size) {
             let what = format!(
                 "max_message_size is {max_message_size}, and must be between {MIN_MESSAGE_SIZE} and {} bytes",
@@ -282,6 +432,7 @@ impl RouterBuilder {
             max_message_size,
             unidirectional,
             keep_alive,
+            channels,
         };
         Ok(Core::new(identity, Ending::Router, bounds))
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
-use super::load::{Full, Load, ServiceKey, Weight};
+use super::load::{Full, Limit, Load, ServiceKey, Weight};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::{ContextId, Handle};
 
@@ -110,9 +110,9 @@ impl InFlight {
     }
 
     /// A call has arrived.
-    pub(crate) fn enter(&self, id: CallId, flag: &Arc<CallFlag>, weight: Weight) -> Result<(), Full> {
+    pub(crate) fn enter(&self, id: CallId, flag: &Arc<CallFlag>, (weight, limit): (Weight, Limit)) -> Result<(), Full> {
         let mut state = self.state.lock();
-        state.load.enter(weight)?;
+        state.load.enter(weight, limit)?;
         if id.1 != Handle::NONE {
             state.calls.insert(id, flag.clone());
         }
@@ -123,9 +123,9 @@ impl InFlight {
     /// soon as it has the answer. A caller that uses a handle twice loses only its own means to cancel.
     ///
     /// [`answered`](Self::answered) is to follow when the answer has been sent.
-    pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>, weight: Weight) {
+    pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>, (weight, limit): (Weight, Limit)) {
         let mut state = self.state.lock();
-        state.load.leave(weight);
+        state.load.leave(weight, limit);
         if state.calls.get(&id).is_some_and(|entered| Arc::ptr_eq(entered, flag)) {
             state.calls.remove(&id);
         }
@@ -195,7 +195,8 @@ mod tests {
 
     use super::*;
 
-    const WEIGHT: Weight = Weight { caller: ContextId::ROOT, service: 0, size: 1 };
+    const WEIGHT: (Weight, Limit) =
+        (Weight { caller: ContextId::ROOT, service: 0, size: 1 }, Limit { calls: 100, bytes: 100 });
 
     #[test]
     fn just_the_named_calls_are_cancelled() {

@@ -5,11 +5,7 @@ use std::hash::Hash;
 
 use crate::wire::ContextId;
 
-/// The calls that a pool may hold, from their arrival until they are answered.
-const MAX_CALLS: usize = 65_536;
-
-/// The bytes that these calls may have together.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+const MIB: usize = 1024 * 1024;
 
 /// The part of both that one caller may have: one in so many.
 const CALLER_PART: usize = 4;
@@ -33,17 +29,19 @@ pub(crate) struct Weight {
 
 /// What may be had of something.
 #[derive(Clone, Copy, Debug)]
-struct Limit {
-    calls: usize,
-    bytes: usize,
+pub(crate) struct Limit {
+    /// The calls, from their arrival until they are answered.
+    pub(crate) calls: usize,
+    /// The bytes that these calls may have together.
+    pub(crate) bytes: usize,
 }
 
-/// All calls that have arrived and are not answered, wherever they are.
+/// All calls that have arrived and are not answered, wherever they are. The limit is the same each time.
+#[derive(Default)]
 pub(crate) struct Load {
     all: Share,
     callers: HashMap<ContextId, Share>,
     services: HashMap<ServiceKey, Share>,
-    limit: Limit,
 }
 
 /// Which bound does not admit a call.
@@ -92,32 +90,23 @@ impl Share {
 }
 
 impl Limit {
+    /// Nobody's part is less than a call, of any number of bytes.
     fn part(self, part: usize) -> Self {
-        Self { calls: self.calls / part, bytes: self.bytes / part }
-    }
-}
-
-impl Default for Load {
-    fn default() -> Self {
-        Self::new(Limit { calls: MAX_CALLS, bytes: MAX_BYTES })
+        Self { calls: (self.calls / part).max(1), bytes: self.bytes / part }
     }
 }
 
 impl Load {
-    fn new(limit: Limit) -> Self {
-        Self { all: Share::default(), callers: HashMap::new(), services: HashMap::new(), limit }
-    }
-
     /// How many calls there are, and their bytes.
     pub(crate) fn total(&self) -> (usize, usize) {
         (self.all.calls, self.all.bytes)
     }
 
     /// Takes a call in.
-    pub(crate) fn enter(&mut self, weight: Weight) -> Result<(), Full> {
+    pub(crate) fn enter(&mut self, weight: Weight, limit: Limit) -> Result<(), Full> {
         let Weight { caller, service, size } = weight;
-        let (callers, services) = (self.limit.part(CALLER_PART), self.limit.part(SERVICE_PART));
-        if !self.all.admits(size, self.limit) {
+        let (callers, services) = (limit.part(CALLER_PART), limit.part(SERVICE_PART));
+        if !self.all.admits(size, limit) {
             return Err(Full::All);
         }
         if !self.callers.get(&caller).is_none_or(|share| share.admits(size, callers)) {
@@ -126,18 +115,18 @@ impl Load {
         if !self.services.get(&service).is_none_or(|share| share.admits(size, services)) {
             return Err(Full::Service);
         }
-        self.all.add(size, self.limit);
+        self.all.add(size, limit);
         self.callers.entry(caller).or_default().add(size, callers);
         self.services.entry(service).or_default().add(size, services);
         Ok(())
     }
 
     /// A call that was taken in has been answered.
-    pub(crate) fn leave(&mut self, weight: Weight) {
+    pub(crate) fn leave(&mut self, weight: Weight, limit: Limit) {
         let Weight { caller, service, size } = weight;
-        self.all.remove(size, self.limit);
-        leave(&mut self.callers, caller, size, self.limit.part(CALLER_PART));
-        leave(&mut self.services, service, size, self.limit.part(SERVICE_PART));
+        self.all.remove(size, limit);
+        leave(&mut self.callers, caller, size, limit.part(CALLER_PART));
+        leave(&mut self.services, service, size, limit.part(SERVICE_PART));
     }
 }
 
@@ -153,17 +142,14 @@ fn leave<K: Eq + Hash>(shares: &mut HashMap<K, Share>, key: K, size: usize, limi
 
 impl Full {
     /// What the caller is told.
-    pub(crate) fn text(self) -> String {
-        let limit = Limit { calls: MAX_CALLS, bytes: MAX_BYTES };
+    pub(crate) fn text(self, limit: Limit) -> String {
         let (whose, Limit { calls, bytes }) = match self {
             Self::All => ("", limit),
             Self::Caller => (" for one caller", limit.part(CALLER_PART)),
             Self::Service => (" for one service", limit.part(SERVICE_PART)),
         };
-        format!(
-            "the pool's queue is full{whose} ({calls} calls or {} MiB until they are answered); try again later",
-            bytes >> 20
-        )
+        let bytes = if bytes % MIB == 0 { format!("{} MiB", bytes / MIB) } else { format!("{bytes} bytes") };
+        format!("the pool's queue is full{whose} ({calls} calls or {bytes} until they are answered); try again later")
     }
 }
 
@@ -175,11 +161,28 @@ mod tests {
         ContextId::new(id)
     }
 
-    fn enter(load: &mut Load, caller: u32, size: usize) -> Result<(), Full> {
+    /// A load and its limit.
+    struct Bounded(Load, Limit);
+
+    impl Bounded {
+        fn new(calls: usize, bytes: usize) -> Self {
+            Self(Load::default(), Limit { calls, bytes })
+        }
+
+        fn enter(&mut self, weight: Weight) -> Result<(), Full> {
+            self.0.enter(weight, self.1)
+        }
+
+        fn leave(&mut self, weight: Weight) {
+            self.0.leave(weight, self.1);
+        }
+    }
+
+    fn enter(load: &mut Bounded, caller: u32, size: usize) -> Result<(), Full> {
         load.enter(weight(caller, size))
     }
 
-    fn leave(load: &mut Load, caller: u32, size: usize) {
+    fn leave(load: &mut Bounded, caller: u32, size: usize) {
         load.leave(weight(caller, size));
     }
 
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn one_caller_may_have_a_quarter_of_the_calls() {
-        let mut load = Load::new(Limit { calls: 8, bytes: 1000 });
+        let mut load = Bounded::new(8, 1000);
         assert_eq!([(); 3].map(|()| enter(&mut load, 1, 1)), [Ok(()), Ok(()), Err(Full::Caller)]);
         for other in [2, 2, 3, 3, 4, 4] {
             assert_eq!(enter(&mut load, other, 1), Ok(()));
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn one_service_may_have_half_of_the_calls() {
-        let mut load = Load::new(Limit { calls: 8, bytes: 1000 });
+        let mut load = Bounded::new(8, 1000);
         let weight = |caller, service| Weight { caller: id(caller), service, size: 1 };
         for caller in 0..4 {
             assert_eq!(load.enter(weight(caller, 7)), Ok(()));
@@ -212,12 +215,12 @@ mod tests {
         assert_eq!(load.enter(weight(4, 8)), Ok(()));
         load.leave(weight(0, 7));
         assert_eq!(load.enter(weight(4, 7)), Ok(()));
-        assert_eq!(load.total(), (5, 5));
+        assert_eq!(load.0.total(), (5, 5));
     }
 
     #[test]
     fn bytes_are_bounded_and_one_large_call_is_admitted_beside_the_others() {
-        let mut load = Load::new(Limit { calls: 1000, bytes: 400 });
+        let mut load = Bounded::new(1000, 400);
         assert_eq!(enter(&mut load, 1, 100), Ok(()), "a quarter");
         assert_eq!(enter(&mut load, 1, 1), Err(Full::Caller));
         assert_eq!(enter(&mut load, 1, 101), Ok(()), "larger than the quarter");
@@ -229,6 +232,29 @@ mod tests {
         for (caller, size) in [(1, 100), (1, 101), (2, 401), (3, 199)] {
             leave(&mut load, caller, size);
         }
-        assert!(load.callers.is_empty() && load.services.is_empty() && load.total() == (0, 0) && !load.all.has_large);
+        assert!(
+            load.0.callers.is_empty()
+                && load.0.services.is_empty()
+                && load.0.total() == (0, 0)
+                && !load.0.all.has_large
+        );
+    }
+
+    #[test]
+    fn the_smallest_limit_admits_one_call_of_any_size() {
+        let mut load = Bounded::new(1, 0);
+        assert_eq!(enter(&mut load, 1, 1000), Ok(()));
+        assert_eq!(enter(&mut load, 2, 1), Err(Full::All));
+        leave(&mut load, 1, 1000);
+        assert_eq!(enter(&mut load, 2, 1), Ok(()));
+    }
+
+    #[test]
+    fn the_text_names_the_part_that_is_full() {
+        let limit = Limit { calls: 65_536, bytes: 64 * MIB };
+        let text = Full::Caller.text(limit);
+        assert!(text.contains("full for one caller (16384 calls or 16 MiB until"), "{text}");
+        let text = Full::Service.text(Limit { calls: 10, bytes: 1001 });
+        assert!(text.contains("full for one service (5 calls or 500 bytes until"), "{text}");
     }
 }

@@ -68,19 +68,33 @@ impl Listener for NoAnswer {
 /// The calls of this router that wait for what this thread does, outermost first: the one that it runs
 /// is the last. None if nobody waits for that one.
 pub(super) fn waited_for(core: &Arc<Core>) -> Vec<CallId> {
-    let running = RUNNING.with_borrow(|running| running.clone().filter(|caller| Arc::ptr_eq(caller.core(), core)));
-    let chain = running.as_ref().map_or_else(Vec::new, chain_below);
+    let chain = running(core).as_ref().map_or_else(Vec::new, chain_below);
     chain.into_iter().map(|link| (link.context, link.handle)).collect()
+}
+
+/// The call of this router that this thread runs. Calls through another router of this process are
+/// another tree's business.
+fn running(core: &Arc<Core>) -> Option<Caller> {
+    RUNNING.with_borrow(|running| running.clone().filter(|caller| Arc::ptr_eq(caller.core(), core)))
+}
+
+/// Until when a call that begins now is worth anything: by its own time, and by what is left of the
+/// time of the call that it is a part of.
+fn until(running: Option<&Caller>, timeout: Option<Duration>) -> Option<Instant> {
+    // A time too far away to be counted is no bound at all.
+    let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    own.into_iter().chain(running.and_then(Caller::deadline)).min()
+}
+
+/// Until when a call that nobody waits for may wait to be sent.
+pub(super) fn deadline(core: &Arc<Core>, timeout: Option<Duration>) -> Option<Instant> {
+    until(running(core).as_ref(), timeout)
 }
 
 /// What a call that begins now carries, and until when its caller waits.
 pub(super) fn outgoing(core: &Arc<Core>, timeout: Option<Duration>) -> Result<(Meta, Option<Instant>), CallError> {
-    // A time too far away to be counted is no bound at all.
-    let own = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    // Calls through another router of this process are another tree's business.
-    let running = RUNNING.with_borrow(|running| running.clone().filter(|caller| Arc::ptr_eq(caller.core(), core)));
-    let inherited = running.as_ref().and_then(Caller::deadline);
-    let deadline = own.into_iter().chain(inherited).min();
+    let running = running(core);
+    let deadline = until(running.as_ref(), timeout);
     let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if time.is_some_and(|time| time.is_zero()) {
         return Err(CallError::DeadlineExceeded { by: DeadlineBy::Queue, trace: Trace::default() });

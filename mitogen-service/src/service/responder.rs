@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::in_flight::{CallFlag, CallId, InFlight};
-use super::load::Weight;
+use super::load::{Limit, Weight};
 use crate::error::{CallError, Executed, Trace};
 use crate::io::Patience;
 use crate::router::Core;
@@ -25,7 +25,18 @@ pub(crate) struct Responder {
     answered: AtomicBool,
 }
 
+/// What there may be of calls that have arrived and are not answered.
+fn limit(core: &Core) -> Limit {
+    let bounds = core.bounds();
+    Limit { calls: bounds.queued_calls, bytes: bounds.queued_bytes }
+}
+
 impl Responder {
+    /// The router that the answer goes through.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// The way back for a call that has arrived. One that is beyond a bound is answered at once, and
     /// `None` given.
     pub(crate) fn admit(
@@ -36,13 +47,14 @@ impl Responder {
         deadline: Option<Instant>,
     ) -> Option<Arc<Self>> {
         let flag = Arc::new(CallFlag::new(deadline));
-        let entered = in_flight.enter(id, &flag, weight);
+        let limit = limit(core);
+        let entered = in_flight.enter(id, &flag, (weight, limit));
         let counted = entered.is_ok().then(|| (in_flight.clone(), weight));
         let responder = Self { core: core.clone(), id, flag, counted, answered: AtomicBool::new(false) };
         match entered {
             Ok(()) => Some(Arc::new(responder)),
             Err(full) => {
-                responder.refuse(&CallError::Overloaded { what: full.text(), trace: Trace::default() });
+                responder.refuse(&CallError::Overloaded { what: full.text(limit), trace: Trace::default() });
                 None
             }
         }
@@ -112,7 +124,7 @@ impl Responder {
             return None;
         }
         let in_flight = self.counted.as_ref().map(|(in_flight, weight)| {
-            in_flight.leave(self.id, &self.flag, *weight);
+            in_flight.leave(self.id, &self.flag, (*weight, limit(&self.core)));
             &**in_flight
         });
         Some(Answering(in_flight))

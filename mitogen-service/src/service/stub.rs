@@ -11,7 +11,7 @@ use crate::channel::{Call, Held, Request, collecting, post, start};
 use crate::error::{CallError, Trace};
 use crate::router::Context;
 use crate::wire::value::{DecodeError, EncodeError};
-use crate::wire::{ContextId, EnvelopeWriter, Handle};
+use crate::wire::{ContextId, EnvelopeWriter, Handle, Meta};
 
 /// Where a stub's calls go: a context, or a double of the service in this process.
 #[doc(hidden)]
@@ -67,7 +67,8 @@ impl<A: ?Sized> Target<A> {
         self.in_manner(Manner { auth_id: Some(caller.auth_id()), ..self.manner })
     }
 
-    /// The same target, whose calls are given up after this time.
+    /// The same target, whose calls are given up after this time. It begins when the call does, so it
+    /// covers waiting for room in this process as well.
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         self.in_manner(Manner { timeout: Some(timeout), ..self.manner })
     }
@@ -132,8 +133,8 @@ impl<'a> Remote<'a> {
     pub(crate) fn begin(&self, service: &'static str, method: &'static MethodDescriptor) -> StubRequest {
         let Manner { auth_id, timeout, wait } = self.manner;
         let (outgoing, error) = match method.no_reply {
-            // Nobody waits for it, so it has no time and is nobody's link.
-            true => (Default::default(), None),
+            // Nobody waits for it, so no time travels with it and it is nobody's link.
+            true => ((Meta::default(), nesting::deadline(self.context.core(), timeout)), None),
             false => match nesting::outgoing(self.context.core(), timeout) {
                 Ok(outgoing) => (outgoing, None),
                 Err(error) => (Default::default(), Some(error)),

@@ -12,7 +12,8 @@
 //!
 //! All numbers are big endian. Both ends say `encodings` and `pid`; the parent also tells the child
 //! who it is: `context_id`, `name`, `parents` (`[[id, name], ..]`, nearest first),
-//! `max_message_size`, `unidirectional`, and `keep_alive` if the stream is to be watched.
+//! `max_message_size`, `unidirectional`, and where they are not as usual `keep_alive`,
+//! `receiver_window` and `senders_per_receiver`.
 //!
 //! This file must not know how a child is started, nor what a feature does.
 
@@ -84,6 +85,33 @@ pub(crate) struct Identity {
     /// How often each end of the stream, and of those below, looks for a sign of life of the other; in
     /// whole microseconds on the wire.
     pub(crate) keep_alive: Option<Duration>,
+    /// What the channels of this tree take.
+    pub(crate) channels: ChannelBounds,
+}
+
+/// The bounds of channels, which both ends of each have to know: the same in a whole tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChannelBounds {
+    /// What may be under way from one context to one receiver, in bytes; one message always may.
+    pub(crate) window: u64,
+    /// How many contexts may have a claim of one receiver.
+    pub(crate) senders: u64,
+}
+
+impl Default for ChannelBounds {
+    fn default() -> Self {
+        Self { window: 1024 * 1024, senders: 256 }
+    }
+}
+
+impl ChannelBounds {
+    /// What is to be told: what is not as usual.
+    fn unusual(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let usual = Self::default();
+        let all =
+            [("receiver_window", self.window, usual.window), ("senders_per_receiver", self.senders, usual.senders)];
+        all.into_iter().filter(|(_, value, usual)| value != usual).map(|(key, value, _)| (key, value))
+    }
 }
 
 /// The two ends cannot talk.
@@ -171,7 +199,9 @@ impl Hello {
     fn encode_body(&self) -> Vec<u8> {
         let identity = self.body.identity.as_ref();
         let mut body = Vec::new();
-        let keys = identity.map_or(2, |identity| 7 + u32::from(identity.keep_alive.is_some()));
+        let keys = identity.map_or(2, |identity| {
+            7 + u32::from(identity.keep_alive.is_some()) + identity.channels.unusual().count() as u32
+        });
         msgpack::write_map_len(&mut body, keys);
         msgpack::write_str(&mut body, "encodings");
         msgpack::write_array_len(&mut body, self.encodings.len() as u32);
@@ -220,6 +250,10 @@ impl Identity {
             msgpack::write_str(body, "keep_alive");
             msgpack::write_uint(body, u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1));
         }
+        for (key, value) in self.channels.unusual() {
+            msgpack::write_str(body, key);
+            msgpack::write_uint(body, value);
+        }
     }
 }
 
@@ -234,6 +268,7 @@ struct Fields {
     max_message_size: Option<u64>,
     unidirectional: Option<bool>,
     keep_alive: Option<u64>,
+    channels: ChannelBounds,
 }
 
 impl Fields {
@@ -257,6 +292,8 @@ impl Fields {
             "max_message_size" => self.max_message_size = Some(cursor.uint()?),
             "unidirectional" => self.unidirectional = Some(cursor.bool()?),
             "keep_alive" => self.keep_alive = Some(cursor.uint()?),
+            "receiver_window" => self.channels.window = cursor.uint()?,
+            "senders_per_receiver" => self.channels.senders = cursor.uint()?,
             _ => drop(cursor.skip()?),
         }
         Ok(())
@@ -277,6 +314,7 @@ impl Fields {
             max_message_size: found(self.max_message_size, "the key \"max_message_size\" is missing")?,
             unidirectional: found(self.unidirectional, "the key \"unidirectional\" is missing")?,
             keep_alive: self.keep_alive.filter(|&micros| micros > 0).map(Duration::from_micros),
+            channels: self.channels,
         })
     }
 }
@@ -404,6 +442,7 @@ mod tests {
             max_message_size: 1 << 27,
             unidirectional: true,
             keep_alive: None,
+            channels: ChannelBounds::default(),
         };
         Hello::of_parent(0, 1, identity)
     }
@@ -455,6 +494,21 @@ mod tests {
         let mut zero = say(&mut hello, Duration::from_micros(1));
         *zero.last_mut().unwrap() = 0;
         assert_eq!(told(&zero), None);
+    }
+
+    #[test]
+    fn the_bounds_of_channels_are_said_where_they_are_not_as_usual() {
+        let mut hello = parent();
+        let usual = hello.encode();
+        hello.body.identity.as_mut().unwrap().channels = ChannelBounds { window: 65_536, senders: 3 };
+        let unusual = hello.encode();
+        let said = b"\xafreceiver_window\xce\x00\x01\x00\x00\xb4senders_per_receiver\x03";
+        assert_eq!(unusual.strip_suffix(said).unwrap().len(), usual.len());
+        assert_eq!(decode(&unusual), Ok(Some((hello.clone(), unusual.len()))));
+        hello.body.identity.as_mut().unwrap().channels.window = 1024 * 1024;
+        let one = hello.encode();
+        assert!(one.ends_with(b"\xc3\xb4senders_per_receiver\x03"));
+        assert_eq!(decode(&one), Ok(Some((hello, one.len()))));
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub(crate) use dead::{DeadCode, DeadReason};
 pub(crate) use decoder::Decoder;
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
 pub(crate) use header::{BadMagic, Encoding, Header};
-pub(crate) use hello::{FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, FEATURES, Hello, HelloDecoder, Identity};
+pub(crate) use hello::{
+    ChannelBounds, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, FEATURES, Hello, HelloDecoder, Identity,
+};
 pub use id::ContextId;
 pub(crate) use id::Handle;
 pub(crate) use message::Message;

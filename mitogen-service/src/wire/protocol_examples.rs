@@ -15,8 +15,8 @@ use super::control::{decode_cancel, decode_shutdown, encode_cancel, encode_shutd
 use super::envelope::{reply_err_prefix, reply_ok_prefix};
 use super::msgpack::{MAX_DEPTH, validate};
 use super::{
-    AddRoute, Blob, CallEnvelope, Claim, ContextId, Credit, CreditNews, Cursor, DeadCode, DeadReason, Decoder,
-    DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, Handle, Header, Hello,
+    AddRoute, Blob, CallEnvelope, ChannelBounds, Claim, ContextId, Credit, CreditNews, Cursor, DeadCode, DeadReason,
+    Decoder, DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, Handle, Header, Hello,
     HelloDecoder, IdBlock, Identity, Message, Meta, Reply, path, value,
 };
 use crate::error::{CallError, DeadlineBy, Executed, Exit, Trace};
@@ -143,6 +143,7 @@ fn hellos() {
         max_message_size: 128 * 1024 * 1024,
         unidirectional: false,
         keep_alive: None,
+        channels: ChannelBounds::default(),
     };
     let features = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
     let hellos = [

@@ -13,13 +13,13 @@ use shuttle::{future, thread};
 
 use crate::io::StreamId;
 use crate::latch::Latch;
-use crate::queue::{Hands, NotQueued, Queue, Queued};
-use crate::turns::{Arrival, Settled, Strands, Turn};
+use crate::queue::{Aftermath, Hands, NotQueued, Queue, Queued};
+use crate::turns::{Arrival, Settled, Strands, Turn, Waiter};
 use crate::wire::{ContextId, Handle};
 use pool::Pool;
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 24] = [
+pub(crate) const ALL: [(&str, fn()); 25] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -32,6 +32,7 @@ pub(crate) const ALL: [(&str, fn()); 24] = [
     ("ends: who ends a service second waits for the first", ends::two_ends),
     ("ends: a service of two names starts once", ends::two_names),
     ("queue and latch: a thread that waits runs what its answer needs", queue_nested),
+    ("queue and latch: a thread that waits looks again where it has looked in vain", queue_nested_in_vain),
     ("select: each event is got once, and the threads leave with the last member", select::events),
     ("select: each of two threads gets one of two events", select::shared),
     ("select: threads wait while the members are removed", select::removal),
@@ -163,10 +164,13 @@ impl Done {
 /// A pool whose service is this one.
 fn pool(done: &Arc<Done>, service: Service) -> Pool<Job, Service> {
     let done = done.clone();
-    Pool::new(move |queue, turn| run(queue, &done, service, turn))
+    Pool::new(2, move |queue, turn| {
+        run(queue, &done, service, turn);
+    })
 }
 
-fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service>) {
+/// Gives the handles of calls that have waited for the end of it.
+fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service>) -> Vec<Handle> {
     match turn {
         Turn::Ready(job, _, place) => {
             let others = done.running.fetch_add(1, Ordering::SeqCst);
@@ -178,15 +182,14 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
             if let Some(answers) = job.answers {
                 answers.put(job.number);
             }
-            if let Some(place) = place {
-                queue.done(place, true);
-            }
+            place.map(|place| queue.done(place, true)).unwrap_or_default()
         }
         Turn::Vacant(job, place) => {
             thread::yield_now();
-            let back = queue.settle(place, Settled::Made(service, job)).failed;
+            let Aftermath { failed: back, nested, .. } = queue.settle(place, Settled::Made(service, job));
             done.jobs.lock().unwrap().extend(back.iter().map(|job| job.number));
             done.more.notify_all();
+            nested
         }
         Turn::Nowhere(_) => panic!("all name the service"),
     }
@@ -260,7 +263,7 @@ struct NoThreads;
 impl Hands for NoThreads {
     fn help(&self) {}
 
-    fn dismiss(&self, _idle: usize) {}
+    fn dismiss(&self) {}
 
     fn dismissed(&self) {}
 
@@ -275,29 +278,67 @@ impl Hands for NoThreads {
     }
 }
 
-/// The only thread of a pool waits for an answer that comes of a job which only it can run.
-fn queue_nested() {
-    let service = Service { serial: false };
-    let done = Arc::new(Done::default());
-    let queue = Arc::new(TestQueue::new(ME, 0, Box::new(NoThreads)));
-    add(&queue, service);
-    let handle = Handle(1000);
-    let answers = Arc::new(Latch::new());
-    let caller = thread::spawn({
-        let (queue, answers) = (queue.clone(), answers.clone());
-        move || {
-            let chain = [(ME, handle)];
-            let job = Job { number: 0, held: None, answers: Some(answers.clone()) };
-            let arrival = Arrival { service: Some("service"), caller: ContextId(1), id: None, chain: &chain, job };
-            assert!(queue.push(arrival, false).is_ok());
-            answers.nudge();
-        }
-    });
+const HANDLE: Handle = Handle(1000);
+
+/// Queues a job whose answer is waited for, and says so to who waits.
+fn push_nested(queue: &TestQueue, answers: &Arc<Latch<usize>>) {
+    let chain = [Waiter { id: (ME, HANDLE), is_pending_here: true }];
+    let job = Job { number: 0, held: None, answers: Some(answers.clone()) };
+    let arrival = Arrival { service: Some("service"), caller: ContextId(1), id: None, chain: &chain, job };
+    assert!(queue.push(arrival, false).is_ok());
+    answers.nudge();
+}
+
+/// Waits for the answer, and runs meanwhile what it needs.
+fn wait_nested(queue: &TestQueue, answers: &Latch<usize>, service: Service) {
+    let done = Done::default();
     let mut help = || {
-        while let Some(turn) = queue.take_nested(handle) {
-            run(&queue, &done, service, turn);
+        while let Some(turn) = queue.take_nested(HANDLE) {
+            run(queue, &done, service, turn);
         }
     };
     assert_eq!(answers.wait_and(None, Some(&mut help)), Some(0));
+}
+
+/// The only thread of a pool waits for an answer that comes of a job which only it can run.
+fn queue_nested() {
+    let service = Service { serial: false };
+    let queue = Arc::new(TestQueue::new(ME, 0, Box::new(NoThreads)));
+    add(&queue, service);
+    let answers = Arc::new(Latch::new());
+    let caller = thread::spawn({
+        let (queue, answers) = (queue.clone(), answers.clone());
+        move || push_nested(&queue, &answers)
+    });
+    wait_nested(&queue, &answers, service);
     caller.join().unwrap();
+}
+
+/// Another thread makes the service, or runs one of its calls, and is then kept by something else. What waits for the answer then
+/// is the only one that can run the job, and may have found its place shut.
+fn queue_nested_in_vain() {
+    let service = Service { serial: true };
+    let (answers, end) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let pool = Pool::new(1, {
+        let (answers, end, done) = (answers.clone(), end.clone(), Done::default());
+        move |queue, turn| {
+            run(queue, &done, service, turn).iter().for_each(|_| answers.nudge());
+            if !done.jobs.lock().unwrap().is_empty() {
+                end.wait(None);
+            }
+        }
+    });
+    let queue = pool.queue.clone();
+    let caller = thread::spawn({
+        let (queue, answers) = (queue.clone(), answers.clone());
+        move || {
+            assert!(push(&queue, 1, None));
+            push_nested(&queue, &answers);
+        }
+    });
+    wait_nested(&queue, &answers, service);
+    caller.join().unwrap();
+    queue.close();
+    end.put(());
+    pool.join();
 }

@@ -377,6 +377,69 @@ fn a_window_takes_as_much_as_it_says_and_gives_it_back() {
     }
 }
 
+/// Both ends count by the same window, whichever contexts they are in, and whether it is a smaller or a
+/// larger one than usual.
+#[test]
+fn the_window_of_the_root_is_that_of_the_whole_tree() {
+    for window in [10_000, 3 * 1024 * 1024] {
+        let bench = Bench::with(Router::builder().receiver_window(window).build().unwrap());
+        let near = bench.child("near");
+        let far = below(&near, "far");
+        let takes = |sent: usize| (window / 69..window / 65 + 1).contains(&sent);
+        // From a child to its parent, from the root to a grandchild, and from sibling to sibling.
+        let receiver = bench.router.receiver::<u32>();
+        let feeder = Feeder::stub(&near);
+        feeder.keep(receiver.sender()).wait().unwrap();
+        let first = feeder.fill_kept().wait().unwrap();
+        assert!(takes(first), "{first} of {window}");
+        for number in 0..first as u32 {
+            assert_eq!(receiver.recv_timeout(LONG).unwrap(), number);
+        }
+        assert_eq!(feeder.fill_kept().wait().unwrap(), first);
+
+        let to = Feeder::stub(&far).open().wait().unwrap();
+        let sent = (0..).take_while(|number| to.try_send(*number).is_ok()).count();
+        assert!(takes(sent) && !to.is_closed(), "{sent} of {window}");
+
+        let sibling = Feeder::stub(&bench.child("sibling"));
+        sibling.keep(Feeder::stub(&far).open().wait().unwrap()).wait().unwrap();
+        let sent = sibling.fill_kept().wait().unwrap();
+        assert!(takes(sent), "{sent} of {window}");
+    }
+}
+
+#[test]
+fn a_receiver_takes_as_many_contexts_as_the_root_says_and_refuses_the_next_one() {
+    let bench = Bench::with(Router::builder().senders_per_receiver(2).build().unwrap());
+    let feeders = ["one", "two", "three"].map(|name| Feeder::stub(&bench.child(name)));
+    // In the root, and in another context below it: the root has decoded that one's sender, and claims.
+    let other = Feeder::stub(&bench.child("other"));
+    let receiver = bench.router.receiver::<u32>();
+    for (sender, admitted) in [(receiver.sender(), 2), (other.open().wait().unwrap(), 1)] {
+        for feeder in &feeders {
+            feeder.keep(sender.clone()).wait().unwrap();
+        }
+        for feeder in &feeders[..admitted] {
+            feeder.send_kept(1).wait().unwrap();
+        }
+        for feeder in &feeders[admitted..] {
+            // Its refusal is on its way from a sibling.
+            let error = (0..).find_map(|number| feeder.send_kept(number).wait().err()).unwrap();
+            let CallError::Refused { reason, .. } = &error else { panic!("{error:?}") };
+            assert_eq!(reason, "the receiver has as many senders as one may have (2)");
+        }
+        drop(sender);
+        for feeder in &feeders {
+            feeder.forget_kept().wait().unwrap();
+        }
+    }
+    // Once what one has sent was taken, there is room for another one.
+    assert_eq!([1, 1], [(); 2].map(|()| receiver.recv_timeout(LONG).unwrap()));
+    feeders[2].keep(receiver.sender()).wait().unwrap();
+    feeders[2].send_kept(3).wait().unwrap();
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), 3);
+}
+
 #[test]
 fn closing_a_receiver_ends_its_senders_and_wakes_all_who_wait_for_it() {
     let bench = Bench::new();

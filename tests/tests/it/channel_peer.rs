@@ -4,8 +4,11 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use mitogen_service::{Blob, Call, CallError, Context, Receiver, Router, Sender, Service, testing};
+use mitogen_service::{
+    AllowAny, Blob, Call, CallError, Context, DeadlineBy, Executed, Receiver, Router, Sender, Service, service, testing,
+};
 use mitogen_service_tests::{LONG, within};
 use serde::Serialize;
 
@@ -333,6 +336,71 @@ fn what_a_hop_cannot_pass_on_is_told_to_the_receiver() {
     // Four times the bound, and what the kernel takes.
     assert!((4..15).contains(&whole), "{whole}");
     assert_eq!(dead.payload[..2], [0x92, 11]);
+}
+
+/// A service that the peer pretends to have.
+struct Silent;
+
+#[service(name = "silent")]
+impl Silent {
+    #[expose(policy = AllowAny)]
+    fn take(&self, data: Blob) {
+        let _ = data;
+    }
+
+    #[expose(policy = AllowAny)]
+    #[no_reply]
+    fn forget(&self, data: Blob) {
+        let _ = data;
+    }
+}
+
+/// The time of a call, and that of a value, begins when it is made: it covers the wait for room in the
+/// stream, and what has got none is not sent later.
+#[test]
+fn what_gets_no_room_in_the_stream_in_its_time_is_given_up_unsent() {
+    #[derive(Serialize)]
+    struct Nothing {}
+    let bench = Bench::with(Router::builder().max_output(64 * 1024).build().unwrap());
+    let mut peer = Peer::join(&bench, "silent");
+    let call = peer.context.call_service::<Sender<Blob>>("silent", "open", &Nothing {});
+    let asked = peer.read();
+    let mut answer = vec![0x92, 0, 0x93, peer.id() as u8, 0xcd];
+    answer.extend(5000_u16.to_be_bytes());
+    answer.push(7);
+    peer.write(asked.reply_to, 0, &answer);
+    let to = call.wait_timeout(LONG).unwrap();
+
+    // What nobody waits for goes until the kernel and the queue are full.
+    let (early, late) = (Blob::from(vec![1; 30_000]), Blob::from(vec![2; 30_000]));
+    let silent = Silent::stub(&peer.context);
+    let full = (0..1000).find_map(|_| silent.no_wait().forget(early.clone()).err()).expect("nobody reads");
+    assert!(matches!(full, CallError::Overloaded { .. }) && full.executed() == Executed::No, "{full:?}");
+
+    let bound = Duration::from_millis(20);
+    let timed = silent.with_timeout(bound);
+    let ways: [&dyn Fn() -> Result<(), CallError>; 3] =
+        [&|| timed.take(late.clone()).wait(), &|| timed.forget(late.clone()), &|| to.send_timeout(late.clone(), bound)];
+    for way in ways {
+        let began = Instant::now();
+        let error = way().unwrap_err();
+        assert!(matches!(error, CallError::DeadlineExceeded { by: DeadlineBy::Caller, .. }), "{error:?}");
+        assert_eq!(error.executed(), Executed::No);
+        assert!(began.elapsed() >= bound);
+    }
+    assert!(!to.is_closed());
+
+    // Who has time enough is sent as soon as there is room.
+    let last = std::thread::spawn(move || to.send_timeout("last".into(), LONG));
+    let data = loop {
+        let frame = peer.read();
+        assert!(!frame.payload.windows(100).any(|bytes| bytes == [2; 100]), "it was given up");
+        if frame.handle == 5000 {
+            break frame.payload;
+        }
+    };
+    assert_eq!(data, b"last");
+    last.join().unwrap().unwrap();
 }
 
 #[test]

@@ -251,3 +251,27 @@ fn a_call_that_would_have_to_wait_fails_at_once_if_that_is_wanted() {
     drop(busy);
     time.no_wait().count().wait_timeout(LONG).unwrap();
 }
+
+#[test]
+fn the_time_of_a_call_covers_its_wait_for_a_place_among_those_that_are_pending() {
+    let router = Router::builder().max_pending_calls(1).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let counted = Arc::new(AtomicUsize::new(0));
+    let service = Time(tell, counted.clone(), mpsc::channel().0);
+    let pool = Pool::builder(&router).size(1).service(service).start().unwrap();
+    let time = Time::stub(&router.myself());
+    let busy = time.until_cancelled();
+    assert_eq!(told.recv_timeout(LONG).unwrap(), "begun");
+    let began = Instant::now();
+    let error = time.with_timeout(Duration::from_millis(30)).count().wait().unwrap_err();
+    assert!(matches!(error, CallError::DeadlineExceeded { by: DeadlineBy::Caller, .. }), "{error:?}");
+    assert_eq!(error.executed(), Executed::No, "it was not sent");
+    assert!(began.elapsed() >= Duration::from_millis(30));
+    // Who has time enough gets the place that the other one leaves.
+    std::thread::scope(|scope| {
+        let patient = scope.spawn(|| time.with_timeout(LONG).count().wait());
+        drop(busy);
+        patient.join().unwrap().unwrap();
+    });
+    assert_eq!((pool.stats().queued, counted.load(Ordering::SeqCst)), (0, 1));
+}

@@ -317,6 +317,29 @@ fn a_queue_takes_so_many_calls_and_answers_the_rest_at_once() {
 }
 
 #[test]
+fn a_queue_takes_as_much_as_the_router_says() {
+    let (router, pool, running, go) =
+        busy_on(Router::builder().max_queued_calls(40).max_queued_bytes(40_000).build().unwrap());
+    let stub = Busy::stub(&router.myself());
+    let refused = |error: CallError, part: &str| {
+        assert!(matches!(&error, CallError::Overloaded { .. }), "{error:?}");
+        assert_eq!(error.executed(), Executed::No);
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    // One runs already; a quarter of both is for one caller.
+    let bytes = stub.take(vec![0; 6000].into());
+    refused(stub.take(vec![0; 6000].into()).wait_timeout(LONG).unwrap_err(), "(10 calls or 10000 bytes until");
+    let calls: Vec<_> = (0..8).map(|_| stub.nothing()).collect();
+    refused(stub.nothing().wait_timeout(LONG).unwrap_err(), "(10 calls or 10000 bytes until");
+    go.send(()).unwrap();
+    running.wait().unwrap();
+    assert_eq!(bytes.wait().unwrap(), 6000);
+    calls.into_iter().for_each(|call| call.wait().unwrap());
+    assert_eq!(stub.take(vec![0; 100_000].into()).wait().unwrap(), 100_000, "one of any size is taken");
+    assert!(pool.close(LONG).is_empty());
+}
+
+#[test]
 fn errors_of_methods_without_reply_are_only_logged() {
     let router = router();
     let pool = Pool::builder(&router).size(1).service(Inside).start().unwrap();

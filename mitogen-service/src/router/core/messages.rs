@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Core, Delivery, Workers};
 use crate::io::{Patience, SendError, Stream, StreamId};
 use crate::router::control;
+use crate::router::gate::Shut;
 use crate::router::handles::{Access, Admitted, Listener};
 use crate::router::table::Verdict;
 use crate::wire::{ContextId, DeadCode, DeadReason, Encoding, Handle, Header, Message};
@@ -271,21 +272,32 @@ impl Core {
         drop((replaced, listeners));
     }
 
-    /// A handle for the one answer of `respondent`. Waits while too many calls are pending, if that
-    /// is wanted; `None` when the router is closed.
+    /// A handle for the one answer of `respondent`. While too many calls are pending it waits, as
+    /// `patience` says, or fails; `None` when the router is closed.
     pub(crate) fn await_one(
         &self,
         respondent: ContextId,
         listener: Arc<dyn Listener>,
-        wait: bool,
+        patience: Patience,
     ) -> Result<Option<Handle>, TooMany> {
-        let entered = if wait { self.calls.enter() } else { self.calls.try_enter() };
-        if !entered {
-            return if self.lifecycle.is_open() && !wait { Err(TooMany) } else { Ok(None) };
+        let entered = match patience {
+            Patience::Wait => self.calls.enter_until(None),
+            Patience::Until(deadline) => self.calls.enter_until(Some(deadline)),
+            _ => self.calls.try_enter(),
+        };
+        match entered {
+            Ok(()) => {}
+            Err(Shut::Full) => return Err(TooMany),
+            Err(Shut::Closed) => return Ok(None),
         }
         let handle = self.handles.lock().await_one(respondent, true, listener);
         self.calls.leave(usize::from(handle.is_none()));
         Ok(handle)
+    }
+
+    /// Whether a call of this process waits for its answer on this handle.
+    pub(crate) fn is_pending(&self, handle: Handle) -> bool {
+        self.handles.lock().is_pending(handle)
     }
 
     /// Wakes who waits on a handle, for something else than its answer.

@@ -40,7 +40,7 @@ use crate::io::{Broker, Courier, Ready, Reassembly, Stream, StreamId};
 use crate::latch::Latch;
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
-use crate::wire::{ContextId, Handle, Message};
+use crate::wire::{ChannelBounds, ContextId, Handle, Message};
 
 /// How many log lines may wait for the subscriber.
 const LOG_CAPACITY: usize = 4096;
@@ -59,6 +59,8 @@ pub(crate) struct Identity {
     pub(crate) unidirectional: bool,
     /// How often the other end of each stream has to give a sign of life, if it has to.
     pub(crate) keep_alive: Option<Duration>,
+    /// What its channels take.
+    pub(crate) channels: ChannelBounds,
 }
 
 /// A message on its way to a listener.
@@ -224,6 +226,11 @@ impl Core {
     /// Who this context is.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What it takes at most.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// What counts this router's threads, descriptors and children.

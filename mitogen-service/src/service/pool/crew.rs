@@ -1,28 +1,35 @@
 //! How many threads a pool needs at a moment: a plain state machine without locks or threads.
 //!
-//! A thread of a pool is in one of three states. It is *idle* while it waits for a stream that can be
-//! read or for help to be wanted. It is *slow* while it runs something that may take long or wait, which
-//! is everything that is not known to be fast. And it is *coming* in between: it reads, or runs a method
-//! that is known to be fast, and looks for the next job soon.
+//! A thread of a pool is in one of four states. One is the *reader*: it has nothing to do, and waits for
+//! a stream that can be read or for help to be wanted. Others that have nothing to do are *parked*. A
+//! thread is *slow* while it runs something that may take long or wait, which is everything that is not
+//! known to be fast. And it is *coming* in between: it reads, or runs a method that is known to be fast,
+//! and looks for the next job soon.
+//!
+//! There is one reader because the answer to a call wakes the caller at once, on the same CPU: the next
+//! call comes before the thread that has sent the answer is back. With a second reader that one would be
+//! woken, to find the first one's locks held.
 //!
 //! To wake a thread for a job costs more than a fast method, so nobody is woken for what a coming thread
 //! will take. The rules are:
 //!
-//! * A job that is pushed wakes an idle thread if there is one; if there is none and none is coming, a
-//!   thread is started, until there are as many as the pool may have.
+//! * A job that is pushed wakes a parked thread if there is one, or else the reader; if there is neither
+//!   and none is coming, a thread is started, until there are as many as the pool may have.
 //! * A thread that becomes slow while jobs wait does the same for those it leaves behind. So helpers are
-//!   woken in a chain, one after the other, and one wake-up is under way at a time.
-//! * While no thread is idle or coming, the router's I/O thread looks after the streams (*the watch*): it
-//!   reads, queues, and executes nothing.
+//!   woken in a chain, one after the other.
+//! * While there is no reader and nobody is coming, the router's I/O thread looks after the streams (*the
+//!   watch*): it reads, queues, and executes nothing.
 //!
 //! A method that was fast may block all the same. So one is trusted only while a *tick* runs, which
-//! comes every few milliseconds while calls flow: if it finds a coming thread that has taken nothing
-//! since the last tick, it does what would have been done had that thread become slow.
+//! comes every few milliseconds while calls flow: if it finds that few jobs were taken since the last
+//! tick it ends, and those who run a trusted method at this moment are slow from then on.
 
 /// What is to be done after an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Orders {
-    /// Wake one thread that is idle.
+    /// Wake one thread that is parked.
+    pub(super) unpark: bool,
+    /// Wake the reader.
     pub(super) help: bool,
     /// Start one more thread; if that fails, [`Crew::not_started`].
     pub(super) start: bool,
@@ -34,6 +41,15 @@ pub(super) struct Orders {
 
 /// How many calls of fast methods between two ticks make it worth to tick.
 const FLOW: u32 = 8;
+
+/// What a thread does that finds no job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It is the reader, until it [comes](Crew::comes).
+    Read,
+    /// It waits until it is unparked, which makes it a coming one.
+    Park,
+}
 
 /// What a thread runs, for [`Crew::ran`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +65,12 @@ pub(super) enum Run {
 pub(super) struct Crew {
     size: usize,
     started: usize,
-    idle: usize,
+    reader: bool,
+    parked: usize,
     slow: usize,
     /// The coming ones that run a method which is known to be fast.
     trusted: usize,
-    /// A wake-up is under way to an idle thread.
+    /// A wake-up is under way to the reader.
     helping: bool,
     /// The I/O thread looks after the streams.
     watched: bool,
@@ -72,7 +89,8 @@ impl Crew {
         Self {
             size,
             started: 0,
-            idle: 0,
+            reader: false,
+            parked: 0,
             slow: 0,
             trusted: 0,
             helping: false,
@@ -102,7 +120,10 @@ impl Crew {
     }
 
     fn find_hands(&mut self, orders: &mut Orders) {
-        if self.idle > 0 {
+        if self.parked > 0 {
+            self.parked -= 1;
+            orders.unpark = true;
+        } else if self.reader {
             orders.help = !std::mem::replace(&mut self.helping, true);
         } else if self.coming() == 0 && self.started < self.size {
             self.started += 1;
@@ -111,26 +132,30 @@ impl Crew {
     }
 
     fn find_watch(&mut self, orders: &mut Orders) {
-        if self.idle == 0 && self.coming() == 0 && !self.watched {
+        if !self.reader && self.coming() == 0 && !self.watched {
             self.watched = true;
             orders.watch = Some(true);
         }
     }
 
     fn coming(&self) -> usize {
-        self.started - self.idle - self.slow
+        self.started - usize::from(self.reader) - self.parked - self.slow
     }
 
-    /// A thread has nothing to do, and is about to wait.
-    pub(super) fn idles(&mut self) -> Orders {
-        self.idle += 1;
+    /// A thread has nothing to do.
+    pub(super) fn rests(&mut self) -> (Rest, Orders) {
+        if self.reader {
+            self.parked += 1;
+            return (Rest::Park, Orders::default());
+        }
+        self.reader = true;
         let watch = std::mem::replace(&mut self.watched, false).then_some(false);
-        Orders { watch, ..Orders::default() }
+        (Rest::Read, Orders { watch, ..Orders::default() })
     }
 
-    /// A thread has waited; `helped` if it was woken to help.
+    /// The reader has waited; `helped` if it was woken to help.
     pub(super) fn comes(&mut self, helped: bool) {
-        self.idle -= 1;
+        self.reader = false;
         self.helping &= !helped;
     }
 
@@ -194,8 +219,8 @@ impl Crew {
         self.slow += std::mem::take(&mut self.trusted);
     }
 
-    /// A thread leaves for good. It wakes another one: the next of those that are idle to do the same, or
-    /// the one of the pool after this for which the wake-up was meant that has ended its own wait.
+    /// A thread leaves for good. It passes the wake-up of a reader on: that may have been meant for the
+    /// one of the pool after this.
     pub(super) fn leaves(&mut self) -> Orders {
         self.started -= 1;
         let mut orders = Orders { help: true, ..Orders::default() };
@@ -203,9 +228,10 @@ impl Crew {
         orders
     }
 
-    /// All threads shall leave. Gives how many are idle, one of which is to be woken.
-    pub(super) fn dismissed(&self) -> usize {
-        self.idle
+    /// All threads shall leave. Gives how many were parked, who are coming now, and whether there is a
+    /// reader to be woken.
+    pub(super) fn dismiss(&mut self) -> (usize, bool) {
+        (std::mem::take(&mut self.parked), self.reader)
     }
 }
 
@@ -215,13 +241,13 @@ mod tests {
 
     use super::*;
 
-    const NOTHING: Orders = Orders { help: false, start: false, watch: None, tick: false };
+    const NOTHING: Orders = Orders { unpark: false, help: false, start: false, watch: None, tick: false };
 
-    /// A crew whose first thread waits.
+    /// A crew whose first thread is the reader.
     fn idle(size: usize) -> Crew {
         let mut crew = Crew::new(size);
         crew.start_one();
-        assert_eq!(crew.idles(), Orders { watch: Some(false), ..NOTHING });
+        assert_eq!(crew.rests(), (Rest::Read, Orders { watch: Some(false), ..NOTHING }));
         crew
     }
 
@@ -237,7 +263,7 @@ mod tests {
         crew.takes();
         assert_eq!(crew.runs(false, 5).1, NOTHING, "there are as many as may be, and it is watched");
         crew.ran(run);
-        assert_eq!(crew.idles(), Orders { watch: Some(false), ..NOTHING });
+        assert_eq!(crew.rests(), (Rest::Read, Orders { watch: Some(false), ..NOTHING }));
         assert_eq!(crew.pushed(), Orders { help: true, ..NOTHING });
         assert_eq!(crew.pushed(), NOTHING, "one wake-up at a time");
         crew.comes(true);
@@ -249,13 +275,11 @@ mod tests {
         let mut crew = idle(3);
         for _ in 0..2 {
             crew.start_one();
-            assert_eq!(crew.idles(), NOTHING);
+            assert_eq!(crew.rests(), (Rest::Park, NOTHING));
         }
         crew.comes(false);
-        assert_eq!(crew.runs(false, 2).1, Orders { help: true, ..NOTHING });
-        crew.comes(true);
-        assert_eq!(crew.runs(false, 1).1, Orders { help: true, ..NOTHING });
-        crew.comes(true);
+        assert_eq!(crew.runs(false, 2).1, Orders { unpark: true, ..NOTHING });
+        assert_eq!(crew.runs(false, 1).1, Orders { unpark: true, watch: None, ..NOTHING });
         assert_eq!(crew.runs(false, 0).1, Orders { watch: Some(true), ..NOTHING });
     }
 
@@ -264,11 +288,10 @@ mod tests {
         let mut crew = idle(2);
         crew.comes(false);
         for call in 1..=FLOW {
-            let (run, orders) = crew.runs(true, 3);
+            let (run, orders) = crew.runs(true, 0);
             assert_eq!((run, orders.tick), (Run::Slow, call == FLOW));
             crew.ran(run);
         }
-        crew.not_started();
         for _ in 0..FLOW {
             crew.takes();
             let (run, orders) = crew.runs(true, 3);
@@ -278,17 +301,20 @@ mod tests {
         assert_eq!(crew.tick(3), (NOTHING, true));
         crew.takes();
         let (blocks, _) = crew.runs(true, 3);
-        let (orders, goes_on) = crew.tick(3);
         // The watch was given away by the first calls, when no tick was running.
-        assert_eq!((orders, goes_on), (Orders { start: true, ..NOTHING }, false));
+        assert_eq!(crew.tick(3), (Orders { start: true, ..NOTHING }, false));
+        assert_eq!(crew.pushed(), NOTHING, "the new one is coming");
         crew.ran(blocks);
         assert_eq!((crew.slow, crew.trusted), (0, 0));
     }
 
     #[test]
     fn the_last_one_leaves_the_streams_to_the_io_thread() {
-        let mut crew = idle(1);
-        assert_eq!(crew.dismissed(), 1);
+        let mut crew = idle(2);
+        crew.start_one();
+        crew.rests();
+        assert_eq!(crew.dismiss(), (1, true));
+        assert_eq!(crew.leaves(), Orders { help: true, ..NOTHING });
         crew.comes(true);
         assert_eq!(crew.leaves(), Orders { help: true, watch: Some(true), ..NOTHING });
     }
@@ -297,7 +323,8 @@ mod tests {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Does {
         Nothing,
-        Waits,
+        Reads,
+        Parked,
         Comes,
         Runs(Run, bool),
     }
@@ -320,10 +347,11 @@ mod tests {
                         orders = crew.pushed();
                     }
                     (1, Does::Comes) if waiting == 0 => {
-                        orders = crew.idles();
-                        threads[at] = Does::Waits;
+                        let (rest, order) = crew.rests();
+                        threads[at] = if rest == Rest::Read { Does::Reads } else { Does::Parked };
+                        orders = order;
                     }
-                    (2, Does::Waits) => {
+                    (2, Does::Reads) => {
                         crew.comes(std::mem::take(&mut help));
                         threads[at] = Does::Comes;
                     }
@@ -346,6 +374,11 @@ mod tests {
                     _ => {}
                 }
                 help |= orders.help;
+                if orders.unpark {
+                    let parked = threads.iter().position(|does| *does == Does::Parked);
+                    prop_assert!(parked.is_some(), "nobody is parked");
+                    threads[parked.unwrap_or(0)] = Does::Comes;
+                }
                 ticks |= orders.tick;
                 watched = orders.watch.unwrap_or(watched);
                 if orders.start {
@@ -356,12 +389,13 @@ mod tests {
                 let any = |wanted: fn(&Does) -> bool| threads.iter().any(wanted);
                 let is_coming = any(|does| matches!(does, Does::Comes));
                 let is_trusted = ticks && any(|does| matches!(does, Does::Runs(Run::Trusted(_), true)));
-                let has_idle = any(|does| *does == Does::Waits);
-                let is_full = !threads.contains(&Does::Nothing);
+                let reads = any(|does| *does == Does::Reads);
+                let all_busy = !any(|does| matches!(does, Does::Nothing | Does::Parked | Does::Reads));
+                prop_assert!(threads.iter().filter(|does| **does == Does::Reads).count() <= 1);
                 if waiting > 0 {
-                    prop_assert!(is_coming || is_trusted || (has_idle && help) || (is_full && !has_idle), "{threads:?} {crew:?}");
+                    prop_assert!(is_coming || is_trusted || (reads && help) || all_busy, "{threads:?} {crew:?}");
                 }
-                prop_assert!(is_coming || is_trusted || has_idle || watched, "{threads:?} {crew:?}");
+                prop_assert!(is_coming || is_trusted || reads || watched, "{threads:?} {crew:?}");
             }
         }
     }

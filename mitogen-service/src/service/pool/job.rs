@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::queue::Queued;
-use super::turns::{Arrival, Strands};
+use super::turns::{Arrival, Strands, Waiter};
 use crate::error::{CallError, Trace};
 use crate::io::{Stream, StreamId};
 use crate::router::{Core, Delivery};
@@ -97,12 +97,17 @@ impl QueuedCall {
     }
 
     /// The calls that wait for it, by their names.
-    pub(super) fn chain_ids(&self) -> Vec<CallId> {
-        self.chain().iter().map(|link| (link.context, link.handle)).collect()
+    pub(super) fn chain_ids(&self) -> Vec<Waiter> {
+        let (core, me) = (self.responder.core(), self.responder.core().identity().id);
+        let waiter = |link: &Link| {
+            let is_pending_here = link.context == me && core.is_pending(link.handle);
+            Waiter { id: (link.context, link.handle), is_pending_here }
+        };
+        self.chain().iter().map(waiter).collect()
     }
 
     /// The call on its way into the queue; `payload` is that of its message.
-    pub(super) fn arrival<'a>(self, payload: &'a [u8], chain: &'a [CallId]) -> Arrival<'a, Job> {
+    pub(super) fn arrival<'a>(self, payload: &'a [u8], chain: &'a [Waiter]) -> Arrival<'a, Job> {
         // What is no call at all is told so by the thread that takes it.
         let head = CallEnvelope::head(payload).ok().filter(|_| self.is_message_pack());
         let id = Some(self.id()).filter(|id| id.1 != Handle::NONE);

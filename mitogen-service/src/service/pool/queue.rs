@@ -5,7 +5,7 @@
 //! same lock, so a job that comes later finds it. No job is dropped under the lock: it may own a user's
 //! values.
 
-use super::crew::{Crew, Orders, Run};
+use super::crew::{Crew, Orders, Rest, Run};
 use super::turns::{Arrival, Place, Reserved, Settled, Strands, Turn, Turns};
 use crate::io::StreamId;
 use crate::service::in_flight::CallId;
@@ -20,13 +20,13 @@ pub(super) trait Queued {
 
 /// What a queue can have done, on any thread. Nothing of it may block.
 pub(super) trait Hands: Send + Sync {
-    /// Ends the wait of one thread that is idle, or of the next one that becomes so.
+    /// Ends the wait of the reader, or of the next one that becomes so.
     fn help(&self);
 
-    /// So many threads that are idle are to end their wait, all of this queue's.
-    fn dismiss(&self, idle: usize);
+    /// The reader of this queue, and no other, is to end its wait.
+    fn dismiss(&self);
 
-    /// One of those has ended its wait.
+    /// It has.
     fn dismissed(&self);
 
     /// Lets the I/O thread look after the streams, or not.
@@ -44,12 +44,16 @@ pub(super) struct Queue<J, S> {
     state: Mutex<State<J, S>>,
     /// Signalled when it is settled whether a service is there, or the queue is closed.
     settled: Condvar,
+    /// Signalled for each thread that is unparked.
+    unparked: Condvar,
     hands: Box<dyn Hands>,
 }
 
 struct State<J, S> {
     turns: Turns<J, S>,
     crew: Crew,
+    /// How many of the parked threads are to go on.
+    unparked: usize,
     closed: bool,
 }
 
@@ -58,8 +62,8 @@ struct State<J, S> {
 pub(super) enum Taken<J, S> {
     /// It runs this.
     Turn(Turn<J, S>),
-    /// There is none: it is idle, waits, and [comes](Queue::comes) then.
-    Idle,
+    /// There is none: it is the reader, waits, and [comes](Queue::comes) then.
+    Read,
     /// The queue is closed: it leaves.
     Leave,
 }
@@ -96,16 +100,20 @@ pub(super) struct Aftermath<J> {
 impl<J: Queued, S: Strands<J>> Queue<J, S> {
     /// Nothing waits, and there is no service and no thread; `size` threads may be started.
     pub(super) fn new(me: ContextId, size: usize, hands: Box<dyn Hands>) -> Self {
-        let state = State { turns: Turns::new(me), crew: Crew::new(size), closed: false };
-        Self { state: Mutex::new(state), settled: Condvar::new(), hands }
+        let state = State { turns: Turns::new(me), crew: Crew::new(size), unparked: 0, closed: false };
+        Self { state: Mutex::new(state), settled: Condvar::new(), unparked: Condvar::new(), hands }
     }
 
     /// Has done what the crew needs; the watch under the lock, so that the last word is the last one done.
-    fn carry_out(&self, state: MutexGuard<'_, State<J, S>>, orders: Orders) {
+    fn carry_out(&self, mut state: MutexGuard<'_, State<J, S>>, orders: Orders) {
         if let Some(wanted) = orders.watch {
             self.hands.watch(wanted);
         }
+        state.unparked += usize::from(orders.unpark);
         drop(state);
+        if orders.unpark {
+            self.unparked.notify_one();
+        }
         if orders.help {
             self.hands.help();
         }
@@ -192,12 +200,12 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         Ok(())
     }
 
-    /// Takes a job, if there is one.
+    /// Takes a job. Waits for one if somebody else is the reader.
     pub(super) fn take(&self) -> Taken<J, S> {
         self.take_from(self.state.lock())
     }
 
-    /// The same for a thread that was idle; `helped` if somebody wanted [help](Hands::help).
+    /// The same for the one who was the reader; `helped` if somebody wanted [help](Hands::help).
     pub(super) fn comes(&self, helped: bool) -> Taken<J, S> {
         let mut state = self.state.lock();
         state.crew.comes(helped);
@@ -208,16 +216,26 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     }
 
     fn take_from(&self, mut state: MutexGuard<'_, State<J, S>>) -> Taken<J, S> {
-        if let Some(turn) = state.turns.next(J::held) {
-            state.crew.takes();
-            return Taken::Turn(turn);
+        loop {
+            if let Some(turn) = state.turns.next(J::held) {
+                state.crew.takes();
+                return Taken::Turn(turn);
+            }
+            if state.closed {
+                let orders = state.crew.leaves();
+                self.carry_out(state, orders);
+                return Taken::Leave;
+            }
+            let (rest, orders) = state.crew.rests();
+            if rest == Rest::Read {
+                self.carry_out(state, orders);
+                return Taken::Read;
+            }
+            while state.unparked == 0 {
+                self.unparked.wait(&mut state);
+            }
+            state.unparked -= 1;
         }
-        let (taken, orders) = match state.closed {
-            true => (Taken::Leave, state.crew.leaves()),
-            false => (Taken::Idle, state.crew.idles()),
-        };
-        self.carry_out(state, orders);
-        taken
     }
 
     /// The calling thread is about to run a job that it has taken; `fast` if the method is known to be.
@@ -294,12 +312,17 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     pub(super) fn close(&self) -> Vec<J> {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.closed, true) {
-            // Under the lock, so that those are counted before the first one is gone.
-            self.hands.dismiss(state.crew.dismissed());
+            let (parked, reader) = state.crew.dismiss();
+            state.unparked += parked;
+            if reader {
+                // Under the lock, so that it is counted before it is gone.
+                self.hands.dismiss();
+            }
         }
         let jobs = state.turns.drain_all();
         drop(state);
         self.settled.notify_all();
+        self.unparked.notify_all();
         jobs
     }
 

@@ -285,7 +285,7 @@ impl Shared {
                         self.run_turn(turn);
                         taken = self.queue.take();
                     }
-                    Taken::Idle => taken = self.queue.comes(self.wait(&mut seat)),
+                    Taken::Read => taken = self.queue.comes(self.wait(&mut seat)),
                     Taken::Leave => return,
                 }
             }
@@ -580,9 +580,9 @@ impl Hands for PoolHands {
         }
     }
 
-    fn dismiss(&self, idle: usize) {
+    fn dismiss(&self) {
         if let Some(ready) = self.ready.upgrade() {
-            ready.dismiss(idle);
+            ready.dismiss();
         }
     }
 

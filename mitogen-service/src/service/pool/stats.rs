@@ -13,9 +13,11 @@ pub struct PoolStats {
     pub threads: usize,
     /// The calls and functions that wait for a thread.
     pub queued: usize,
-    /// The calls that have arrived and are not answered, the queued ones included. At most 65,536.
+    /// The calls that have arrived and are not answered, the queued ones included. At most
+    /// [`max_queued_calls`](crate::RouterBuilder::max_queued_calls).
     pub in_flight: usize,
-    /// The bytes of their messages, but for those that are larger than 64 MiB.
+    /// The bytes of their messages, but for those that are larger than
+    /// [`max_queued_bytes`](crate::RouterBuilder::max_queued_bytes).
     pub in_flight_bytes: usize,
     /// The calls whose time was over before a thread took them.
     pub late: u64,

@@ -16,8 +16,13 @@
 //! part of that chain, it can take the call out of its turn ([`Turns::next_nested`]), since it has
 //! nothing else to do until it is answered. And if a place is busy with a call of that chain, the
 //! new one would wait for itself, and is refused.
+//!
+//! A thread that finds such a call only where nothing is given out at present leaves its handle there,
+//! and is named when that changes. So nobody is searched for among all that waits, and only those are
+//! woken who have looked in vain. A chain is the caller's word: of its handles only those are kept that
+//! calls of this context have which are pending.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::io::StreamId;
@@ -25,7 +30,7 @@ use crate::service::in_flight::CallId;
 use crate::wire::{ContextId, Handle};
 
 /// Names a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place(usize);
 
 /// Where work waits that names no service.
@@ -35,6 +40,14 @@ const NOWHERE: Place = Place(0);
 pub(super) trait Strands<J>: Clone {
     /// The strand of a job that is to run one at a time; `None` for one that may run at any time.
     fn strand(&self, job: &J) -> Option<usize>;
+}
+
+/// A call that waits for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiter {
+    pub(super) id: CallId,
+    /// It is one of this context that is not answered, so that a thread here may wait for it.
+    pub(super) is_pending_here: bool,
 }
 
 /// A job that has come.
@@ -47,7 +60,7 @@ pub(super) struct Arrival<'a, J> {
     /// Its own name; `None` if nobody waits for it.
     pub(super) id: Option<CallId>,
     /// The calls that wait for it.
-    pub(super) chain: &'a [CallId],
+    pub(super) chain: &'a [Waiter],
     pub(super) job: J,
 }
 
@@ -99,10 +112,13 @@ pub(super) struct Turns<J, S> {
     /// The lanes that are passed over, by the stream that their caller's answers leave through.
     held: HashMap<StreamId, Vec<(Place, ContextId)>>,
     /// The jobs that calls of this context wait for, by the handles of these calls.
-    nested: HashMap<Handle, Vec<usize>>,
+    nested: HashMap<Handle, Nested>,
     waiting: usize,
     arrivals: u64,
 }
+
+/// The jobs that one call waits for, in the order of their arrival, by the places where they are.
+type Nested = BTreeMap<Place, BTreeMap<u64, usize>>;
 
 struct Spot<S> {
     name: Option<Arc<str>>,
@@ -115,6 +131,8 @@ struct Spot<S> {
     lanes: usize,
     /// Where its jobs wait that run one at a time.
     strands: Vec<(usize, Place)>,
+    /// Calls of this context that wait for something here, and whose threads have found it shut.
+    in_vain: BTreeSet<Handle>,
 }
 
 enum State<S> {
@@ -166,7 +184,15 @@ const NONE: usize = usize::MAX;
 
 impl<S> Spot<S> {
     fn new(name: Option<Arc<str>>, state: State<S>) -> Self {
-        Self { name, state, ring: VecDeque::new(), has_turn: false, lanes: 0, strands: Vec::new() }
+        Self {
+            name,
+            state,
+            ring: VecDeque::new(),
+            has_turn: false,
+            lanes: 0,
+            strands: Vec::new(),
+            in_vain: BTreeSet::new(),
+        }
     }
 
     /// Whether it gives nothing out at present.
@@ -175,11 +201,11 @@ impl<S> Spot<S> {
     }
 
     /// Whether one of these calls runs here, so that nothing can run that it waits for.
-    fn is_busy_with(&self, chain: &[CallId]) -> bool {
+    fn is_busy_with(&self, mut has: impl FnMut(&CallId) -> bool) -> bool {
         match &self.state {
             State::Making(Stub { id: Some(id), .. })
             | State::Starting(Some(id))
-            | State::Strand(_, Busy::With(Some(id))) => chain.contains(id),
+            | State::Strand(_, Busy::With(Some(id))) => has(id),
             _ => false,
         }
     }
@@ -237,7 +263,7 @@ impl<J, S: Strands<J>> Turns<J, S> {
                 Reserved::Yes(place)
             }
             // Whoever has asked for it may be nobody who is entitled to have it made.
-            State::Making(_) if !spot.is_busy_with(chain) => Reserved::NotYet,
+            State::Making(_) if !spot.is_busy_with(|id| chain.contains(id)) => Reserved::NotYet,
             _ => Reserved::No,
         }
     }
@@ -247,11 +273,12 @@ impl<J, S: Strands<J>> Turns<J, S> {
         let Arrival { service, caller, id, chain, job } = arrival;
         let main = service.map_or(NOWHERE, |name| self.place(name));
         let place = self.place_for(main, &job);
-        if self.places[place.0].is_busy_with(chain) {
+        if self.places[place.0].is_busy_with(|id| chain.iter().any(|waiter| waiter.id == *id)) {
             return Err(job);
         }
+        let mut mine: Vec<_> = chain.iter().filter(|waiter| waiter.is_pending_here).map(|waiter| waiter.id.1).collect();
         // A context that calls itself waits for the very call.
-        let mut mine: Vec<_> = chain.iter().chain(&id).filter(|id| id.0 == self.me).map(|id| id.1).collect();
+        mine.extend(id.filter(|id| id.0 == self.me).map(|id| id.1));
         mine.sort_unstable();
         mine.dedup();
         self.arrivals += 1;
@@ -261,10 +288,10 @@ impl<J, S: Strands<J>> Turns<J, S> {
     }
 
     fn insert(&mut self, node: Node<J>) {
-        let (place, caller) = (node.place, node.caller);
+        let (place, caller, arrival) = (node.place, node.caller, node.arrival);
         let at = self.store(node);
-        for handle in self.nodes[at].mine.clone() {
-            self.nested.entry(handle).or_default().push(at);
+        for handle in &self.nodes[at].mine {
+            self.nested.entry(*handle).or_default().entry(place).or_default().insert(arrival, at);
         }
         self.waiting += 1;
         if let Some(lane) = self.lanes.get_mut(&(place, caller)) {
@@ -300,20 +327,28 @@ impl<J, S: Strands<J>> Turns<J, S> {
         None
     }
 
-    /// The first job that the call with this handle waits for, whatever its turn.
+    /// The first job that the call with this handle waits for, whatever its turn. If there are only
+    /// such that cannot be given out now, the handle is told when they can.
     pub(super) fn next_nested(&mut self, handle: Handle) -> Option<Turn<J, S>> {
-        let nodes = self.nested.get(&handle)?;
-        let at = *nodes.iter().find(|at| !self.places[self.nodes[**at].place.0].is_shut())?;
-        self.give_out(at)
+        let nested = self.nested.get(&handle)?;
+        let open = nested.iter().filter(|(place, _)| !self.places[place.0].is_shut());
+        let first = open.filter_map(|(_, jobs)| jobs.first_key_value()).min();
+        let Some((_, at)) = first else {
+            for place in nested.keys() {
+                self.places[place.0].in_vain.insert(handle);
+            }
+            return None;
+        };
+        self.give_out(*at)
     }
 
-    /// A job of a strand has run; gives the handles of calls that wait for what is there.
+    /// A job of a strand has run; gives the handles of calls that have waited for that.
     pub(super) fn done(&mut self, place: Place) -> Vec<Handle> {
         if let State::Strand(_, busy) = &mut self.places[place.0].state {
             *busy = Busy::No;
         }
         self.give_turn(place);
-        self.nested_at(place)
+        self.opened(place).into_iter().collect()
     }
 
     /// The first node of the lane whose turn it is.
@@ -384,11 +419,14 @@ impl<J, S: Strands<J>> Turns<J, S> {
         let node = &mut self.nodes[at];
         let job = node.job.take()?;
         for handle in std::mem::take(&mut node.mine) {
-            if let Some(nodes) = self.nested.get_mut(&handle) {
-                nodes.retain(|other| *other != at);
-                if nodes.is_empty() {
-                    self.nested.remove(&handle);
-                }
+            let Some(nested) = self.nested.get_mut(&handle) else { continue };
+            let Some(jobs) = nested.get_mut(&node.place) else { continue };
+            jobs.remove(&node.arrival);
+            if jobs.is_empty() {
+                nested.remove(&node.place);
+            }
+            if nested.is_empty() {
+                self.nested.remove(&handle);
             }
         }
         self.waiting -= 1;
@@ -409,7 +447,7 @@ impl<J, S: Strands<J>> Turns<J, S> {
     }
 
     /// Tells what has come of a [`Turn::Vacant`] or of a reserved place; gives the jobs that are to be
-    /// failed, and the handles of calls that wait for what is there.
+    /// failed, and the handles of calls that have waited for that.
     pub(super) fn settle(&mut self, place: Place, settled: Settled<J, S>) -> (Vec<J>, Vec<Handle>) {
         let mut failed = Vec::new();
         let mut nested = Vec::new();
@@ -422,27 +460,28 @@ impl<J, S: Strands<J>> Turns<J, S> {
             }
             Settled::Refused => {
                 self.places[place.0].state = State::Vacant;
-                nested = self.nested_at(place);
             }
         }
+        nested.extend(self.opened(place));
         self.give_turn(place);
         self.forget_if_unused(place);
         (failed, nested)
     }
 
-    /// The service is there: what waits for it goes where it belongs.
+    /// The service is there: what waits for it goes where it belongs, the job that it was made for as
+    /// well. Gives the handles of calls that wait for that job: it was not there for them meanwhile.
     fn made(&mut self, place: Place, service: S, first: Option<J>) -> Vec<Handle> {
         let mut waiting = self.drain(place);
+        let mut nested = Vec::new();
         let before = std::mem::replace(&mut self.places[place.0].state, State::Ready(service));
         if let (State::Making(Stub { caller, id, mine, arrival }), Some(job)) = (before, first) {
+            nested.clone_from(&mine);
             waiting.push(Node { job: Some(job), next: NONE, place, caller, id, mine, arrival });
         }
         waiting.sort_by_key(|node| node.arrival);
-        let mut nested = Vec::new();
         for mut node in waiting {
             let strand = node.job.as_ref().map_or(place, |job| self.place_for(place, job));
             node.place = strand;
-            nested.extend(node.mine.iter().copied());
             self.insert(node);
         }
         nested
@@ -483,10 +522,9 @@ impl<J, S: Strands<J>> Turns<J, S> {
         drained
     }
 
-    /// The handles of calls of this context that wait for something at a place.
-    fn nested_at(&self, place: Place) -> Vec<Handle> {
-        let here = |nodes: &Vec<usize>| nodes.iter().any(|at| self.nodes[*at].place == place);
-        self.nested.iter().filter(|(_, nodes)| here(nodes)).map(|(handle, _)| *handle).collect()
+    /// A place gives something out again: the handles of calls whose threads have found it shut.
+    fn opened(&mut self, place: Place) -> BTreeSet<Handle> {
+        std::mem::take(&mut self.places[place.0].in_vain)
     }
 
     fn give_turn(&mut self, place: Place) {
@@ -563,8 +601,6 @@ impl<J, S: Strands<J>> Turns<J, S> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -599,7 +635,13 @@ mod tests {
         (ContextId::new(caller), Handle::new(1000 + number))
     }
 
+    /// The calls of this context in the chain are pending.
     fn push_nested(turns: &mut Turns<Job, u32>, job: Job, chain: &[CallId]) -> Result<(), Job> {
+        let chain: Vec<_> = chain.iter().map(|id| Waiter { id: *id, is_pending_here: id.0 == ME }).collect();
+        push_behind(turns, job, &chain)
+    }
+
+    fn push_behind(turns: &mut Turns<Job, u32>, job: Job, chain: &[Waiter]) -> Result<(), Job> {
         let service = name(job.0);
         let caller = ContextId::new(job.1);
         turns.push(Arrival { service: service.as_deref(), caller, id: Some(id(job)), chain, job })
@@ -806,16 +848,80 @@ mod tests {
         assert_eq!(push_nested(&mut turns, (1, 11, 0), &[id((1, 10, 0))]), Err((1, 11, 0)));
     }
 
+    #[test]
+    fn the_oldest_job_goes_first_that_a_call_waits_for_and_can_be_given_out() {
+        let mut turns = turns();
+        assert!(turns.add("service 1", 1) && turns.add("service 3", 3));
+        let mine = (ME, Handle::new(5000));
+        push(&mut turns, (3, 10, 0));
+        assert!(next(&mut turns).is_some(), "the strand is busy from here on");
+        for job in [(3, 10, 1), (2, 10, 2), (1, 10, 3), (1, 11, 4)] {
+            push_nested(&mut turns, job, &[mine]).unwrap();
+        }
+        assert!(matches!(turns.next_nested(mine.1), Some(Turn::Vacant((2, 10, 2), _))));
+        assert_eq!(turns.next_nested(mine.1), Some(Turn::Ready((1, 10, 3), 1, None)));
+        assert_eq!(turns.next_nested(mine.1), Some(Turn::Ready((1, 11, 4), 1, None)));
+        assert_eq!(turns.next_nested(mine.1), None);
+    }
+
+    #[test]
+    fn only_who_has_looked_in_vain_is_told_that_a_place_has_opened() {
+        let mut turns = turns();
+        turns.add("service 3", 3);
+        push(&mut turns, (3, 10, 0));
+        let Some(Turn::Ready(_, _, Some(place))) = next(&mut turns) else { panic!("it is ready") };
+        let handles = [5000, 5001, 5002].map(Handle::new);
+        for (number, handle) in (1..).zip(handles) {
+            push_nested(&mut turns, (3, 10, number), &[(ME, handle)]).unwrap();
+        }
+        assert_eq!(turns.next_nested(handles[2]), None);
+        assert_eq!(turns.next_nested(handles[1]), None);
+        assert_eq!(turns.done(place), handles[1..], "and once");
+        assert_eq!(turns.done(place), []);
+        assert!(turns.next_nested(handles[0]).is_some());
+    }
+
+    /// A chain is what a caller says. What is not pending here nobody waits for.
+    #[test]
+    fn handles_that_no_call_here_has_are_not_kept() {
+        let mut turns = turns();
+        turns.add("service 1", 1);
+        let forged: Vec<_> = (0..32)
+            .map(|number| Waiter { id: (ME, Handle::new(7000 + number)), is_pending_here: false })
+            .chain([Waiter { id: id((1, 11, 0)), is_pending_here: false }])
+            .collect();
+        for number in 0..100 {
+            push_behind(&mut turns, (1, 10, number), &forged).unwrap();
+        }
+        assert!(turns.nested.is_empty());
+        assert_eq!(turns.next_nested(Handle::new(7000)), None);
+        // A call of this context to itself is pending, whatever the chain says.
+        push_behind(&mut turns, (1, ME.get(), 0), &forged).unwrap();
+        assert_eq!(turns.nested.len(), 1);
+        // And what runs somewhere is known by its name, be it pending or not.
+        turns.add("service 3", 3);
+        push(&mut turns, (3, 10, 0));
+        let running = std::iter::from_fn(|| next(&mut turns)).find(|turn| matches!(turn, Turn::Ready(_, 3, _)));
+        assert!(running.is_some());
+        let circle = [Waiter { id: id((3, 10, 0)), is_pending_here: false }];
+        assert_eq!(push_behind(&mut turns, (3, 11, 0), &circle), Err((3, 11, 0)));
+    }
+
     /// The same in the simplest way: all jobs in a list, and when each service and lane came last.
     #[derive(Default)]
     struct Oracle {
         jobs: Vec<Job>,
+        /// The handles that wait for a job, by its number.
+        mine: BTreeMap<u32, BTreeSet<u32>>,
         states: BTreeMap<u32, &'static str>,
-        /// When a lane or, with caller 0, a service took its place at the end of its row.
+        /// When a lane or, with caller 0, a service took its place at the end of its row. It keeps the
+        /// place until its turn comes, even if everything has been taken out of it meanwhile.
         since: BTreeMap<(u32, u32), u32>,
         held: Vec<(u32, u32)>,
         /// The strand of the third service runs something.
         busy: bool,
+        /// The handles that have found something only where nothing is given out, by the service.
+        in_vain: BTreeMap<u32, BTreeSet<u32>>,
         now: u32,
     }
 
@@ -828,21 +934,38 @@ mod tests {
             service == 3 && self.state(service) == "ready"
         }
 
+        fn is_shut(&self, service: u32) -> bool {
+            self.state(service) == "making" || self.is_strand(service) && self.busy
+        }
+
+        fn push(&mut self, job: Job, mine: BTreeSet<u32>) {
+            self.jobs.push(job);
+            self.mine.insert(job.2, mine);
+            self.line_up_lane(job.0, job.1);
+        }
+
         /// What has waited for a service lines up anew, in the order in which it came.
         fn made(&mut self, service: u32) {
             self.states.insert(service, "ready");
-            self.held.retain(|lane| lane.0 != service);
-            self.since.retain(|who, _| who.0 != service || who.1 == 0 && service != 3);
+            self.forget_lanes(service);
+            // A strand is another place than that of its service.
+            if service == 3 {
+                self.since.remove(&(service, 0));
+            }
             let callers: Vec<_> = self.jobs.iter().filter(|job| job.0 == service).map(|job| job.1).collect();
             for caller in callers {
-                self.line_up((service, caller), true);
-                self.line_up((service, 0), true);
+                self.line_up_lane(service, caller);
             }
+        }
+
+        fn forget_lanes(&mut self, service: u32) {
+            self.held.retain(|lane| lane.0 != service);
+            self.since.retain(|who, _| who.0 != service || who.1 == 0);
         }
 
         /// The caller whose turn it is.
         fn next_caller(&self, service: u32) -> Option<u32> {
-            let lanes = self.lanes(service);
+            let lanes: Vec<_> = (1..4).filter(|caller| self.since.contains_key(&(service, *caller))).collect();
             if self.is_strand(service) {
                 let first = self.jobs.iter().find(|job| job.0 == service && lanes.contains(&job.1));
                 return first.map(|job| job.1);
@@ -850,58 +973,98 @@ mod tests {
             lanes.into_iter().min_by_key(|caller| self.since[&(service, *caller)])
         }
 
-        fn lanes(&self, service: u32) -> Vec<u32> {
-            let mut lanes: Vec<_> = self.jobs.iter().filter(|job| job.0 == service).map(|job| job.1).collect();
-            lanes.sort();
-            lanes.dedup();
-            lanes.retain(|caller| !self.held.contains(&(service, *caller)));
-            lanes
-        }
-
-        fn is_ready(&self, service: u32) -> bool {
-            let shut = self.state(service) == "making" || self.is_strand(service) && self.busy;
-            !shut && !self.lanes(service).is_empty()
-        }
-
-        /// Everybody who has something to give out now, and had not before, queues up.
-        fn queue_up(&mut self) {
-            for service in 0..4 {
-                for caller in 1..4 {
-                    let is_there = self.lanes(service).contains(&caller);
-                    self.line_up((service, caller), is_there);
+        fn next(&mut self, held: Option<u32>) -> Option<(Job, &'static str)> {
+            loop {
+                let rows = (0..4).filter(|service| self.since.contains_key(&(*service, 0)));
+                let service = rows.min_by_key(|service| self.since[&(*service, 0)])?;
+                self.since.remove(&(service, 0));
+                if self.is_strand(service) && !self.busy {
+                    // The oldest job goes first, so all lanes are looked at, and empty ones forgotten.
+                    let Self { jobs, since, .. } = self;
+                    since.retain(|who, _| who.0 != service || jobs.iter().any(|job| (job.0, job.1) == *who));
                 }
-                self.line_up((service, 0), self.is_ready(service));
+                while !self.is_shut(service) {
+                    let Some(caller) = self.next_caller(service) else { break };
+                    self.since.remove(&(service, caller));
+                    let Some(job) = self.jobs.iter().copied().find(|job| (job.0, job.1) == (service, caller)) else {
+                        continue;
+                    };
+                    if held == Some(caller) {
+                        self.held.push((service, caller));
+                        continue;
+                    }
+                    let given = self.take(job);
+                    if self.jobs.iter().any(|job| (job.0, job.1) == (service, caller)) {
+                        self.line_up((service, caller));
+                    }
+                    self.give_turn(service);
+                    return Some(given);
+                }
             }
+        }
+
+        /// The first job that a call waits for, if any is where something is given out.
+        fn first_nested(&self, handle: u32) -> Option<Job> {
+            let waited_for = self.jobs.iter().filter(|job| self.mine[&job.2].contains(&handle));
+            waited_for.copied().find(|job| !self.is_shut(job.0))
+        }
+
+        fn next_nested(&mut self, handle: u32) -> Option<(Job, &'static str)> {
+            if let Some(job) = self.first_nested(handle) {
+                return Some(self.take(job));
+            }
+            for job in self.jobs.iter().filter(|job| self.mine[&job.2].contains(&handle)) {
+                self.in_vain.entry(job.0).or_default().insert(handle);
+            }
+            None
+        }
+
+        fn take(&mut self, job: Job) -> (Job, &'static str) {
+            let state = self.state(job.0);
+            if state == "vacant" {
+                self.states.insert(job.0, "making");
+            }
+            self.busy |= self.is_strand(job.0);
+            self.jobs.retain(|other| *other != job);
+            (job, state)
         }
 
         fn release(&mut self, caller: u32) {
             for lane in self.held.clone().into_iter().filter(|lane| lane.1 == caller) {
                 self.held.retain(|held| *held != lane);
-                self.line_up(lane, true);
-                self.line_up((lane.0, 0), self.is_ready(lane.0));
+                if self.jobs.iter().any(|job| (job.0, job.1) == lane) {
+                    self.line_up(lane);
+                    self.give_turn(lane.0);
+                }
             }
         }
 
-        fn line_up(&mut self, who: (u32, u32), is_there: bool) {
-            if is_there {
-                self.now += 1;
-                self.since.entry(who).or_insert(self.now);
-            } else {
-                self.since.remove(&who);
+        fn line_up_lane(&mut self, service: u32, caller: u32) {
+            if !self.held.contains(&(service, caller)) {
+                self.line_up((service, caller));
+            }
+            self.give_turn(service);
+        }
+
+        fn give_turn(&mut self, service: u32) {
+            let has_lane = (1..4).any(|caller| self.since.contains_key(&(service, caller)));
+            if has_lane && !self.is_shut(service) {
+                self.line_up((service, 0));
             }
         }
 
-        fn take(&mut self, service: u32, caller: u32) -> Option<Job> {
-            let at = self.jobs.iter().position(|job| (job.0, job.1) == (service, caller))?;
-            self.since.remove(&(service, caller));
-            Some(self.jobs.remove(at))
+        fn line_up(&mut self, who: (u32, u32)) {
+            self.now += 1;
+            self.since.entry(who).or_insert(self.now);
         }
     }
 
     #[derive(Clone, Debug)]
     enum Op {
-        Push(u32, u32),
+        /// To a service, from a caller, waited for by these handles, and perhaps by all that run.
+        Push(u32, u32, BTreeSet<u32>, bool),
         Next(Option<u32>),
+        Nested(u32),
         Release(u32),
         Settle(u8),
         Add(u32),
@@ -909,9 +1072,12 @@ mod tests {
     }
 
     fn op() -> impl Strategy<Value = Op> {
+        let handles = proptest::collection::btree_set(5000u32..5003, 0..3);
         prop_oneof![
-            4 => (0u32..4, 1u32..4).prop_map(|(service, caller)| Op::Push(service, caller)),
+            6 => (0u32..4, 1u32..4, handles, proptest::bool::weighted(0.1))
+                .prop_map(|(service, caller, mine, behind)| Op::Push(service, caller, mine, behind)),
             4 => proptest::option::weighted(0.3, 1u32..4).prop_map(Op::Next),
+            4 => (5000u32..5003).prop_map(Op::Nested),
             1 => (1u32..4).prop_map(Op::Release),
             2 => (0u8..3).prop_map(Op::Settle),
             1 => (1u32..4).prop_map(Op::Add),
@@ -919,70 +1085,126 @@ mod tests {
         ]
     }
 
+    /// What has come of the test so far, beside the two that are compared.
+    #[derive(Default)]
+    struct Run {
+        making: Vec<(Job, Place)>,
+        running: Option<(Job, Place)>,
+        /// The handles whose threads have looked, have found nothing, and were not woken since.
+        asleep: BTreeSet<u32>,
+    }
+
+    impl Run {
+        /// What was given out, as the oracle tells it.
+        fn given(&mut self, turn: Option<Turn<Job, u32>>) -> Option<(Job, &'static str)> {
+            Some(match turn? {
+                Turn::Nowhere(job) => (job, "nowhere"),
+                Turn::Ready(job, _, place) => {
+                    self.running = place.map(|place| (job, place)).or(self.running);
+                    (job, "ready")
+                }
+                Turn::Vacant(job, place) => {
+                    self.making.push((job, place));
+                    (job, "vacant")
+                }
+            })
+        }
+
+        /// The calls that run where only one can.
+        fn all_that_run(&self) -> Vec<CallId> {
+            self.making.iter().chain(&self.running).map(|(job, _)| id(*job)).collect()
+        }
+
+        fn wake(&mut self, handles: &BTreeSet<u32>) {
+            self.asleep.retain(|handle| !handles.contains(handle));
+        }
+    }
+
+    fn numbers(handles: Vec<Handle>) -> BTreeSet<u32> {
+        handles.into_iter().map(Handle::get).collect()
+    }
+
     proptest! {
+        /// Every job is given out once and in its turn, or out of it to who waits for it; nobody who
+        /// waits sleeps while there is something to do for them; and nobody is woken for nothing.
         #[test]
-        fn every_job_is_given_out_once_and_in_its_turn(ops in proptest::collection::vec(op(), 0..80)) {
+        fn every_job_is_given_out_once_in_its_turn_or_to_who_waits_for_it(
+            ops in proptest::collection::vec(op(), 0..120),
+        ) {
             let mut turns = turns();
             let mut oracle = Oracle::default();
-            let mut making: Vec<(Job, Place)> = Vec::new();
-            let mut running = None;
+            let mut run = Run::default();
             for (number, op) in ops.into_iter().enumerate() {
                 match op {
-                    Op::Push(service, caller) => {
+                    Op::Push(service, caller, mine, behind) => {
                         let job = (service, caller, number as u32);
-                        push(&mut turns, job);
-                        oracle.jobs.push(job);
+                        let mut chain: Vec<_> = mine.iter().map(|handle| (ME, Handle::new(*handle))).collect();
+                        if behind {
+                            chain.extend(run.all_that_run());
+                        }
+                        let circle = behind && oracle.is_shut(service);
+                        prop_assert_eq!(push_nested(&mut turns, job, &chain).is_err(), circle);
+                        if !circle {
+                            // Whoever pushes wakes those who wait for it.
+                            run.wake(&mine);
+                            oracle.push(job, mine);
+                        }
                     }
                     Op::Next(held) => {
-                        let given = turns.next(|job| held.filter(|held| job.1 == *held).map(|held| StreamId(held.into())));
-                        let expected = oracle_next(&mut oracle, held);
-                        let job = match &given {
-                            None => None,
-                            Some(Turn::Nowhere(job)) => Some((*job, "nowhere")),
-                            Some(Turn::Ready(job, _, place)) => {
-                                running = running.or(*place);
-                                Some((*job, "ready"))
-                            }
-                            Some(Turn::Vacant(job, place)) => {
-                                making.push((*job, *place));
-                                Some((*job, "vacant"))
-                            }
-                        };
-                        prop_assert_eq!(job, expected);
+                        let stream = |job: &Job| held.filter(|held| job.1 == *held).map(|held| StreamId(held.into()));
+                        let given = run.given(turns.next(stream));
+                        prop_assert_eq!(given, oracle.next(held));
+                    }
+                    Op::Nested(handle) => {
+                        let given = run.given(turns.next_nested(Handle::new(handle)));
+                        prop_assert_eq!(given, oracle.next_nested(handle));
+                        if given.is_none() {
+                            run.asleep.insert(handle);
+                        }
                     }
                     Op::Release(caller) => {
                         turns.release(StreamId(caller.into()));
                         oracle.release(caller);
                     }
-                    Op::Settle(how) if !making.is_empty() => {
-                        let (job, place) = making.remove(0);
+                    Op::Settle(how) if !run.making.is_empty() => {
+                        let (job, place) = run.making.remove(0);
                         let service = job.0;
+                        let mut woken = oracle.in_vain.remove(&service).unwrap_or_default();
                         let (settled, state) = match how {
                             0 => (Settled::Made(service, job), "ready"),
                             1 => (Settled::Failed, "vacant"),
                             _ => (Settled::Refused, "vacant"),
                         };
-                        let (mut failed, _) = turns.settle(place, settled);
+                        let (mut failed, nested) = turns.settle(place, settled);
                         failed.sort();
                         let mut expected = Vec::new();
-                        if how == 1 {
-                            expected = oracle.jobs.extract_if(.., |job| job.0 == service).collect();
-                            oracle.held.retain(|lane| lane.0 != service);
+                        oracle.states.insert(service, state);
+                        match how {
+                            0 => {
+                                let at = oracle.jobs.iter().position(|other| other.2 > job.2);
+                                oracle.jobs.insert(at.unwrap_or(oracle.jobs.len()), job);
+                                woken.extend(&oracle.mine[&job.2]);
+                                oracle.made(service);
+                            }
+                            1 => {
+                                expected = oracle.jobs.extract_if(.., |job| job.0 == service).collect();
+                                oracle.forget_lanes(service);
+                            }
+                            _ => oracle.give_turn(service),
                         }
                         expected.sort();
                         prop_assert_eq!(failed, expected);
-                        oracle.states.insert(service, state);
-                        if how == 0 {
-                            let at = oracle.jobs.iter().position(|other| other.2 > job.2);
-                            oracle.jobs.insert(at.unwrap_or(oracle.jobs.len()), job);
-                            oracle.made(service);
-                        }
+                        run.wake(&woken);
+                        prop_assert_eq!(numbers(nested), woken);
                     }
                     Op::Settle(_) => {}
                     Op::Done => {
-                        if let Some(place) = running.take() {
-                            turns.done(place);
+                        if let Some((_, place)) = run.running.take() {
+                            let nested = numbers(turns.done(place));
                             oracle.busy = false;
+                            oracle.give_turn(3);
+                            run.wake(&nested);
+                            prop_assert_eq!(nested, oracle.in_vain.remove(&3).unwrap_or_default());
                         }
                     }
                     Op::Add(service) => {
@@ -993,34 +1215,19 @@ mod tests {
                         }
                     }
                 }
-                oracle.queue_up();
                 prop_assert_eq!(turns.waiting(), oracle.jobs.len());
+                for handle in &run.asleep {
+                    prop_assert_eq!(oracle.first_nested(*handle), None, "{} sleeps", handle);
+                }
+                let indexed: usize = turns.nested.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum();
+                let waits: usize = oracle.jobs.iter().map(|job| oracle.mine[&job.2].len()).sum();
+                prop_assert_eq!(indexed, waits);
             }
             let mut rest = turns.drain_all();
             rest.sort();
             oracle.jobs.sort();
             prop_assert_eq!(rest, oracle.jobs);
-        }
-    }
-
-    fn oracle_next(oracle: &mut Oracle, held: Option<u32>) -> Option<(Job, &'static str)> {
-        loop {
-            let ready = (0..4).filter(|service| oracle.is_ready(*service));
-            let service = ready.min_by_key(|service| oracle.since[&(*service, 0)])?;
-            oracle.since.remove(&(service, 0));
-            while let Some(caller) = oracle.next_caller(service) {
-                if held == Some(caller) {
-                    oracle.held.push((service, caller));
-                    oracle.since.remove(&(service, caller));
-                    continue;
-                }
-                let state = oracle.state(service);
-                if state == "vacant" {
-                    oracle.states.insert(service, "making");
-                }
-                oracle.busy |= oracle.is_strand(service);
-                return oracle.take(service, caller).map(|job| (job, state));
-            }
+            prop_assert!(turns.nested.is_empty());
         }
     }
 }

@@ -101,7 +101,7 @@ fn adding(queue: &Arc<Queue>) -> (Service, thread::JoinHandle<Result<(), NotRese
 fn pool() -> (Pool<Job, Service>, Arc<AtomicUsize>) {
     let ran = Arc::new(AtomicUsize::new(0));
     let count = ran.clone();
-    let pool = Pool::new(move |queue: &Queue, turn| match turn {
+    let pool = Pool::new(2, move |queue: &Queue, turn| match turn {
         Turn::Ready(_, service, None) => {
             service.run();
             count.fetch_add(1, Ordering::SeqCst);

@@ -29,7 +29,7 @@ struct Threads {
 #[derive(Default)]
 struct Seats {
     help: bool,
-    leaving: usize,
+    leaving: bool,
 }
 
 struct TestHands(Arc<Threads>);
@@ -40,14 +40,13 @@ impl Hands for TestHands {
         self.0.changed.notify_one();
     }
 
-    fn dismiss(&self, idle: usize) {
-        self.0.seats.lock().unwrap().leaving += idle;
+    fn dismiss(&self) {
+        self.0.seats.lock().unwrap().leaving = true;
         self.0.changed.notify_all();
     }
 
     fn dismissed(&self) {
-        let mut seats = self.0.seats.lock().unwrap();
-        seats.leaving = seats.leaving.saturating_sub(1);
+        self.0.seats.lock().unwrap().leaving = false;
     }
 
     fn watch(&self, _wanted: bool) {}
@@ -64,14 +63,14 @@ impl Hands for TestHands {
 }
 
 impl Threads {
-    /// Waits as a thread that has nothing to do; tells whether help was wanted.
+    /// Waits as the thread that reads; tells whether help was wanted.
     fn wait(&self) -> bool {
         let mut seats = self.seats.lock().unwrap();
         loop {
             if std::mem::take(&mut seats.help) {
                 return true;
             }
-            if seats.leaving > 0 {
+            if seats.leaving {
                 return false;
             }
             seats = self.changed.wait(seats).unwrap();
@@ -84,10 +83,10 @@ where
     J: Queued + Send + 'static,
     S: Strands<J> + Send + 'static,
 {
-    /// A pool of two threads, which do this.
-    pub(super) fn new(run: impl Fn(&Queue<J, S>, Turn<J, S>) + Send + Sync + 'static) -> Self {
+    /// A pool of so many threads, which do this.
+    pub(super) fn new(size: usize, run: impl Fn(&Queue<J, S>, Turn<J, S>) + Send + Sync + 'static) -> Self {
         let threads = Arc::new(Threads::default());
-        let queue = Arc::new(Queue::new(ME, 2, Box::new(TestHands(threads.clone()))));
+        let queue = Arc::new(Queue::new(ME, size, Box::new(TestHands(threads.clone()))));
         let (weak, own, run) = (Arc::downgrade(&queue), Arc::downgrade(&threads), Arc::new(run));
         let start = move || {
             let (queue, threads, run) = (weak.upgrade().unwrap(), own.upgrade().unwrap(), run.clone());
@@ -116,7 +115,7 @@ fn work<J: Queued, S: Strands<J>>(queue: &Queue<J, S>, threads: &Threads, run: &
                 queue.ran(how);
                 queue.take()
             }
-            Taken::Idle => queue.comes(threads.wait()),
+            Taken::Read => queue.comes(threads.wait()),
             Taken::Leave => return,
         };
     }
