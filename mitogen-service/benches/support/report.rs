@@ -73,6 +73,11 @@ impl Goal {
         Self { must: Some(must), should: None, stretch: None, better: Better::Lower }
     }
 
+    /// The same, and better still.
+    pub(crate) const fn and_should_be(self, should: f64) -> Self {
+        Self { should: Some(should), ..self }
+    }
+
     pub(crate) const fn must_be_at_least(must: f64) -> Self {
         Self { must: Some(must), should: None, stretch: None, better: Better::Higher }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::held::Held;
 use super::nested::{self, Helper};
 use crate::error::{CallError, DeadlineBy, Executed, Trace};
+use crate::io::cork::{self, Haste};
 use crate::io::{Patience, Reading, Stream, TimerId, Waits};
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, TooMany, decoding_for};
@@ -148,7 +149,7 @@ pub(crate) fn post(request: Request) -> Result<(), CallError> {
     if !context.is_connected() {
         return Err(refusal(&context, length, DeadReason::disconnected()).with_executed(Executed::No));
     }
-    let sent = context.core().send_as(message, auth_id, patience);
+    let sent = context.core().send_as(message, auth_id, (patience, Haste::Now));
     sent.map(drop).map_err(|reason| not_sent(&context, length, reason, patience))
 }
 
@@ -164,7 +165,7 @@ impl Pending {
         let reply_to = reply_to.ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
-        let sent = core.send_as(message, auth_id, patience);
+        let sent = core.send_as(message, auth_id, (patience, cork::for_call()));
         let mut pending = Self { context, handle: Some(reply_to), waiting, link: Weak::new(), deadline, timer: None };
         match sent {
             Ok(link) => {
@@ -178,6 +179,7 @@ impl Pending {
     /// Waits for what comes of the call, until its deadline, and reads what comes by itself if nobody else
     /// does. A thread of a pool runs meanwhile what is needed for the answer.
     fn wait(&self) -> Option<Outcome> {
+        cork::let_go();
         let helper = nested::helper(self.context.core());
         let outcome = match self.link.upgrade() {
             Some(link) => self.read_and_wait(&link, helper.as_deref()),
@@ -258,6 +260,7 @@ impl Pending {
 
     /// Sees to it that somebody reads, since this one only waits.
     fn attend(&self) {
+        cork::let_go();
         if let Some(link) = self.link.upgrade() {
             link.attend();
         }
@@ -349,6 +352,7 @@ impl<T> Call<T> {
     /// Lets the call run, and waits for nothing.
     pub fn detach(mut self) {
         let State::Pending(mut pending, _) = self.take() else { return };
+        cork::let_go();
         if pending.waiting.held.lock().is_empty() {
             pending.forget();
         } else {

@@ -12,7 +12,7 @@ use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken};
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, RECEIVER_CLOSED as CLOSED, Trace};
-use crate::io::Patience;
+use crate::io::{Patience, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener, random_number};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message};
@@ -136,6 +136,7 @@ impl Mailbox {
 
     /// Takes the next message, waiting for it until `deadline`, or for ever without one.
     pub(super) fn wait(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Message, CallError> {
+        cork::let_go();
         let mut state = self.state.lock();
         let mut time_is_over = false;
         loop {
@@ -436,6 +437,8 @@ impl Listener for Mailbox {
             // Somebody asks something here, and shall not wait for ever.
             return self.core.refuse(&delivery.message, self.core.identity().id, &DeadReason::refused());
         }
+        // It may wait long, and what is counted of it is its size.
+        delivery.message.stand_alone();
         self.arrived(&mut delivery);
     }
 

@@ -10,7 +10,7 @@ use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
 use super::window::{self, Spending};
 use crate::error::{CallError, Trace};
-use crate::io::Patience;
+use crate::io::{Patience, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
@@ -144,6 +144,7 @@ impl Outbox {
                 Begin::Wait if time_is_over => return Err(out_of_time(wait)),
                 Begin::Wait => {}
             }
+            cork::let_go();
             match wait {
                 Wait::Until(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
                 _ => self.changed.wait(&mut state),

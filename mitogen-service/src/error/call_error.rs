@@ -478,9 +478,6 @@ fn advice(reason: &str) -> &'static str {
             "; nothing runs services there: the root makes a pool with `Pool::builder(&router)`, any other context \
              when a parent first calls a service in it"
         }
-        "refused by policy" => {
-            "; no service runs there yet, and only a parent of the context may cause the first one to be started"
-        }
         _ => "",
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use super::cork::HOLD_TIME;
 use super::poller::{Events, Interest, Poller, Wake};
 use super::ready::{Ready, Seat};
 use super::stream::Stream;
@@ -253,6 +254,17 @@ impl BrokerHandle {
         if starts {
             self.next_tick();
         }
+    }
+
+    /// Lets go of what is held in a stream, in a short time.
+    pub(super) fn let_go_soon(&self, stream: &Arc<Stream>) {
+        let stream = Arc::downgrade(stream);
+        // A broker that has ended has let go of the streams.
+        let _ = self.call_after(HOLD_TIME, move |_| {
+            if let Some(stream) = stream.upgrade() {
+                stream.let_go_at_last();
+            }
+        });
     }
 
     fn next_tick(&self) {

@@ -6,6 +6,7 @@
 //! | `reading`, `role`, `laziness` | who reads a stream, and when |
 //! | `ready` | the threads that wait until a stream can be read |
 //! | `broker`, `timers`, `poller` | the I/O thread |
+//! | `cork` | what is held back to leave together |
 //! | `output`, `reassembly`, `stall`, `alive` | the bounds in bytes and time |
 //! | `lines`, `courier` | text of children, and what must not hold up anybody |
 //!
@@ -15,6 +16,7 @@
 
 mod alive;
 mod broker;
+pub(crate) mod cork;
 mod courier;
 mod interrupt;
 mod laziness;

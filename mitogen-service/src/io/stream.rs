@@ -3,6 +3,7 @@
 //! Whoever has a message writes it, directly and without blocking; what the kernel does not take
 //! at once waits in a bounded queue that the broker flushes. Who reads is told in `reading`.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 
 use super::alive::{Alive, Beat};
 use super::broker::{BrokerHandle, Source, Token};
+use super::cork::{self, HOLD_MAX, Haste};
 use super::interrupt::Interrupt;
 use super::laziness::Laziness;
 use super::output::{Output, Patience};
@@ -26,6 +28,11 @@ use super::stall::{Look, Stall};
 use crate::ledger::{Entry, Ledger};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{Decoder, Header, Message};
+
+thread_local! {
+    /// Where small messages are put together that leave together.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Names a stream within its router. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +113,8 @@ pub(crate) struct Stream {
     writer: Mutex<Writer>,
     /// Signalled when the output queue shrinks or the stream ends.
     drained: Condvar,
+    /// The broker will let go of what is held.
+    listed: AtomicBool,
     /// More waits to leave than the bound admits; from then on until half of the bound is free.
     over: AtomicBool,
     /// Somebody was refused, and may want to try again when there is room.
@@ -131,6 +140,8 @@ struct Writer {
     end: Option<(WriteEnd, Entry)>,
     token: Option<Token>,
     output: Output,
+    /// The kernel takes no more, and will say when it does; until then what is queued is not held.
+    blocked: bool,
     /// Something waits to leave.
     stall: Stall,
 }
@@ -174,9 +185,11 @@ impl Stream {
                 end: Some((write, ledger.fds(1))),
                 token: None,
                 output: Output::new(limits.output),
+                blocked: false,
                 stall: Stall::new(limits.stall),
             }),
             drained: Condvar::new(),
+            listed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             keep_alive: limits.keep_alive,
@@ -214,20 +227,27 @@ impl Stream {
     /// Sends a message of this context.
     #[cfg(test)]
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), SendError> {
-        self.pass_on(message, patience, None)
+        self.pass_on(message, (patience, Haste::Now), None)
     }
 
-    /// Sends a message: written at once if the kernel takes it, queued otherwise. One that has come
-    /// from a stream may have to share the room here with others.
+    /// Sends a message: written at once if the kernel takes it, queued otherwise, or
+    /// [held](super::cork) if it may be. One that has come from a stream may have to share the room here
+    /// with others.
     pub(crate) fn pass_on(
         self: &Arc<Self>,
         message: Message,
-        patience: Patience,
+        (patience, haste): (Patience, Haste),
         origin: Option<StreamId>,
     ) -> Result<(), SendError> {
         let mut writer = self.writer.lock();
         let size = message.size();
         while !writer.output.admits(origin, size, patience) && writer.end.is_some() {
+            if !writer.blocked {
+                // It is held, and nobody else would make room.
+                self.flush(writer);
+                writer = self.writer.lock();
+                continue;
+            }
             let waited = match patience {
                 Patience::Wait => {
                     self.drained.wait(&mut writer);
@@ -241,11 +261,47 @@ impl Stream {
                 return Err(SendError::Full(message));
             }
         }
-        if !writer.output.is_empty() && writer.end.is_some() {
-            self.queue(&mut writer, message, 0, (origin, patience));
+        if writer.end.is_none() {
+            return Err(SendError::Closed);
+        }
+        let is_held = haste != Haste::Now && size < HOLD_MAX;
+        if !is_held && writer.output.is_empty() {
+            return self.write_first(writer, message, (origin, patience));
+        }
+        self.queue(&mut writer, message, 0, (origin, patience));
+        if writer.blocked {
             return Ok(());
         }
-        self.write_first(writer, message, (origin, patience))
+        if is_held && writer.output.waiting() < HOLD_MAX {
+            drop(writer);
+            self.hold(haste);
+        } else {
+            self.flush(writer);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what this thread holds leaves some time.
+    fn hold(self: &Arc<Self>, haste: Haste) {
+        if haste == Haste::Call && !self.listed.swap(true, Ordering::AcqRel) {
+            self.broker.let_go_soon(self);
+        }
+        cork::holds(self);
+    }
+
+    /// Lets go of what is held.
+    pub(crate) fn let_go(self: &Arc<Self>) {
+        let writer = self.writer.lock();
+        if !writer.output.is_empty() && !writer.blocked {
+            self.flush(writer);
+        }
+    }
+
+    /// The broker lets go of what is held by a thread that has not done so for some time.
+    pub(super) fn let_go_at_last(self: &Arc<Self>) {
+        // Before, so that what is held from now on is seen here or asks anew.
+        self.listed.store(false, Ordering::Release);
+        self.let_go();
     }
 
     /// Sends a message that is nothing but a sign of life, unless others wait to leave, whose bytes are
@@ -300,13 +356,17 @@ impl Stream {
     fn flush(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>) {
         let Writer { end, output, .. } = &mut *writer;
         let Some((end, _)) = end else { return };
-        let mut shrunk = false;
-        let error = loop {
+        let (mut shrunk, mut blocked) = (false, false);
+        let mut error = loop {
             if output.is_empty() {
                 break None;
             }
-            match write(end, &output.slices()) {
-                Ok(0) => break self.arm(&mut writer).err(),
+            let sent = ROOM.with_borrow_mut(|room| write(end, &output.next(room)));
+            match sent {
+                Ok(0) => {
+                    blocked = true;
+                    break None;
+                }
                 Ok(sent) => {
                     output.advance(sent);
                     shrunk = true;
@@ -314,6 +374,11 @@ impl Stream {
                 Err(error) => break Some(error),
             }
         };
+        // Whoever is told by the poller that more is taken asks anew only if it is not.
+        writer.blocked = blocked;
+        if blocked {
+            error = self.arm(&mut writer).err();
+        }
         if shrunk {
             // What has waited was taken, so the other end reads.
             self.heard.store(true, Ordering::Relaxed);
@@ -487,6 +552,10 @@ impl Stream {
         let mut writer = self.writer.lock();
         if let (Some((end, _)), Some(token)) = (&writer.end, writer.token) {
             self.broker.deregister(end.0.as_fd(), token);
+        }
+        if let (Some((end, _)), false) = (&writer.end, writer.blocked || writer.output.is_empty()) {
+            // What is held has been sent, as far as its senders know. What the kernel does not take is lost.
+            let _ = write(end, &writer.output.next(&mut Vec::new()));
         }
         let write_end = writer.end.take();
         writer.output.clear();

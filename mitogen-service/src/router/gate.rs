@@ -32,6 +32,11 @@ impl Gate {
         Self { state: Mutex::default(), freed: Condvar::new(), limit }
     }
 
+    /// Whether there is no place at this moment.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().inside >= self.limit
+    }
+
     /// Waits for a place, until `deadline` at most, or as long as it takes without one.
     pub(crate) fn enter_until(&self, deadline: Option<Instant>) -> Result<(), Shut> {
         let mut state = self.state.lock();

@@ -1,12 +1,12 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::by_caller::ByCaller;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::load::{Full, Limit, Load, ServiceKey, Weight};
 use crate::sync::{Condvar, Mutex};
@@ -42,9 +42,7 @@ pub(crate) struct InFlight {
 #[derive(Default)]
 struct State {
     /// Those whose callers wait, and may cancel.
-    ///
-    /// In order, so that those of one caller are found without a search through all of them.
-    calls: BTreeMap<CallId, Arc<CallFlag>>,
+    calls: ByCaller<Arc<CallFlag>>,
     load: Load,
 }
 
@@ -150,8 +148,7 @@ impl InFlight {
     pub(crate) fn cancel_all_of(&self, callers: &[ContextId]) {
         let state = self.state.lock();
         for caller in callers {
-            let all = (*caller, Handle::NONE)..=(*caller, Handle::LAST);
-            state.calls.range(all).for_each(|(_, flag)| flag.cancel());
+            state.calls.of(*caller).for_each(|flag| flag.cancel());
         }
         drop(state);
         self.news();
@@ -164,7 +161,7 @@ impl InFlight {
         self.settling.fetch_add(1, Ordering::SeqCst);
         let mut state = self.state.lock();
         loop {
-            let waiting = |(id, flag): &(&CallId, &Arc<CallFlag>)| !mine.contains(id) && !flag.is_cancelled();
+            let waiting = |(id, flag): &(CallId, &Arc<CallFlag>)| !mine.contains(id) && !flag.is_cancelled();
             let mut left = state.calls.iter().filter(waiting).peekable();
             if left.peek().is_none() && self.answering.load(Ordering::SeqCst) == 0 {
                 break;

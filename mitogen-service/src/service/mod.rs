@@ -7,6 +7,7 @@
 
 mod activator;
 mod args;
+mod by_caller;
 mod caller;
 mod credentials;
 mod descriptor;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::in_flight::{CallFlag, CallId, InFlight};
 use super::load::{Limit, Weight};
 use crate::error::{CallError, Executed, Trace};
-use crate::io::Patience;
+use crate::io::{Patience, cork};
 use crate::router::Core;
 use crate::wire::envelope::{reply_err_prefix, reply_ok_prefix};
 use crate::wire::{DeadCode, Encoding, Handle, Message, msgpack, value};
@@ -143,7 +143,7 @@ impl Responder {
             return Ok(());
         }
         let message = Message::new(Encoding::MessagePack, context, handle, Handle::NONE, payload);
-        self.core.send(message, patience).map_err(|reason| reason.code)
+        self.core.send_as(message, None, (patience, cork::for_answer())).map(drop).map_err(|reason| reason.code)
     }
 }
 

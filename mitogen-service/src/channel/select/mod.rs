@@ -24,12 +24,14 @@ pub use member::{Removed, Selectable};
 use super::call::given_up;
 use super::mailbox::Notify;
 use crate::error::{CallError, Error, Result, SELECT_CLOSED, Trace};
+use crate::io::cork;
 use gathering::Gathering;
 use member::{Member, Taken};
 use members::Next;
 
-/// What Mitogen says to those who wait for nothing.
-const EMPTY: &str = "Cannot get(), Select instance is empty";
+/// What those are told who wait for nothing; it begins with Mitogen's words.
+const EMPTY: &str = "Cannot get(), Select instance is empty: nothing could ever come; add a receiver, a call or another \
+                     select first (one that has come to its end is a member no more)";
 
 /// Waits for many receivers, calls and other selects at once, and gives their events in the order of
 /// arrival.
@@ -130,7 +132,7 @@ impl Select {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`CallError::Failed`] "Cannot get(), Select instance is empty" when there are no members, also if
+    /// [`CallError::Failed`] "Cannot get(), Select instance is empty: .." when there are no members, also if
     /// the last one goes while this waits; [`CallError::Cancelled`] when the select is closed.
     pub fn get(&self) -> std::result::Result<Event, CallError> {
         self.wait(None)
@@ -186,6 +188,7 @@ impl Select {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> std::result::Result<Event, CallError> {
+        cork::let_go();
         event_of(self.shared.wait(deadline)).unwrap_or_else(|| Err(given_up()))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Close, Core};
+use crate::io::cork::Haste;
 use crate::io::{Patience, StreamId};
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
@@ -84,7 +85,7 @@ impl Core {
         let mut message = Message::new(Encoding::MessagePack, remote, Handle::DEL_ROUTE, Handle::NONE, payload);
         message.header.src_id = self.identity.id;
         message.header.auth_id = self.identity.id;
-        let told = out.pass_on(message, Patience::Refuse, Some(ingress)).is_ok();
+        let told = out.pass_on(message, (Patience::Refuse, Haste::Now), Some(ingress)).is_ok();
         if told {
             self.table.lock().told(stream, id);
         }

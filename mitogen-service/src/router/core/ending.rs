@@ -70,7 +70,12 @@ impl Core {
         let core = self.clone();
         let told = self.ledger.spawn("mitogen-farewell", move || {
             pools.iter().for_each(|workers| workers.stop());
-            say_farewell(&pools, deadline::after(FAREWELL_BOUND));
+            let deadline = deadline::after(FAREWELL_BOUND);
+            // There is little time, so the pool, of which there is one as a rule, does not wait for one thread more.
+            let Some((pool, before)) = pools.split_first() else { core.end_process() };
+            let told: Vec<_> = before.iter().map(|workers| workers.begin_farewell(deadline)).collect();
+            pool.farewell(deadline);
+            before.iter().zip(told).for_each(|(workers, told)| workers.end_farewell(told, deadline));
             core.end_process();
         });
         let core = self.clone();
@@ -161,7 +166,7 @@ impl Core {
 
     /// Drops what belongs to a user, wherever that happens to be, but not on the I/O thread, nor on one that
     /// reads a stream for it: from there it goes on a thread of its own, and is lost if there can be none.
-    pub(crate) fn let_go(&self, value: impl Send + 'static) {
+    pub(crate) fn drop_aside(&self, value: impl Send + 'static) {
         if !self.is_broker() && !is_reading() {
             return panics::contain(|| drop(value));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Core, Delivery, Workers};
+use crate::io::cork::{self, Haste};
 use crate::io::{Patience, SendError, Stream, StreamId};
 use crate::router::control;
 use crate::router::gate::Shut;
@@ -58,7 +59,7 @@ fn transit(message: &Message) -> Patience {
 impl Core {
     /// Sends a message of this context itself, with its own authority.
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), DeadReason> {
-        self.send_as(message, None, patience).map(drop)
+        self.send_as(message, None, (patience, Haste::Now)).map(drop)
     }
 
     /// Sends a message of this context itself, with the authority of another one that it speaks for.
@@ -71,7 +72,7 @@ impl Core {
         self: &Arc<Self>,
         mut message: Message,
         auth_id: Option<ContextId>,
-        patience: Patience,
+        manner: (Patience, Haste),
     ) -> Result<Option<Arc<Stream>>, DeadReason> {
         let me = self.identity.id;
         message.header.src_id = me;
@@ -80,7 +81,7 @@ impl Core {
         if !auth_id.is_none_or(believed) {
             return Err(DeadReason::new(DeadCode::Refused, NOT_BELIEVED));
         }
-        match self.route(message, None, patience) {
+        match self.route(message, None, manner) {
             Ok(Routed::Sent(stream)) => Ok(stream),
             Ok(Routed::Answer | Routed::Delivered) => Ok(None),
             Err(unrouted) => Err(unrouted.reason),
@@ -101,6 +102,14 @@ impl Core {
         let _ = self.send(message, Patience::Exceed);
     }
 
+    /// Lets go of what threads hold back in the streams to leave together.
+    pub(crate) fn let_go(&self) {
+        let streams: Vec<_> = self.links.lock().values().map(|link| link.stream.clone()).collect();
+        for stream in streams {
+            stream.let_go();
+        }
+    }
+
     /// Takes a message that has arrived on a stream.
     ///
     /// Tells whether it was the answer to a call of this context, which nobody else waits for.
@@ -109,7 +118,7 @@ impl Core {
             self.refused_by_hop(&message, ingress);
         }
         let patience = transit(&message);
-        match self.route(message, Some(ingress), patience) {
+        match self.route(message, Some(ingress), (patience, Haste::Now)) {
             Ok(routed) => matches!(routed, Routed::Answer),
             Err(Unrouted { message, reason }) => {
                 let unreachable = message.header.dst_id;
@@ -142,7 +151,7 @@ impl Core {
         self: &Arc<Self>,
         message: Message,
         ingress: Option<&Arc<Stream>>,
-        patience: Patience,
+        (patience, haste): (Patience, Haste),
     ) -> Result<Routed, Unrouted> {
         if message.payload.len() > self.identity.max_message_size {
             return Err(Unrouted { message, reason: DeadReason::too_large(self.identity.max_message_size) });
@@ -152,7 +161,7 @@ impl Core {
             Verdict::Local { origin } => self.deliver(message, ingress, origin),
             Verdict::Forward(out) => {
                 let Some(stream) = self.stream(out) else { return Ok(Routed::Sent(None)) };
-                match stream.pass_on(message, patience, self.sharer(ingress)) {
+                match stream.pass_on(message, (patience, haste), self.sharer(ingress)) {
                     // A stream that ends takes along what was on its way; the news of its end is what
                     // wakes those who wait for an answer.
                     Ok(()) | Err(SendError::Closed) => Ok(Routed::Sent(Some(stream))),
@@ -245,7 +254,7 @@ impl Core {
             return;
         };
         // What the reserve does not take ends the stream of a child that does not read.
-        let _ = self.route(dead, None, patience);
+        let _ = self.route(dead, None, (patience, Haste::Now));
     }
 
     /// Listens on a reserved handle; `false` if somebody does so already.
@@ -280,6 +289,10 @@ impl Core {
         listener: Arc<dyn Listener>,
         patience: Patience,
     ) -> Result<Option<Handle>, TooMany> {
+        if self.calls.is_full() {
+            // What this thread holds back may be what makes room.
+            cork::let_go();
+        }
         let entered = match patience {
             Patience::Wait => self.calls.enter_until(None),
             Patience::Until(deadline) => self.calls.enter_until(Some(deadline)),

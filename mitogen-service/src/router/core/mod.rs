@@ -98,9 +98,12 @@ pub(crate) trait Workers: Send + Sync {
     /// user.
     fn waits_for_farewell(&self) -> bool;
 
-    /// Begins to tell those of the end who have not been told; gives what is filled when they have been,
-    /// or nothing if there is nobody to tell. Where it waits for somebody else who tells them, it does so
-    /// until `deadline`. To follow on [`stop`](Self::stop).
+    /// Tells those of the end who have not been told, on this thread, which may never come back. Where it
+    /// waits for somebody else who tells them, it does so until `deadline`. To follow on [`stop`](Self::stop).
+    fn farewell(&self, deadline: Instant);
+
+    /// Begins to do so on another thread; gives what is filled when they have been,
+    /// or nothing if there is nobody to tell.
     fn begin_farewell(&self, deadline: Instant) -> Option<Arc<Latch<()>>>;
 
     /// Waits until they have been told, until `deadline` at most, and lets go of what nobody uses any more.

@@ -9,6 +9,7 @@ use super::job::QueuedCall;
 use super::shared::Shared;
 use crate::error::Error;
 use crate::router::{Access, Core, Death, Delivery, Listener, Router, Workers};
+use crate::service::activator::not_activated;
 use crate::service::in_flight::InFlight;
 use crate::wire::{DeadReason, Handle, control};
 
@@ -25,7 +26,7 @@ pub(super) fn listen(core: &Arc<Core>, shared: &Arc<Shared>) {
 
 /// Lets a context make its pool by itself, at the first service call from a parent.
 pub(crate) fn listen_for_first_call(core: &Arc<Core>) {
-    core.listen(Handle::CALL_SERVICE, Access::Parents, Arc::new(FirstCall));
+    core.listen(Handle::CALL_SERVICE, Access::Any, Arc::new(FirstCall));
 }
 
 /// The handle 110 of a context with a pool.
@@ -33,17 +34,21 @@ struct Calls(Arc<Shared>);
 
 impl Listener for Calls {
     fn deliver(&self, delivery: Delivery<'_>) {
-        // A dead message (999) is no call and ends nothing here; nor is one a call whose answer
-        // would go to a handle that nobody waits on.
-        let reply_to = delivery.message.header.reply_to;
-        let is_call = reply_to == Handle::NONE || reply_to >= Handle::FIRST_DYNAMIC;
-        let call = is_call.then(|| QueuedCall::admit(delivery, self.0.in_flight())).flatten();
-        if let Some(call) = call {
+        if let Some(call) = admit(delivery, self.0.in_flight()) {
             self.0.accept(call);
         }
     }
 
     fn end(&self, _death: &Arc<Death>) {}
+}
+
+/// The call that has arrived, if it is one and is within the bounds.
+fn admit(delivery: Delivery<'_>, in_flight: &Arc<InFlight>) -> Option<QueuedCall> {
+    // A dead message (999) is no call and ends nothing here; nor is one a call whose answer would go to
+    // a handle that nobody waits on.
+    let reply_to = delivery.message.header.reply_to;
+    let is_call = reply_to == Handle::NONE || reply_to >= Handle::FIRST_DYNAMIC;
+    is_call.then(|| QueuedCall::admit(delivery, in_flight)).flatten()
 }
 
 /// The handle on which callers say that they do not wait any more.
@@ -59,11 +64,24 @@ impl Listener for Cancels {
     fn end(&self, _death: &Arc<Death>) {}
 }
 
-/// The handle 110 of a context that has no pool yet; refuses all but parents.
+/// The handle 110 of a context that has no pool yet: the first call of a parent makes it.
 struct FirstCall;
+
+impl FirstCall {
+    /// Answers one who may not cause a pool to be made as the pool would, since no service is there yet.
+    fn refuse(delivery: Delivery<'_>) {
+        // It is answered at once, so nothing is counted for longer.
+        let Some(call) = admit(delivery, &Arc::default()) else { return };
+        let error = call.envelope().map_or_else(|error| error, |envelope| not_activated(envelope.service));
+        call.responder.refuse(&error);
+    }
+}
 
 impl Listener for FirstCall {
     fn deliver(&self, delivery: Delivery<'_>) {
+        if !delivery.core.has_parent_authority(delivery.message.header.auth_id) {
+            return Self::refuse(delivery);
+        }
         let Delivery { core, message, ingress, origin } = delivery;
         if message.is_dead() {
             return;

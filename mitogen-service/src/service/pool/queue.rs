@@ -64,6 +64,8 @@ pub(super) enum Taken<J, S> {
     Turn(Turn<J, S>),
     /// There is none: it is the reader, waits, and [comes](Queue::comes) then.
     Read,
+    /// There is none, and somebody else is the reader: it [parks](Queue::park).
+    Park,
     /// The queue is closed: it leaves.
     Leave,
 }
@@ -200,7 +202,7 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         Ok(())
     }
 
-    /// Takes a job. Waits for one if somebody else is the reader.
+    /// Takes a job.
     pub(super) fn take(&self) -> Taken<J, S> {
         self.take_from(self.state.lock())
     }
@@ -216,35 +218,40 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     }
 
     fn take_from(&self, mut state: MutexGuard<'_, State<J, S>>) -> Taken<J, S> {
-        loop {
-            if let Some(turn) = state.turns.next(J::held) {
-                state.crew.takes();
-                return Taken::Turn(turn);
-            }
-            if state.closed {
-                let orders = state.crew.leaves();
-                self.carry_out(state, orders);
-                return Taken::Leave;
-            }
-            let (rest, orders) = state.crew.rests();
-            if rest == Rest::Read {
-                self.carry_out(state, orders);
-                return Taken::Read;
-            }
-            while state.unparked == 0 {
-                self.unparked.wait(&mut state);
-            }
-            state.unparked -= 1;
+        if let Some(turn) = state.turns.next(J::held) {
+            state.crew.takes();
+            return Taken::Turn(turn);
         }
+        let (taken, orders) = if state.closed {
+            (Taken::Leave, state.crew.leaves())
+        } else {
+            match state.crew.rests() {
+                (Rest::Read, orders) => (Taken::Read, orders),
+                (Rest::Park, orders) => (Taken::Park, orders),
+            }
+        };
+        self.carry_out(state, orders);
+        taken
+    }
+
+    /// Waits until there is something to do for a thread that is parked, and takes it.
+    pub(super) fn park(&self) -> Taken<J, S> {
+        let mut state = self.state.lock();
+        while state.unparked == 0 {
+            self.unparked.wait(&mut state);
+        }
+        state.unparked -= 1;
+        self.take_from(state)
     }
 
     /// The calling thread is about to run a job that it has taken; `fast` if the method is known to be.
-    pub(super) fn runs(&self, fast: bool) -> Run {
+    /// Tells as well whether it is trusted to be, while others wait that this thread will take next.
+    pub(super) fn runs(&self, fast: bool) -> (Run, bool) {
         let mut state = self.state.lock();
         let waiting = state.turns.waiting();
         let (run, orders) = state.crew.runs(fast, waiting);
         self.carry_out(state, orders);
-        run
+        (run, waiting > 0 && matches!(run, Run::Trusted(_)))
     }
 
     /// It has run.

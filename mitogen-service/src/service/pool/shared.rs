@@ -16,7 +16,7 @@ use super::threads::{Running, Threads, What};
 use super::turns::{Arrival, Place, Settled, Turn};
 use crate::channel::{Event, EventKind, Helper, helping};
 use crate::error::{CallError, DeadlineBy, Error, Result, Trace};
-use crate::io::{Ready, Seat, StreamId};
+use crate::io::{Ready, Seat, StreamId, cork};
 use crate::latch::Latch;
 use crate::panics;
 use crate::router::{Core, Workers};
@@ -285,7 +285,14 @@ impl Shared {
                         self.run_turn(turn);
                         taken = self.queue.take();
                     }
-                    Taken::Read => taken = self.queue.comes(self.wait(&mut seat)),
+                    Taken::Read => {
+                        cork::let_go();
+                        taken = self.queue.comes(self.wait(&mut seat));
+                    }
+                    Taken::Park => {
+                        cork::let_go();
+                        taken = self.queue.park();
+                    }
                     Taken::Leave => return,
                 }
             }
@@ -319,7 +326,10 @@ impl Shared {
         let Some(broker) = self.core.broker_if_started() else { return false };
         let timer = broker.call_after(TICK, move |_| {
             let Some(pool) = pool.upgrade() else { return };
-            if pool.queue.tick() && !pool.tick_later() {
+            if !pool.queue.tick() {
+                // One that is trusted may have blocked, with answers held behind it.
+                pool.core.let_go();
+            } else if !pool.tick_later() {
                 pool.queue.ticks_end();
             }
         });
@@ -332,8 +342,18 @@ impl Shared {
         if DEPTH.get() > 0 {
             return run();
         }
-        let guard = RunGuard { queue: &self.queue, run: self.queue.runs(fast) };
+        let (number, has_more) = self.queue.runs(fast);
+        let guard = RunGuard { queue: &self.queue, run: number };
+        cork::expect_answers(has_more);
+        if let Run::Slow = number {
+            // No answer waits behind something that may take long.
+            cork::let_go();
+        }
         let result = run();
+        cork::expect_answers(false);
+        if !has_more {
+            cork::let_go();
+        }
         drop(guard);
         result
     }
@@ -492,21 +512,14 @@ impl Shared {
         if !self.stopped.load(Ordering::SeqCst) {
             return None;
         }
-        let services: Vec<_> = self.queue.services().into_iter().filter(Hosted::waits_for_farewell).collect();
+        let services = self.to_be_told();
         if services.is_empty() {
             return None;
         }
         let done = Arc::new(Latch::new());
         let told = done.clone();
         let thread = self.core.ledger().spawn("mitogen-farewell", move || {
-            // Those come first that nobody tells yet: another one may take its time.
-            for deadline in [Instant::now(), deadline] {
-                for service in &services {
-                    service.farewell(deadline);
-                }
-            }
-            // Before others go on, who let go of them as well: they are gone then, and not some time later.
-            panics::contain(|| drop(services));
+            say_farewell(services, deadline);
             told.put(());
         });
         if let Err(error) = thread {
@@ -514,6 +527,11 @@ impl Shared {
             return None;
         }
         Some(done)
+    }
+
+    /// The services that are there and have not been told of the end.
+    fn to_be_told(&self) -> Vec<Hosted> {
+        self.queue.services().into_iter().filter(Hosted::waits_for_farewell).collect()
     }
 
     /// Waits until the services that are told of the end have been.
@@ -617,7 +635,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let (services, jobs) = (self.queue.clear(), self.queue.close());
         let activation = self.activation.take();
-        self.core.let_go((services, jobs, activation));
+        self.core.drop_aside((services, jobs, activation));
     }
 }
 
@@ -629,6 +647,8 @@ impl Helper for Shared {
     fn run_one(&self, handle: Handle) -> bool {
         let Some(turn) = self.queue.take_nested(handle) else { return false };
         let depth = DEPTH.get();
+        // The thread waits again after this.
+        cork::expect_answers(false);
         if depth < MAX_CHAIN {
             DEPTH.set(depth + 1);
             self.run_turn(turn);
@@ -655,6 +675,10 @@ impl Workers for Shared {
 
     fn waits_for_farewell(&self) -> bool {
         self.queue.any_service(Hosted::waits_for_farewell)
+    }
+
+    fn farewell(&self, deadline: Instant) {
+        say_farewell(self.to_be_told(), deadline);
     }
 
     fn begin_farewell(&self, deadline: Instant) -> Option<Arc<Latch<()>>> {
@@ -689,6 +713,18 @@ impl Workers for Shared {
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
+}
+
+/// Tells services of the end; where somebody else does so, waits for that until `deadline`.
+fn say_farewell(services: Vec<Hosted>, deadline: Instant) {
+    // Those come first that nobody tells yet: another one may take its time.
+    for deadline in [Instant::now(), deadline] {
+        for service in &services {
+            service.farewell(deadline);
+        }
+    }
+    // Before others go on, who let go of them as well: they are gone then, and not some time later.
+    panics::contain(|| drop(services));
 }
 
 fn stopped() -> CallError {

@@ -110,12 +110,13 @@ fn work<J: Queued, S: Strands<J>>(queue: &Queue<J, S>, threads: &Threads, run: &
     loop {
         taken = match taken {
             Taken::Turn(turn) => {
-                let how = queue.runs(false);
+                let (how, _) = queue.runs(false);
                 run(queue, turn);
                 queue.ran(how);
                 queue.take()
             }
             Taken::Read => queue.comes(threads.wait()),
+            Taken::Park => queue.park(),
             Taken::Leave => return,
         };
     }

@@ -1,0 +1,95 @@
+//! Holding messages back for a moment, so that many leave with one system call.
+//!
+//! Only the sender knows that it has more in hand: a thread that starts one call after the other without
+//! waiting, and one that runs a batch of methods which are over at once. Both *hold* what they send in
+//! the queue of the stream, and let it go
+//!
+//! * when the thread begins to wait for something, or has no more in hand;
+//! * when [`HOLD_MAX`] bytes are held;
+//! * when anybody else sends over the same stream;
+//! * at the latest after [`HOLD_TIME`], by the I/O thread, for a thread that starts calls and then does
+//!   something else. An answer is held only while methods run that are known to be fast; if one of them
+//!   blocks all the same, the next tick of the pool lets the answers go.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::stream::Stream;
+
+/// How many bytes are held at most.
+pub(super) const HOLD_MAX: usize = 16 * 1024;
+
+/// How long a call is held at most.
+pub(super) const HOLD_TIME: Duration = Duration::from_millis(1);
+
+/// The calls that a thread starts before it is believed to start more of them.
+const ROW: u32 = 2;
+
+/// How many streams a thread holds something in at most.
+const STREAMS_MAX: usize = 16;
+
+/// Whether a message may wait for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// It leaves at once.
+    Now,
+    /// It may be held: an answer, while its thread has others to give.
+    Answer,
+    /// It may be held: a call, while its thread starts others.
+    Call,
+}
+
+thread_local! {
+    /// The streams in which this thread holds something.
+    static HELD: RefCell<Vec<Weak<Stream>>> = const { RefCell::new(Vec::new()) };
+
+    /// How many calls this thread has started since it last waited.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+
+    /// This thread has more answers to give.
+    static MORE_ANSWERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How soon a call is to leave that this thread starts.
+pub(crate) fn for_call() -> Haste {
+    let calls = CALLS.get();
+    CALLS.set(calls.saturating_add(1));
+    if calls < ROW { Haste::Now } else { Haste::Call }
+}
+
+/// How soon an answer is to leave that this thread gives.
+pub(crate) fn for_answer() -> Haste {
+    if MORE_ANSWERS.get() { Haste::Answer } else { Haste::Now }
+}
+
+/// Says whether this thread will give more answers in no time.
+pub(crate) fn expect_answers(more: bool) {
+    MORE_ANSWERS.set(more);
+}
+
+/// Lets go of what this thread holds: it has no more in hand, or is about to wait.
+pub(crate) fn let_go() {
+    CALLS.set(0);
+    // Letting go runs no code of a user, but a stream may end by it, and streams are dropped.
+    let held = HELD.with_borrow_mut(|held| if held.is_empty() { Vec::new() } else { std::mem::take(held) });
+    for stream in held {
+        if let Some(stream) = stream.upgrade() {
+            stream.let_go();
+        }
+    }
+}
+
+/// Takes note that this thread holds something in a stream.
+pub(super) fn holds(stream: &Arc<Stream>) {
+    let is_full = HELD.with_borrow_mut(|held| {
+        let is_known = held.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(stream)));
+        if !is_known {
+            held.push(Arc::downgrade(stream));
+        }
+        held.len() >= STREAMS_MAX
+    });
+    if is_full {
+        let_go();
+    }
+}
