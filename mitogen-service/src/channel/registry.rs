@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use super::mailbox::{CLOSED, Mailbox};
+use super::mailbox::Mailbox;
 use super::outbox::Outbox;
 use super::window::Spending;
+use crate::error::RECEIVER_CLOSED;
 use crate::router::{Access, Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::{Claim, ContextId, Credit, CreditNews, DeadCode, DeadReason, FEATURE_CHANNELS, Handle};
@@ -275,7 +276,9 @@ impl Listener for Claims {
         match self.0.mailbox(claim.handle) {
             Some(mailbox) => mailbox.claimed(&delivery, claim.token),
             // It has closed while its sender was on the way.
-            None => core.refuse(message, core.identity().id, &DeadReason::new(DeadCode::InvalidHandle, CLOSED)),
+            None => {
+                core.refuse(message, core.identity().id, &DeadReason::new(DeadCode::InvalidHandle, RECEIVER_CLOSED));
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod call_error;
 mod exit;
 mod runtime;
 
+pub(crate) use call_error::{CHANNEL_CLOSED, RECEIVER_CLOSED, SELECT_CLOSED};
 pub use call_error::{CallError, DeadlineBy, Executed, Trace};
 pub use exit::Exit;
 pub use runtime::{ConnectKind, Error};

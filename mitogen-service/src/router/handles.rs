@@ -90,11 +90,13 @@ impl<L: Clone> Handles<L> {
         Ok(())
     }
 
-    /// Puts another listener in the place of one.
-    pub(crate) fn replace(&mut self, handle: Handle, access: Access, listener: L) {
-        if !self.closed {
-            self.entries.insert(handle, Entry { listener, access, respondent: None, once: false, counted: false });
+    /// Puts another listener in the place of one, which is given; or gives it back if the table was closed.
+    pub(crate) fn replace(&mut self, handle: Handle, access: Access, listener: L) -> Option<L> {
+        if self.closed {
+            return Some(listener);
         }
+        let entry = Entry { listener, access, respondent: None, once: false, counted: false };
+        self.entries.insert(handle, entry).map(|replaced| replaced.listener)
     }
 
     /// A new handle for the one answer of `respondent`. `None` when the table was closed.

@@ -102,8 +102,9 @@ impl Router {
 
     /// Closes the router: gracefully within `bound`, hard after that.
     ///
-    /// Here and in every context below, queued calls are answered with `Stopped` and running
-    /// methods may come to their end; what is left after `bound` is killed. Returns when all of it
+    /// Here and in every context below, queued calls are answered with `Stopped`, and running methods and
+    /// answers that are held as [`Reply`](crate::Reply) may come to their end; what is left after `bound` is
+    /// killed. Returns when all of it
     /// is over. Whatever is asked of the router later fails with [`Error::Closed`].
     pub fn shutdown(&self, bound: Duration) {
         self.core.close(Close::Within(bound));

@@ -52,6 +52,11 @@ impl<V> ByCaller<V> {
         Some(value)
     }
 
+    /// All calls, and what is kept of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CallId, &V)> {
+        self.callers.iter().flat_map(|(caller, calls)| calls.iter().map(|(handle, value)| ((*caller, *handle), value)))
+    }
+
     /// What is kept of the calls of one caller.
     pub(super) fn of(&self, caller: ContextId) -> impl Iterator<Item = &V> {
         self.callers.get(&caller).into_iter().flat_map(SmallMap::values)

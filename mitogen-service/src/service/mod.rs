@@ -18,6 +18,7 @@ mod hooks;
 mod hosted;
 mod in_flight;
 mod invoker;
+mod life;
 mod load;
 mod meter;
 mod nesting;

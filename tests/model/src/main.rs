@@ -9,12 +9,16 @@
 
 #[path = "../../../mitogen-service/src/service/invoker/aggregate.rs"]
 mod aggregate;
+#[path = "../../../mitogen-service/src/service/pool/crew.rs"]
+mod crew;
 #[path = "../../../mitogen-service/src/channel/select/gathering.rs"]
 mod gathering;
 #[path = "../../../mitogen-service/src/channel/select/key.rs"]
 mod key;
 #[path = "../../../mitogen-service/src/latch.rs"]
 mod latch;
+#[path = "../../../mitogen-service/src/service/life.rs"]
+mod life;
 #[path = "../../../mitogen-service/src/channel/select/members.rs"]
 mod members;
 mod models;
@@ -27,6 +31,10 @@ mod sync;
 mod table;
 #[path = "../../../mitogen-service/src/service/pool/turns.rs"]
 mod turns;
+
+mod error {
+    pub(crate) const SELECT_CLOSED: &str = "closed";
+}
 
 mod channel {
     pub(crate) mod mailbox {

@@ -1,6 +1,8 @@
 //! What is tried.
 
 mod dedup;
+mod ends;
+mod pool;
 mod select;
 
 use std::future::poll_fn;
@@ -11,12 +13,13 @@ use shuttle::{future, thread};
 
 use crate::io::StreamId;
 use crate::latch::Latch;
-use crate::queue::{NotQueued, Queue, Queued};
+use crate::queue::{Aftermath, Hands, NotQueued, Queue, Queued};
 use crate::turns::{Arrival, Settled, Strands, Turn, Waiter};
 use crate::wire::{ContextId, Handle};
+use pool::Pool;
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 21] = [
+pub(crate) const ALL: [(&str, fn()); 25] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -24,6 +27,10 @@ pub(crate) const ALL: [(&str, fn()); 21] = [
     ("queue: jobs wait while their service is made", queue_activation),
     ("queue: a strand runs one at a time", queue_strand),
     ("queue: held jobs run after the release", queue_held),
+    ("ends: of two services of one name one starts, and jobs wait for it", ends::two_of_one_name),
+    ("ends: a service that starts while the queue closes is told of the end once", ends::start_and_close),
+    ("ends: who ends a service second waits for the first", ends::two_ends),
+    ("ends: a service of two names starts once", ends::two_names),
     ("queue and latch: a thread that waits runs what its answer needs", queue_nested),
     ("queue and latch: a thread that waits looks again where it has looked in vain", queue_nested_in_vain),
     ("select: each event is got once, and the threads leave with the last member", select::events),
@@ -119,12 +126,18 @@ impl Strands<Job> for Service {
 
 const ME: ContextId = ContextId(0);
 
-type TestQueue = Arc<Queue<Job, Service>>;
+type TestQueue = Queue<Job, Service>;
+
+/// Adds the service, which has nothing to do when it starts.
+fn add(queue: &TestQueue, service: Service) {
+    let place = queue.reserve("service", &[]).expect("it is the only one");
+    assert!(!queue.settle(place, Settled::Added(service)).closed);
+}
 
 fn push(queue: &TestQueue, number: usize, held: Option<Arc<AtomicBool>>) -> bool {
     let caller = ContextId(1 + number as u32 % 2);
     let job = Job { number, held, answers: None };
-    match queue.push(Arrival { service: Some("service"), caller, id: None, chain: &[], job }) {
+    match queue.push(Arrival { service: Some("service"), caller, id: None, chain: &[], job }, false) {
         Ok(()) => true,
         Err(NotQueued::Closed(_)) => false,
         Err(NotQueued::Circle(_)) => panic!("it waits for nothing"),
@@ -148,13 +161,11 @@ impl Done {
     }
 }
 
-/// A thread of a pool.
-fn work(queue: &TestQueue, done: &Arc<Done>, service: Service) -> thread::JoinHandle<()> {
-    let (queue, done) = (queue.clone(), done.clone());
-    thread::spawn(move || {
-        while let Some(turn) = queue.take() {
-            run(&queue, &done, service, turn);
-        }
+/// A pool whose service is this one.
+fn pool(done: &Arc<Done>, service: Service) -> Pool<Job, Service> {
+    let done = done.clone();
+    Pool::new(2, move |queue, turn| {
+        run(queue, &done, service, turn);
     })
 }
 
@@ -171,11 +182,11 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
             if let Some(answers) = job.answers {
                 answers.put(job.number);
             }
-            place.map(|place| queue.done(place)).unwrap_or_default()
+            place.map(|place| queue.done(place, true)).unwrap_or_default()
         }
         Turn::Vacant(job, place) => {
             thread::yield_now();
-            let (back, nested) = queue.settle(place, Settled::Made(service, job));
+            let Aftermath { failed: back, nested, .. } = queue.settle(place, Settled::Made(service, job));
             done.jobs.lock().unwrap().extend(back.iter().map(|job| job.number));
             done.more.notify_all();
             nested
@@ -186,12 +197,12 @@ fn run(queue: &TestQueue, done: &Done, service: Service, turn: Turn<Job, Service
 
 /// Two threads, four jobs from two threads; all are run, then the threads leave.
 fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
-    if is_there {
-        assert!(queue.add("service", service));
-    }
     let done = Arc::new(Done::default());
-    let workers = [(); 2].map(|()| work(&queue, &done, service));
+    let pool = pool(&done, service);
+    let queue = pool.queue.clone();
+    if is_there {
+        add(&queue, service);
+    }
     let pushers: Vec<_> = (0..2)
         .map(|pusher| {
             let (queue, held) = (queue.clone(), held.clone());
@@ -210,7 +221,7 @@ fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
     done.wait_for(4);
     assert!(queue.close().is_empty());
     pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    pool.join();
     let mut jobs = done.jobs.lock().unwrap().clone();
     jobs.sort_unstable();
     assert_eq!(jobs, [0, 1, 2, 3]);
@@ -218,18 +229,18 @@ fn run_all(service: Service, is_there: bool, held: Option<Arc<AtomicBool>>) {
 
 /// Whatever is queued is run or given back when the queue is closed.
 fn queue_jobs() {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
-    queue.add("service", service);
     let done = Arc::new(Done::default());
-    let workers = [(); 2].map(|()| work(&queue, &done, service));
+    let pool = pool(&done, service);
+    let queue = pool.queue.clone();
+    add(&queue, service);
     let pusher = thread::spawn({
         let queue = queue.clone();
         move || (0..3).filter(|number| push(&queue, *number, None)).count()
     });
     let back = queue.close().len();
     let pushed = pusher.join().unwrap();
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    pool.join();
     assert_eq!(done.jobs.lock().unwrap().len() + back, pushed);
     run_all(service, true, None);
 }
@@ -246,6 +257,27 @@ fn queue_held() {
     run_all(Service { serial: false }, true, Some(Arc::new(AtomicBool::new(true))));
 }
 
+/// There are no threads to be woken.
+struct NoThreads;
+
+impl Hands for NoThreads {
+    fn help(&self) {}
+
+    fn dismiss(&self) {}
+
+    fn dismissed(&self) {}
+
+    fn watch(&self, _wanted: bool) {}
+
+    fn start(&self) -> bool {
+        false
+    }
+
+    fn tick_later(&self) -> bool {
+        false
+    }
+}
+
 const HANDLE: Handle = Handle(1000);
 
 /// Queues a job whose answer is waited for, and says so to who waits.
@@ -253,7 +285,7 @@ fn push_nested(queue: &TestQueue, answers: &Arc<Latch<usize>>) {
     let chain = [Waiter { id: (ME, HANDLE), is_pending_here: true }];
     let job = Job { number: 0, held: None, answers: Some(answers.clone()) };
     let arrival = Arrival { service: Some("service"), caller: ContextId(1), id: None, chain: &chain, job };
-    assert!(queue.push(arrival).is_ok());
+    assert!(queue.push(arrival, false).is_ok());
     answers.nudge();
 }
 
@@ -270,9 +302,9 @@ fn wait_nested(queue: &TestQueue, answers: &Latch<usize>, service: Service) {
 
 /// The only thread of a pool waits for an answer that comes of a job which only it can run.
 fn queue_nested() {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: false };
-    queue.add("service", service);
+    let queue = Arc::new(TestQueue::new(ME, 0, Box::new(NoThreads)));
+    add(&queue, service);
     let answers = Arc::new(Latch::new());
     let caller = thread::spawn({
         let (queue, answers) = (queue.clone(), answers.clone());
@@ -282,22 +314,21 @@ fn queue_nested() {
     caller.join().unwrap();
 }
 
-/// Another thread makes the service, or runs one of its calls, and leaves. What waits for the answer then
+/// Another thread makes the service, or runs one of its calls, and is then kept by something else. What waits for the answer then
 /// is the only one that can run the job, and may have found its place shut.
 fn queue_nested_in_vain() {
-    let queue: TestQueue = Arc::new(Queue::new(ME));
     let service = Service { serial: true };
-    let answers = Arc::new(Latch::new());
-    let worker = thread::spawn({
-        let (queue, answers) = (queue.clone(), answers.clone());
-        move || {
-            let done = Done::default();
-            while done.jobs.lock().unwrap().is_empty() {
-                let Some(turn) = queue.take() else { break };
-                run(&queue, &done, service, turn).iter().for_each(|_| answers.nudge());
+    let (answers, end) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+    let pool = Pool::new(1, {
+        let (answers, end, done) = (answers.clone(), end.clone(), Done::default());
+        move |queue, turn| {
+            run(queue, &done, service, turn).iter().for_each(|_| answers.nudge());
+            if !done.jobs.lock().unwrap().is_empty() {
+                end.wait(None);
             }
         }
     });
+    let queue = pool.queue.clone();
     let caller = thread::spawn({
         let (queue, answers) = (queue.clone(), answers.clone());
         move || {
@@ -308,5 +339,6 @@ fn queue_nested_in_vain() {
     wait_nested(&queue, &answers, service);
     caller.join().unwrap();
     queue.close();
-    worker.join().unwrap();
+    end.put(());
+    pool.join();
 }

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use shuttle::sync;
+pub(crate) use shuttle::thread::ThreadId;
 
 #[derive(Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
@@ -15,6 +16,11 @@ pub(crate) struct Condvar(sync::Condvar);
 
 /// What a wait with a bound tells.
 pub(crate) struct WaitTimeoutResult;
+
+/// The calling thread.
+pub(crate) fn this_thread() -> ThreadId {
+    shuttle::thread::current().id()
+}
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {

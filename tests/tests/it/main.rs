@@ -23,6 +23,7 @@ mod nesting;
 mod parent_test;
 mod policy;
 mod pool;
+mod pool_ends;
 mod programs;
 mod receiver_test;
 mod router_test;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Core, Delivery};
+use super::{Core, Delivery, Workers};
 use crate::io::cork::{self, Haste};
 use crate::io::{Patience, SendError, Stream, StreamId};
 use crate::router::control;
@@ -262,9 +262,23 @@ impl Core {
         self.handles.lock().listen(handle, access, listener).is_ok()
     }
 
-    /// Puts another listener in the place of one.
-    pub(crate) fn relisten(&self, handle: Handle, access: Access, listener: Arc<dyn Listener>) {
-        self.handles.lock().replace(handle, access, listener);
+    /// Puts the listeners of a pool in the place of others, if it still is the router's. What they replace
+    /// is let go of without a lock: it may be all that is left of an earlier pool.
+    pub(crate) fn relisten<const N: usize>(
+        &self,
+        workers: &Arc<dyn Workers>,
+        listeners: [(Handle, Access, Arc<dyn Listener>); N],
+    ) {
+        let mut handles = self.handles.lock();
+        // One pool comes after the other: they are not taken apart while these are put there.
+        let pools = self.workers.lock();
+        let is_current = pools.is_current(workers);
+        let replaced = is_current.then(|| {
+            listeners.each_ref().map(|(handle, access, listener)| handles.replace(*handle, *access, listener.clone()))
+        });
+        drop(pools);
+        drop(handles);
+        drop((replaced, listeners));
     }
 
     /// A handle for the one answer of `respondent`. While too many calls are pending it waits, as

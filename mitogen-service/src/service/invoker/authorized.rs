@@ -77,6 +77,10 @@ impl Authorized {
 
     /// Runs the method on this thread and answers nobody. What it calls itself is called for `caller`.
     pub(super) fn execute(&self, caller: &Caller) -> Result<Answer, CallError> {
+        // An invoker may have kept the call for longer than its pool was there.
+        if self.hosted.is_over() {
+            return Err(CallError::Stopped { trace: Trace::default() });
+        }
         self.responder.flag().run(self.service(), self.method());
         let began = Instant::now();
         let answer = self.with_invocation(caller, |invocation| self.hosted.target().invoke(self.method, invocation));

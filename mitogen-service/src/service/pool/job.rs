@@ -29,8 +29,9 @@ const MESSAGES: usize = usize::MAX;
 pub(super) enum Job {
     Call(QueuedCall),
     Deferred(Box<dyn FnOnce() + Send>),
-    /// Something may have arrived at the select of a service.
-    Message,
+    /// Something may have arrived at the select of the service that is there under this name, which need
+    /// not be its own.
+    Message(Arc<str>),
 }
 
 /// A call that waits for a thread.
@@ -52,7 +53,7 @@ impl Strands<Job> for Hosted {
         let call = match job {
             Job::Call(call) => call,
             Job::Deferred(_) => return None,
-            Job::Message => return Some(MESSAGES),
+            Job::Message(_) => return Some(MESSAGES),
         };
         self.strand_of(|| {
             let head = CallEnvelope::head(&call.message.payload).ok()?;
@@ -65,7 +66,7 @@ impl Queued for Job {
     fn held(&self) -> Option<StreamId> {
         match self {
             Self::Call(call) => call.ingress.as_ref().filter(|stream| stream.is_over()).map(|stream| stream.id()),
-            Self::Deferred(_) | Self::Message => None,
+            Self::Deferred(_) | Self::Message(_) => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Pool;
 use super::job::QueuedCall;
 use super::shared::Shared;
 use crate::error::Error;
-use crate::router::{Access, Core, Death, Delivery, Listener, Router};
+use crate::router::{Access, Core, Death, Delivery, Listener, Router, Workers};
 use crate::service::activator::not_activated;
 use crate::service::in_flight::InFlight;
 use crate::wire::{DeadReason, Handle, control};
@@ -18,8 +18,10 @@ const AUTOMATIC_SIZE: usize = 2;
 
 /// Lets calls come to a pool.
 pub(super) fn listen(core: &Arc<Core>, shared: &Arc<Shared>) {
-    core.relisten(Handle::CALL_SERVICE, Access::Any, Arc::new(Calls(shared.clone())));
-    core.relisten(Handle::CANCEL, Access::Any, Arc::new(Cancels(shared.in_flight().clone())));
+    let calls = Arc::new(Calls(shared.clone()));
+    let cancels = Arc::new(Cancels(shared.in_flight().clone()));
+    let workers: Arc<dyn Workers> = shared.clone();
+    core.relisten(&workers, [(Handle::CALL_SERVICE, Access::Any, calls), (Handle::CANCEL, Access::Any, cancels)]);
 }
 
 /// Lets a context make its pool by itself, at the first service call from a parent.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -11,13 +12,13 @@ use crate::ledger::Ledger;
 use crate::service::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::sync::{Condvar, Mutex};
 
-/// What a thread of a pool still does.
+/// What a thread of a pool still does, or one that adds a service to it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Running {
     /// The canonical name of the service; empty for a function that was deferred.
     pub service: String,
-    /// The name of the method; empty while a service is looked for or made, or for a function.
+    /// The name of the method; empty while a service is looked for, made or started, or for a function.
     pub method: String,
     /// How long it has been running.
     pub elapsed: Duration,
@@ -33,7 +34,8 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct State {
-    /// All threads that have not left.
+    /// All threads that have not left. Beside those of the pool these are the ones that add a service to
+    /// it, for as long as they do.
     threads: HashMap<ThreadId, Arc<Bench>>,
 }
 
@@ -41,8 +43,9 @@ struct State {
 type Bench = Mutex<Vec<Work>>;
 
 thread_local! {
-    /// That of the calling thread, so that it takes note without a look at the others.
-    static BENCH: RefCell<Option<Arc<Bench>>> = const { RefCell::new(None) };
+    /// That of a thread of a pool, with the address of the [`Threads`] that it is one of: it takes note
+    /// without a look at the others.
+    static BENCH: RefCell<Option<(usize, Arc<Bench>)>> = const { RefCell::new(None) };
 }
 
 /// What a thread does.
@@ -55,7 +58,7 @@ struct Work {
 pub(super) enum What {
     /// It has taken something from the queue.
     Job,
-    /// It makes a service.
+    /// It makes a service, or lets one start.
     Activation(String),
     /// It runs a method.
     Method(&'static ServiceDescriptor, &'static MethodDescriptor),
@@ -74,7 +77,7 @@ impl Threads {
         let (threads, bench) = (self.clone(), Arc::<Bench>::default());
         let own = bench.clone();
         let thread = ledger.spawn(name, move || {
-            BENCH.set(Some(own));
+            BENCH.set(Some((threads.address(), own)));
             let _leaving = Leaving(threads);
             body();
         });
@@ -83,13 +86,31 @@ impl Threads {
         Ok(())
     }
 
-    /// The calling thread, one of these, does something, until the guard is dropped.
-    pub(super) fn begin(what: What) -> WorkGuard {
-        let bench = BENCH.with_borrow(Clone::clone);
-        if let Some(bench) = &bench {
-            bench.lock().push(Work { what, since: Instant::now() });
+    /// The calling thread does something, until the guard is dropped. Until then it is waited for, also
+    /// if it is none of the pool's.
+    pub(super) fn begin(&self, what: What) -> WorkGuard<'_> {
+        let own = BENCH
+            .with_borrow(|bench| bench.as_ref().filter(|bench| bench.0 == self.address()).map(|bench| bench.1.clone()));
+        let (bench, guest) = match own {
+            Some(bench) => (bench, None),
+            None => self.seat_guest(),
+        };
+        bench.lock().push(Work { what, since: Instant::now() });
+        WorkGuard { bench, guest }
+    }
+
+    /// A bench for a thread that is none of the pool's; it leaves with the first of its guards.
+    fn seat_guest(&self) -> (Arc<Bench>, Option<(&Self, ThreadId)>) {
+        let thread = std::thread::current().id();
+        match self.state.lock().threads.entry(thread) {
+            Entry::Occupied(seated) => (seated.get().clone(), None),
+            Entry::Vacant(none) => (none.insert(Arc::default()).clone(), Some((self, thread))),
         }
-        WorkGuard { bench }
+    }
+
+    /// What tells it from others in this process, as long as one of its threads is left.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Waits until all threads but the calling one have left; tells what those do that have not by
@@ -125,15 +146,19 @@ impl Work {
 }
 
 /// Takes note that a thread does something, until it is dropped.
-pub(super) struct WorkGuard {
-    bench: Option<Arc<Bench>>,
+pub(super) struct WorkGuard<'a> {
+    bench: Arc<Bench>,
+    /// The thread is here for nothing else.
+    guest: Option<(&'a Threads, ThreadId)>,
 }
 
-impl Drop for WorkGuard {
+impl Drop for WorkGuard<'_> {
     fn drop(&mut self) {
-        if let Some(bench) = &self.bench {
-            let work = bench.lock().pop();
-            drop(work);
+        let work = self.bench.lock().pop();
+        drop(work);
+        if let Some((threads, thread)) = self.guest {
+            threads.state.lock().threads.remove(&thread);
+            threads.left.notify_all();
         }
     }
 }
