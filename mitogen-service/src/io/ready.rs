@@ -142,6 +142,8 @@ impl Ready {
     /// One of the threads that wait is to leave.
     pub(crate) fn dismiss(&self) {
         *self.leaving.lock() += 1;
+        // Whoever stands back for others may be the one that is to leave now.
+        self.all_left.notify_all();
         self.help();
     }
 
@@ -154,10 +156,12 @@ impl Ready {
         }
     }
 
-    /// A thread that was woken stays: lets those end their wait before that are to leave.
-    pub(crate) fn let_leave(&self) {
+    /// A thread that was woken stays: lets those end their wait before that are to leave. If it turns out
+    /// that it `leaves` itself, it does not wait, or it would wait for itself; that is to hold before it
+    /// is [dismissed](Self::dismiss).
+    pub(crate) fn let_leave(&self, leaves: impl Fn() -> bool) {
         let mut leaving = self.leaving.lock();
-        while *leaving > 0 {
+        while *leaving > 0 && !leaves() {
             self.help();
             self.all_left.wait(&mut leaving);
         }

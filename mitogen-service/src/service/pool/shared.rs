@@ -306,8 +306,8 @@ impl Shared {
         let ready = self.ready.upgrade().ok_or_else(|| std::io::Error::other("the router has ended"));
         let waited = ready.and_then(|ready| {
             let helped = ready.wait(seat)?;
-            if helped && !self.stopped.load(Ordering::SeqCst) {
-                ready.let_leave();
+            if helped {
+                ready.let_leave(|| self.stopped.load(Ordering::SeqCst));
             }
             Ok(helped)
         });
