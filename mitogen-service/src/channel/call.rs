@@ -113,6 +113,10 @@ impl Waits for Waiting {
     fn promote(&self) {
         self.latch.summon();
     }
+
+    fn is_done(&self) -> bool {
+        self.latch.is_full()
+    }
 }
 
 impl Listener for Waiting {

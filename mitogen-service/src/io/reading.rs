@@ -62,6 +62,9 @@ pub(super) struct Reader {
 pub(crate) trait Waits: Send + Sync {
     /// Ends the wait: the role is the caller's own, or there is none any more.
     fn promote(&self);
+
+    /// Whether the caller has what it waits for. Asked under the lock of the role.
+    fn is_done(&self) -> bool;
 }
 
 /// A caller in the queue for the read role.
@@ -147,7 +150,7 @@ impl Stream {
     /// Gives the read role back.
     fn leave(self: &Arc<Self>, how: Leave) {
         loop {
-            let next = self.role.lock().leave(how);
+            let next = self.role.lock().leave(how, |waiter| waiter.0.is_done());
             match next {
                 // The edge that was kept does not tell whether the other end has closed as well.
                 Next::Again => self.read_turn(Until::Dry),
@@ -415,10 +418,7 @@ impl Turn {
 
 /// Waits until one of the descriptors can be read, and tells which; `None` when the time is over.
 fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Option<Instant>) -> Option<[bool; N]> {
-    let timeout = match deadline {
-        None => None,
-        Some(deadline) => Some(timespec(deadline.saturating_duration_since(Instant::now()))),
-    };
+    let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
     let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     match rustix::event::poll(&mut polled, timeout.as_ref()) {
         Ok(0) => None,
