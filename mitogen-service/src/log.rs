@@ -43,7 +43,7 @@ fn has_subscriber() -> bool {
 }
 
 /// Writes a whole line at once, so that those of several processes do not mix.
-fn line(text: String) {
+pub(crate) fn line(text: String) {
     // Nobody is left to be told if stderr cannot be written.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

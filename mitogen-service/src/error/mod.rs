@@ -8,7 +8,7 @@ mod runtime;
 
 pub use call_error::{CallError, DeadlineBy, Executed, Trace};
 pub use exit::Exit;
-pub use runtime::{ConnectKind, Error};
+pub use runtime::{AuthProblem, ConnectKind, Error};
 
 /// The result of the runtime's own operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

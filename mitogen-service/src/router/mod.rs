@@ -15,6 +15,7 @@ mod ids;
 mod lifecycle;
 mod names;
 mod offences;
+mod permits;
 #[expect(clippy::module_inception, reason = "the file of the type that the layer is named after")]
 mod router;
 mod table;

@@ -12,7 +12,8 @@
 //!
 //! All numbers are big endian. Both ends say `encodings` and `pid`; the parent also tells the child
 //! who it is: `context_id`, `name`, `parents` (`[[id, name], ..]`, nearest first),
-//! `max_message_size`, `unidirectional`, and `keep_alive` if the stream is to be watched.
+//! `max_message_size`, `unidirectional`, `keep_alive` or `link_keep_alive` if the stream is to be
+//! watched, and `pool_size` if it asks for one.
 //!
 //! This file must not know how a child is started, nor what a feature does.
 
@@ -84,6 +85,10 @@ pub(crate) struct Identity {
     /// How often each end of the stream, and of those below, looks for a sign of life of the other; in
     /// whole microseconds on the wire.
     pub(crate) keep_alive: Option<Duration>,
+    /// The same for this stream alone, where `keep_alive` says nothing.
+    pub(crate) link_keep_alive: Option<Duration>,
+    /// How many threads the pool has that the child makes by itself, if the parent cares.
+    pub(crate) pool_size: Option<u64>,
 }
 
 /// The two ends cannot talk.
@@ -171,7 +176,7 @@ impl Hello {
     fn encode_body(&self) -> Vec<u8> {
         let identity = self.body.identity.as_ref();
         let mut body = Vec::new();
-        let keys = identity.map_or(2, |identity| 7 + u32::from(identity.keep_alive.is_some()));
+        let keys = identity.map_or(2, |identity| 7 + identity.optional_keys());
         msgpack::write_map_len(&mut body, keys);
         msgpack::write_str(&mut body, "encodings");
         msgpack::write_array_len(&mut body, self.encodings.len() as u32);
@@ -216,10 +221,23 @@ impl Identity {
         msgpack::write_uint(body, self.max_message_size);
         msgpack::write_str(body, "unidirectional");
         msgpack::write_bool(body, self.unidirectional);
-        if let Some(interval) = self.keep_alive {
-            msgpack::write_str(body, "keep_alive");
-            msgpack::write_uint(body, u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1));
+        for (key, interval) in [("keep_alive", self.keep_alive), ("link_keep_alive", self.link_keep_alive)] {
+            if let Some(interval) = interval {
+                msgpack::write_str(body, key);
+                msgpack::write_uint(body, u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1));
+            }
         }
+        if let Some(size) = self.pool_size {
+            msgpack::write_str(body, "pool_size");
+            msgpack::write_uint(body, size);
+        }
+    }
+
+    fn optional_keys(&self) -> u32 {
+        [self.keep_alive.is_some(), self.link_keep_alive.is_some(), self.pool_size.is_some()]
+            .map(u32::from)
+            .iter()
+            .sum()
     }
 }
 
@@ -234,6 +252,8 @@ struct Fields {
     max_message_size: Option<u64>,
     unidirectional: Option<bool>,
     keep_alive: Option<u64>,
+    link_keep_alive: Option<u64>,
+    pool_size: Option<u64>,
 }
 
 impl Fields {
@@ -257,6 +277,8 @@ impl Fields {
             "max_message_size" => self.max_message_size = Some(cursor.uint()?),
             "unidirectional" => self.unidirectional = Some(cursor.bool()?),
             "keep_alive" => self.keep_alive = Some(cursor.uint()?),
+            "link_keep_alive" => self.link_keep_alive = Some(cursor.uint()?),
+            "pool_size" => self.pool_size = Some(cursor.uint()?),
             _ => drop(cursor.skip()?),
         }
         Ok(())
@@ -276,9 +298,15 @@ impl Fields {
             parents: found(self.parents, "the key \"parents\" is missing")?,
             max_message_size: found(self.max_message_size, "the key \"max_message_size\" is missing")?,
             unidirectional: found(self.unidirectional, "the key \"unidirectional\" is missing")?,
-            keep_alive: self.keep_alive.filter(|&micros| micros > 0).map(Duration::from_micros),
+            keep_alive: interval(self.keep_alive),
+            link_keep_alive: interval(self.link_keep_alive),
+            pool_size: self.pool_size.filter(|&size| size > 0),
         })
     }
+}
+
+fn interval(micros: Option<u64>) -> Option<Duration> {
+    micros.filter(|&micros| micros > 0).map(Duration::from_micros)
 }
 
 fn found<T>(value: Option<T>, missing: &'static str) -> Result<T, Malformed> {
@@ -404,6 +432,8 @@ mod tests {
             max_message_size: 1 << 27,
             unidirectional: true,
             keep_alive: None,
+            link_keep_alive: None,
+            pool_size: None,
         };
         Hello::of_parent(0, 1, identity)
     }

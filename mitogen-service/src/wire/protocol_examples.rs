@@ -143,6 +143,8 @@ fn hellos() {
         max_message_size: 128 * 1024 * 1024,
         unidirectional: false,
         keep_alive: None,
+        link_keep_alive: None,
+        pool_size: None,
     };
     let features = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
     let hellos = [

@@ -121,6 +121,7 @@ impl Core {
         if let Some(workers) = &workers {
             workers.stop();
         }
+        self.permits.close();
         self.end_connecting_processes();
         self.end_children(how, children_deadline);
         if let Some(workers) = &workers {

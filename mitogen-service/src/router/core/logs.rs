@@ -66,6 +66,12 @@ impl Core {
         self.log_line(move || crate::log::output(&context, source, &line));
     }
 
+    /// Writes such a line to stderr as it is.
+    pub(crate) fn print_output(&self, line: &str) {
+        let line = format!("{line}\n");
+        self.log_line(move || crate::log::line(line));
+    }
+
     fn log_line(&self, write: impl FnOnce() + Send + 'static) {
         let lost = self.lost_logs.swap(0, Ordering::Relaxed);
         let name = self.identity.name.clone();
