@@ -4,4 +4,6 @@
 //! and says elsewhere that it was skipped, and why.
 
 mod command;
+mod ssh;
 mod support;
+mod world;
