@@ -5,5 +5,6 @@
 
 mod command;
 mod ssh;
+mod sudo;
 mod support;
 mod world;

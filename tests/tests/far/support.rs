@@ -62,6 +62,11 @@ impl Probe {
     }
 
     #[expose(policy = AllowParents)]
+    fn pool_size(&self, router: &Router) -> usize {
+        router.pool().unwrap().size()
+    }
+
+    #[expose(policy = AllowParents)]
     fn fail(&self) -> Result<(), CallError> {
         Err(CallError::failed("as it was asked to"))
     }
