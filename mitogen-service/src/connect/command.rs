@@ -200,7 +200,7 @@ impl Attempt<'_> {
             }
             Err(failure) => failure,
         };
-        let (exit, words) = process.abandon(!matches!(failure, Failure::Ended { .. }));
+        let (exit, words) = process.abandon(matches!(failure, Failure::Kind(_)));
         let kind = match failure {
             _ if cancel.is_cancelled() || !core.lifecycle().is_open() => ConnectKind::Cancelled,
             Failure::Ended { shell } => {
@@ -209,8 +209,8 @@ impl Attempt<'_> {
                 method.kind.explain(&ended, exit, &words)
             }
             // What the target could not take is told by its own tools.
-            Failure::Kind(ConnectKind::Transfer { what }) if is_full(&words) => ConnectKind::NoSpace { what },
-            Failure::Kind(kind) => kind,
+            Failure::Told(ConnectKind::Transfer { what }) if is_full(&words) => ConnectKind::NoSpace { what },
+            Failure::Told(kind) | Failure::Kind(kind) => kind,
         };
         Err(Error::Connect { context: name.to_owned(), kind, stderr_tail: words })
     }

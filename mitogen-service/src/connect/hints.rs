@@ -67,6 +67,11 @@ impl Kind {
             Some(Exit::Code { code }) if !ended.shell => {
                 ConnectKind::NoShell { what: format!("{} ended with status {code} and started no shell", self.name()) }
             }
+            Some(Exit::Code { .. }) if words.contains("GLIBC_") && words.contains("not found") => {
+                ConnectKind::WrongTarget {
+                    what: "the copy in the cache of the target is for a newer C library than is there".to_owned(),
+                }
+            }
             Some(Exit::Code { code: code @ (126 | 127) }) => ConnectKind::WrongTarget {
                 what: format!("the executable is there, and the target cannot run it (status {code} of its shell)"),
             },

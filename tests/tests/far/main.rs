@@ -4,6 +4,7 @@
 //! and says elsewhere that it was skipped, and why.
 
 mod command;
+mod first_stage;
 mod ssh;
 mod sudo;
 mod support;

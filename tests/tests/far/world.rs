@@ -43,11 +43,12 @@ const SETUP: &str = r#"set -e
 cd "$1"; shift
 mount -t tmpfs tmpfs /run
 mkdir -p /run/sshd
+mount -t tmpfs -o mode=1777 tmpfs /var/tmp
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 for file in passwd shadow group sudoers; do mount --bind "$file" "/etc/$file"; done
 mount -t tmpfs -o noexec,mode=1777 tmpfs home/noexec
 chown 4006 home/noexec
 mount -t tmpfs -o size=256k,mode=700,uid=4007 tmpfs home/tiny
-mkdir -p /run/tiny
 exec "$@"
 "#;
 

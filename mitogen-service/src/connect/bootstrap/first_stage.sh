@@ -29,7 +29,17 @@ set -fu
 
 say() { printf '%s %s\n' "$mark" "$*"; }
 
+# What must not stay behind: a file, and a directory.
+new=
+passing=
+clean_up() {
+    if [ -n "$new" ]; then rm -f "$new"; fi
+    if [ -n "$passing" ]; then rm -rf "$passing"; fi
+}
+
 fail() {
+    # Before the parent knows, and ends this.
+    clean_up
     say fail "$@"
     exit 1
 }
@@ -154,13 +164,6 @@ fi
 old_umask=$(umask)
 umask 077
 why=
-new=
-passing=
-
-clean_up() {
-    if [ -n "$new" ]; then rm -f "$new"; fi
-    if [ -n "$passing" ]; then rm -rf "$passing"; fi
-}
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM PIPE
 

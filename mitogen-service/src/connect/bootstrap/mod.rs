@@ -42,6 +42,8 @@ pub(super) struct Wire {
 pub(super) enum Failure {
     /// The command has ended, or closed its stdout; its words tell why. Whether the mark has come.
     Ended { shell: bool },
+    /// The first stage has said why, and ends by itself.
+    Told(ConnectKind),
     /// This is why.
     Kind(ConnectKind),
 }
@@ -114,7 +116,7 @@ impl Conversation<'_> {
                     talk.send(Cursor::new(answer)).map_err(failed)?;
                 }
                 ("send", Some(executable)) => send(talk, executable, rest == "gzip").map_err(failed)?,
-                ("fail", _) => return Err(Failure::Kind(self.refusal(rest))),
+                ("fail", _) => return Err(Failure::Told(self.refusal(rest))),
                 ("run", _) => return Ok(()),
                 _ => {
                     return Err(failed(Stop::Noise(format!(
