@@ -3,8 +3,11 @@
 //! A test that needs what this machine has not fails under `CI=true`, where `.ci/run` has installed it,
 //! and says elsewhere that it was skipped, and why.
 
+mod bench;
 mod command;
+mod examples;
 mod first_stage;
+mod life;
 mod ssh;
 mod sudo;
 mod support;

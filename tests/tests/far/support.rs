@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use mitogen_service::{AllowParents, CallError, Router, service};
+use mitogen_service_tests::Watched;
 use tempfile::TempDir;
 
 /// How long anything may take here that takes a second on an idle machine: a debug build is sent.
@@ -64,6 +65,11 @@ impl Probe {
     #[expose(policy = AllowParents)]
     fn pool_size(&self, router: &Router) -> usize {
         router.pool().unwrap().size()
+    }
+
+    #[expose(policy = AllowParents)]
+    fn sleep(&self, seconds: u64) {
+        std::thread::sleep(Duration::from_secs(seconds));
     }
 
     #[expose(policy = AllowParents)]
@@ -129,4 +135,22 @@ pub(crate) fn skip(why: &str) -> bool {
 pub(crate) fn shells() -> Vec<&'static [&'static str]> {
     let all: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
     all.into_iter().filter(|shell| has(&shell[..1])).collect()
+}
+
+/// The processes that a process has started, with their names.
+pub(crate) fn children_of(pid: u32) -> Vec<(u32, String)> {
+    let all =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let child = |other: u32| {
+        let stat = fs::read_to_string(format!("/proc/{other}/stat")).ok()?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let parent: u32 = after.split_whitespace().nth(1)?.parse().ok()?;
+        (parent == pid).then(|| (other, before.split_once('(').map_or("", |(_, name)| name).to_owned()))
+    };
+    all.filter_map(child).collect()
+}
+
+/// A process, if it is there still.
+pub(crate) fn watch(pid: u32) -> Option<Watched> {
+    fs::metadata(format!("/proc/{pid}")).ok().map(|_| Watched::new(pid))
 }

@@ -57,8 +57,6 @@ pub(crate) struct World {
     dir: TempDir,
     port: u16,
     sshd: Child,
-    /// Its log, thread and all.
-    log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
 impl World {
@@ -84,14 +82,14 @@ impl World {
         }
         fs::copy(path.join("user_key.pub"), path.join("authorized_keys")).unwrap();
         // Somebody else may take the port between the two.
-        (0..5).find_map(|_| Self::listen(dir.path(), config)).map(|(port, sshd, log)| {
-            let world = Self { dir, port, sshd, log };
+        (0..5).find_map(|_| Self::listen(dir.path(), config)).map(|(port, sshd)| {
+            let world = Self { dir, port, sshd };
             world.configure_client();
             world
         })
     }
 
-    fn listen(path: &Path, config: &str) -> Option<(u16, Child, std::sync::Arc<std::sync::Mutex<String>>)> {
+    fn listen(path: &Path, config: &str) -> Option<(u16, Child)> {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let file = path.join("sshd_config");
         let dir = path.display();
@@ -119,19 +117,9 @@ impl World {
                 break;
             }
         }
-        let log = std::sync::Arc::new(std::sync::Mutex::new(seen));
-        let kept = log.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                writeln!(kept.lock().unwrap(), "{line}").unwrap();
-            }
-        });
-        Some((port, child, log))
-    }
-
-    /// What the sshd has said.
-    pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        // Read on, so that it can go on writing.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Some((port, child))
     }
 
     /// The client's configuration: any host whose name begins with `host` is this one.
@@ -145,7 +133,7 @@ impl World {
             self.port
         );
         fs::write(self.path().join("ssh_config"), text).unwrap();
-        self.script("ssh", &format!("exec ssh -F {dir}/ssh_config \"$@\"\n"));
+        self.script("ssh", &format!("echo $$ >{dir}/client 2>/dev/null\nexec ssh -F {dir}/ssh_config \"$@\"\n"));
     }
 
     /// A program of this world.
@@ -177,6 +165,11 @@ impl World {
     pub(crate) fn cached(&self, user: &str) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.home(user).join(".cache/mitogen-service")) else { return Vec::new() };
         entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// The number of the ssh that was started last.
+    pub(crate) fn client(&self) -> u32 {
+        fs::read_to_string(self.path().join("client")).unwrap().trim().parse().unwrap()
     }
 
     /// The sshd's number; its sessions are its children.
