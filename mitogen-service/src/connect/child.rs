@@ -78,6 +78,7 @@ fn join() -> Result<Option<OwnedFd>, String> {
     let Greeted { identity, terms, parent_pid, features } = greet(&read, &write)?;
     set_thread_name(&identity.name);
     let core = Core::new(identity, Ending::Process, Bounds::default());
+    core.forward_events(terms.log_level);
     via::provide();
     listen_for_first_call(&core, terms.pool_size);
     let broker = core.broker().map_err(|error| error.to_string())?;
@@ -145,6 +146,8 @@ struct Greeted {
 /// What holds for this context alone.
 struct Terms {
     pool_size: Option<usize>,
+    /// The log events that the root wants.
+    log_level: u64,
     /// How often to look for a sign of life of the parent, if the tree has no interval of its own.
     keep_alive: Option<Duration>,
 }
@@ -174,7 +177,7 @@ fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<Greeted, String> {
     if identity.parents.is_empty() {
         return Err("the parent does not say who it is".to_owned());
     }
-    let terms = Terms { pool_size, keep_alive: told.link_keep_alive };
+    let terms = Terms { pool_size, log_level: told.log_level, keep_alive: told.link_keep_alive };
     Ok(Greeted { identity, terms, parent_pid: hello.body.pid, features: hello.features })
 }
 

@@ -71,6 +71,7 @@ pub(super) fn with_child(
         keep_alive: me.keep_alive,
         link_keep_alive: terms.link_keep_alive,
         pool_size: terms.pool_size.map(|size| size as u64),
+        log_level: crate::log::wanted_level(),
     };
     send(write, &Hello::of_parent(FEATURES, std::process::id(), identity))?;
     Ok(receive(read, Some(deadline))?.features)

@@ -9,6 +9,7 @@ mod context;
 mod control;
 mod core;
 mod death;
+mod forward;
 mod gate;
 mod handles;
 mod ids;

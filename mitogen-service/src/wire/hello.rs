@@ -12,7 +12,7 @@
 //!
 //! All numbers are big endian. Both ends say `encodings` and `pid`; the parent also tells the child
 //! who it is: `context_id`, `name`, `parents` (`[[id, name], ..]`, nearest first),
-//! `max_message_size`, `unidirectional`, `keep_alive` or `link_keep_alive` if the stream is to be
+//! `max_message_size`, `unidirectional`, `log_level`, `keep_alive` or `link_keep_alive` if the stream is to be
 //! watched, and `pool_size` if it asks for one.
 //!
 //! This file must not know how a child is started, nor what a feature does.
@@ -89,6 +89,8 @@ pub(crate) struct Identity {
     pub(crate) link_keep_alive: Option<Duration>,
     /// How many threads the pool has that the child makes by itself, if the parent cares.
     pub(crate) pool_size: Option<u64>,
+    /// Which log events it shall forward to the root: up to this level, from 1 to 5, 0 for none.
+    pub(crate) log_level: u64,
 }
 
 /// The two ends cannot talk.
@@ -221,6 +223,10 @@ impl Identity {
         msgpack::write_uint(body, self.max_message_size);
         msgpack::write_str(body, "unidirectional");
         msgpack::write_bool(body, self.unidirectional);
+        if self.log_level > 0 {
+            msgpack::write_str(body, "log_level");
+            msgpack::write_uint(body, self.log_level);
+        }
         for (key, interval) in [("keep_alive", self.keep_alive), ("link_keep_alive", self.link_keep_alive)] {
             if let Some(interval) = interval {
                 msgpack::write_str(body, key);
@@ -234,10 +240,9 @@ impl Identity {
     }
 
     fn optional_keys(&self) -> u32 {
-        [self.keep_alive.is_some(), self.link_keep_alive.is_some(), self.pool_size.is_some()]
-            .map(u32::from)
-            .iter()
-            .sum()
+        let intervals = [self.keep_alive, self.link_keep_alive].map(|interval| interval.is_some());
+        let others = [self.pool_size.is_some(), self.log_level > 0];
+        intervals.into_iter().chain(others).map(u32::from).sum()
     }
 }
 
@@ -254,6 +259,7 @@ struct Fields {
     keep_alive: Option<u64>,
     link_keep_alive: Option<u64>,
     pool_size: Option<u64>,
+    log_level: Option<u64>,
 }
 
 impl Fields {
@@ -278,6 +284,7 @@ impl Fields {
             "unidirectional" => self.unidirectional = Some(cursor.bool()?),
             "keep_alive" => self.keep_alive = Some(cursor.uint()?),
             "link_keep_alive" => self.link_keep_alive = Some(cursor.uint()?),
+            "log_level" => self.log_level = Some(cursor.uint()?),
             "pool_size" => self.pool_size = Some(cursor.uint()?),
             _ => drop(cursor.skip()?),
         }
@@ -301,6 +308,7 @@ impl Fields {
             keep_alive: interval(self.keep_alive),
             link_keep_alive: interval(self.link_keep_alive),
             pool_size: self.pool_size.filter(|&size| size > 0),
+            log_level: self.log_level.unwrap_or(0),
         })
     }
 }
@@ -434,6 +442,7 @@ mod tests {
             keep_alive: None,
             link_keep_alive: None,
             pool_size: None,
+            log_level: 0,
         };
         Hello::of_parent(0, 1, identity)
     }
@@ -448,6 +457,19 @@ mod tests {
         hello.extend_from_slice(&(body.len() as u32).to_be_bytes());
         hello.extend_from_slice(body);
         hello
+    }
+
+    #[test]
+    fn what_a_parent_may_leave_out_comes_through() {
+        let mut hello = parent();
+        if let Some(identity) = &mut hello.body.identity {
+            identity.keep_alive = Some(Duration::from_secs(1));
+            identity.link_keep_alive = Some(Duration::from_secs(15));
+            identity.pool_size = Some(7);
+            identity.log_level = 4;
+        }
+        let bytes = hello.encode();
+        assert_eq!(decode(&bytes), Ok(Some((hello, bytes.len()))));
     }
 
     #[test]

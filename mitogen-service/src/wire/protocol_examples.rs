@@ -145,6 +145,7 @@ fn hellos() {
         keep_alive: None,
         link_keep_alive: None,
         pool_size: None,
+        log_level: 0,
     };
     let features = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
     let hellos = [

@@ -8,6 +8,7 @@ mod command;
 mod examples;
 mod first_stage;
 mod life;
+mod logs;
 mod ssh;
 mod sudo;
 mod support;

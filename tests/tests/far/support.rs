@@ -9,6 +9,9 @@ use mitogen_service::{AllowParents, CallError, Router, service};
 use mitogen_service_tests::Watched;
 use tempfile::TempDir;
 
+/// Level, target and fields of a log event.
+pub(crate) type Seen = (String, String, Vec<(String, String)>);
+
 /// How long anything may take here that takes a second on an idle machine: a debug build is sent.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
 
@@ -70,6 +73,13 @@ impl Probe {
     #[expose(policy = AllowParents)]
     fn sleep(&self, seconds: u64) {
         std::thread::sleep(Duration::from_secs(seconds));
+    }
+
+    #[expose(policy = AllowParents)]
+    fn log(&self, text: String) {
+        tracing::warn!(number = 3, "{text}");
+        tracing::debug!("{text} for nobody");
+        tracing::info!("{text} again");
     }
 
     #[expose(policy = AllowParents)]

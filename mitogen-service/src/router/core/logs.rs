@@ -66,6 +66,11 @@ impl Core {
         self.log_line(move || crate::log::output(&context, source, &line));
     }
 
+    /// Writes an event of another context.
+    pub(in crate::router) fn log_forwarded(&self, write: impl FnOnce() + Send + 'static) {
+        self.log_line(write);
+    }
+
     /// Writes such a line to stderr as it is.
     pub(crate) fn print_output(&self, line: &str) {
         let line = format!("{line}\n");
