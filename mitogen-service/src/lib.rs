@@ -85,6 +85,10 @@ struct ReadmeDoctests;
 struct GuideDoctests;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/connecting.md")]
+struct ConnectingDoctests;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/coming-from-mitogen.md")]
 struct ComingFromMitogenDoctests;
 
