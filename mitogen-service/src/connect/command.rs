@@ -16,7 +16,8 @@ use super::options::{Options, common_options, far_options};
 use super::process::{LocalProcess, Started};
 use super::request::{Ending, Kind, Method, Prompt, Request, Way};
 use crate::deadline;
-use crate::error::{ConnectKind, Error, Result};
+use crate::error::{ConnectKind, Error};
+use crate::executable::Executable;
 use crate::router::{Context, Core, Process as RouterProcess, Router};
 use crate::wire::{ContextId, FEATURE_PING};
 
@@ -114,7 +115,15 @@ impl Method {
 }
 
 /// Runs the command, sees to it that this executable runs behind it, and joins that.
-pub(super) fn connect(router: &Router, request: &Request, method: &Method, cancel: &Cancel) -> Result<Context> {
+///
+/// `supplied` is an executable that another context has sent for this target.
+pub(super) fn connect(
+    router: &Router,
+    request: &Request,
+    method: &Method,
+    cancel: &Cancel,
+    supplied: Option<&Arc<Executable>>,
+) -> std::result::Result<Context, Failed> {
     let deadline = deadline::after(request.connect_timeout);
     let core = router.core();
     let broker = core.broker()?;
@@ -138,13 +147,14 @@ pub(super) fn connect(router: &Router, request: &Request, method: &Method, cance
     })?;
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         process.abandon(true);
-        return Err(fail(ConnectKind::io("talk to the command", std::io::Error::other("it has no pipes"))));
+        let error = std::io::Error::other("it has no pipes");
+        return Err(fail(ConnectKind::io("talk to the command", error)).into());
     };
     let connecting: Arc<dyn RouterProcess> = process.clone();
     core.begin_connecting(connecting.clone());
     let killed = process.clone();
     cancel.by(move || killed.kill());
-    let attempt = Attempt { core, request, method, id, name: &name, process: &process, deadline };
+    let attempt = Attempt { core, request, method, id, name: &name, process: &process, deadline, supplied };
     let result = attempt.run((stdin.into(), stdout.into(), stderr.into()), &token, askpass.as_ref(), cancel);
     cancel.done();
     core.end_connecting(&connecting);
@@ -180,6 +190,31 @@ struct Attempt<'a> {
     name: &'a str,
     process: &'a Arc<LocalProcess>,
     deadline: Instant,
+    supplied: Option<&'a Arc<Executable>>,
+}
+
+/// Why there is no context.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// This is told to whoever wanted it.
+    Error(Error),
+    /// The same, but whoever has an executable for such a target may send it and try again.
+    Needs { target: String, error: Box<Error> },
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Failed {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Needs { error, .. } => *error,
+        }
+    }
 }
 
 impl Attempt<'_> {
@@ -189,18 +224,20 @@ impl Attempt<'_> {
         token: &Token,
         askpass: Option<&AskPass>,
         cancel: &Cancel,
-    ) -> Result<Context> {
-        let Self { core, request, method, id, name, process, deadline } = *self;
-        let conversation = Conversation { core, request, method, name, token, process, deadline };
+    ) -> std::result::Result<Context, Failed> {
+        let Self { core, request, method, id, name, process, deadline, supplied } = *self;
+        let conversation = Conversation { core, request, method, name, token, process, deadline, supplied };
         let joined = conversation.run(pipes).and_then(|wire| self.greet(wire));
         let failure = match joined {
             Ok((features, read, write)) => {
                 let keep_alive = core.keep_alive(features).or(self.link_keep_alive(features));
-                return local::join(core, (id, name), (features, keep_alive), (read, write), process);
+                let ends = (read, write);
+                return local::join(core, (id, name), (features, keep_alive), ends, process).map_err(Failed::Error);
             }
             Err(failure) => failure,
         };
-        let (exit, words) = process.abandon(matches!(failure, Failure::Kind(_)));
+        let (exit, words) = process.abandon(matches!(failure, Failure::Kind(_) | Failure::Needs { .. }));
+        let mut needed = None;
         let kind = match failure {
             _ if cancel.is_cancelled() || !core.lifecycle().is_open() => ConnectKind::Cancelled,
             Failure::Ended { shell } => {
@@ -211,8 +248,16 @@ impl Attempt<'_> {
             // What the target could not take is told by its own tools.
             Failure::Told(ConnectKind::Transfer { what }) if is_full(&words) => ConnectKind::NoSpace { what },
             Failure::Told(kind) | Failure::Kind(kind) => kind,
+            Failure::Needs { target, kind } => {
+                needed = Some(target);
+                kind
+            }
         };
-        Err(Error::Connect { context: name.to_owned(), kind, stderr_tail: words })
+        let error = Error::Connect { context: name.to_owned(), kind, stderr_tail: words };
+        Err(match needed {
+            Some(target) => Failed::Needs { target, error: Box::new(error) },
+            None => Failed::Error(error),
+        })
     }
 
     /// Both say hello over what is the wire now.

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use super::command::Failed;
 use super::options::Options;
 use super::request::{Method, Request, Way};
 use super::{command, local, via};
 use crate::deadline;
 use crate::error::{ConnectKind, Error, Result};
+use crate::executable::Executable;
 use crate::latch::Latch;
 use crate::panics;
 use crate::router::{Context, Core, MAX_NAME, Router, cut};
@@ -187,16 +189,21 @@ fn run(router: &Router, options: Options, cancel: &Arc<Cancel>) -> Result<Contex
         });
     };
     match via.filter(|via| via.id() != core.identity().id) {
-        Some(via) => via::connect(&via, request, cancel),
-        None => here(router, &request, cancel),
+        Some(via) => via::connect(core, &via, request, cancel),
+        None => here(router, &request, cancel, None).map_err(Failed::into_error),
     }
 }
 
 /// Starts a context below this one.
-pub(super) fn here(router: &Router, request: &Request, cancel: &Arc<Cancel>) -> Result<Context> {
+pub(super) fn here(
+    router: &Router,
+    request: &Request,
+    cancel: &Arc<Cancel>,
+    supplied: Option<&Arc<Executable>>,
+) -> Result<Context, Failed> {
     match &request.way {
-        Way::Local => local::connect(router, request, cancel),
-        Way::Command(method) => command::connect(router, request, method, cancel),
+        Way::Local => local::connect(router, request, cancel).map_err(Failed::Error),
+        Way::Command(method) => command::connect(router, request, method, cancel, supplied),
     }
 }
 

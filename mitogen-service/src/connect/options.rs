@@ -79,7 +79,7 @@ macro_rules! common_options {
 
         /// Lets another context start this one: the command runs there, and the new context is below
         /// it. It must be one that this process may give orders to: itself, or below it.
-        pub fn via(mut self, context: &crate::Context) -> Self {
+        pub fn via(mut self, context: &crate::router::Context) -> Self {
             self.options.via = Some(context.clone());
             self
         }
@@ -87,7 +87,7 @@ macro_rules! common_options {
         /// Where what the context prints goes; to the log by default. Of a context that is started
         /// [via](Self::via) another one, [`Output::Inherit`](crate::Output::Inherit) means the stderr of
         /// that one.
-        pub fn output(mut self, output: crate::Output) -> Self {
+        pub fn output(mut self, output: crate::connect::Output) -> Self {
             self.options.request.output = output;
             self
         }
@@ -98,7 +98,7 @@ macro_rules! common_options {
         /// [`Error::Connect`](crate::Error::Connect) tells what went wrong, with what the process wrote to
         /// its stderr; [`Error::Invalid`](crate::Error::Invalid) for options that cannot be,
         /// [`Error::Closed`](crate::Error::Closed) after a shutdown.
-        pub fn connect(self) -> crate::Result<crate::Context> {
+        pub fn connect(self) -> crate::error::Result<crate::router::Context> {
             $crate::connect::connecting::connect(&self.router, self.finish())
         }
 
@@ -118,7 +118,7 @@ macro_rules! common_options {
         /// # Ok(())
         /// # }
         /// ```
-        pub fn start(self) -> crate::Connecting {
+        pub fn start(self) -> crate::connect::Connecting {
             $crate::connect::connecting::start(&self.router, self.finish())
         }
     };

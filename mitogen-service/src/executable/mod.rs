@@ -19,7 +19,7 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 
 /// This executable, also if its file has been replaced or removed since it was started.
 pub(crate) const OWN: &str = "/proc/self/exe";
@@ -35,8 +35,18 @@ pub(crate) struct Executable {
     needs: Needs,
     sha256: String,
     cksum: OnceLock<u32>,
-    /// Shared by all connections that send it at the same time, and dropped after the last one.
-    packed: Mutex<Weak<Vec<u8>>>,
+    packed: Mutex<Packed>,
+    /// Signalled when somebody has packed it, or could not.
+    is_packed: Condvar,
+}
+
+/// The packed bytes: shared by all connections that send them at the same time, and dropped after the
+/// last one.
+#[derive(Debug, Default)]
+struct Packed {
+    bytes: Weak<Vec<u8>>,
+    /// Somebody is at it, and the others wait for that one's result.
+    busy: bool,
 }
 
 /// What a file is known by: it is looked at again if another one is found in its place.
@@ -75,6 +85,7 @@ impl Executable {
             size: about.len(),
             cksum: OnceLock::new(),
             packed: Mutex::default(),
+            is_packed: Condvar::new(),
         });
         let mut known = KNOWN.lock();
         let known = known.get_or_insert_default();
@@ -116,16 +127,35 @@ impl Executable {
 
     /// The file as `gzip` would make it.
     pub(crate) fn packed(&self) -> io::Result<Arc<Vec<u8>>> {
-        // Held while it is compressed: who comes meanwhile needs the same bytes.
-        let mut place = self.packed.lock();
-        if let Some(packed) = place.upgrade() {
-            return Ok(packed);
+        {
+            let mut packed = self.packed.lock();
+            loop {
+                if let Some(bytes) = packed.bytes.upgrade() {
+                    return Ok(bytes);
+                }
+                if !packed.busy {
+                    packed.busy = true;
+                    break;
+                }
+                self.is_packed.wait(&mut packed);
+            }
         }
-        let mut packed = Vec::new();
-        GzEncoder::new(self.plain()?, Compression::fast()).read_to_end(&mut packed)?;
-        let packed = Arc::new(packed);
-        *place = Arc::downgrade(&packed);
-        Ok(packed)
+        let done = self.pack().map(Arc::new);
+        {
+            let mut packed = self.packed.lock();
+            packed.busy = false;
+            if let Ok(bytes) = &done {
+                packed.bytes = Arc::downgrade(bytes);
+            }
+        }
+        self.is_packed.notify_all();
+        done
+    }
+
+    fn pack(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        GzEncoder::new(self.plain()?, Compression::fast()).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

@@ -191,6 +191,12 @@ fn what_a_context_prints_goes_where_it_shall() {
         let mut seen = [lines.recv().unwrap(), lines.recv().unwrap()];
         seen.sort();
         assert_eq!(seen, ["hello", "hello (stderr)"]);
+        // A receiver may be in one context and what it listens to below another one.
+        let below = router.local().via(&context).output(Output::Lines(lines.sender())).connect().unwrap();
+        Probe::stub(&below).print("from below".to_owned()).wait().unwrap();
+        let mut seen = [lines.recv().unwrap(), lines.recv().unwrap()];
+        seen.sort();
+        assert_eq!(seen, ["from below", "from below (stderr)"]);
         let silent = router.local().output(Output::Null).connect().unwrap();
         Probe::stub(&silent).print("nobody hears this".to_owned()).wait().unwrap();
     });

@@ -181,7 +181,7 @@ fn what_lies_in_the_cache_is_not_trusted() {
         let hostile: [(&str, &dyn Fn()); 5] = [
             ("half of it", &|| fs::write(file, &right[..right.len() / 2]).unwrap()),
             ("nothing", &|| fs::write(file, "").unwrap()),
-            ("something else", &|| drop(fs::copy(&evil, file).unwrap())),
+            ("something else", &|| assert!(fs::copy(&evil, file).unwrap() > 0)),
             ("a link", &|| symlink(&evil, file).unwrap()),
             ("a directory", &|| {
                 fs::create_dir(file).unwrap();
@@ -224,7 +224,7 @@ fn a_cache_that_others_may_write_to_is_passed_over() {
 
         // A directory of somebody else, however private.
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            drop(skip("only root can give a directory away"));
+            skip("only root can give a directory away");
             return;
         }
         fs::set_permissions(machine.home.cache(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -320,6 +320,43 @@ fn an_executable_for_another_machine_is_looked_at_when_the_router_is_made() {
     assert!(matches!(wrong, Error::Invalid { .. }) && wrong.to_string().contains("--target"), "{wrong}");
     let arch = std::env::consts::ARCH;
     drop(Router::builder().executable_for(format!("{arch}-unknown-linux-gnu"), &own).build().unwrap());
+}
+
+/// This test's own executable, said to be for another machine.
+fn foreign(home: &Home) -> PathBuf {
+    let mut bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
+    // `e_machine` of the ELF header: AArch64, or x86-64.
+    bytes[18] = if cfg!(target_arch = "x86_64") { 0xb7 } else { 0x3e };
+    let path = home.path().join("foreign");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn what_was_handed_in_for_another_machine_is_sent_there_also_by_way_of_others() {
+    within(LONG * 2, || {
+        let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" };
+        let files = Home::new();
+        let router =
+            Router::builder().executable_for(format!("{other}-unknown-linux-musl"), foreign(&files)).build().unwrap();
+        let hop = router.local().name("hop").connect().unwrap();
+        for via in [&router.myself(), &hop] {
+            let machine = Machine::new(&with(&["gzip", "sha256sum"]));
+            machine.script("uname", &format!("echo Linux {other}"));
+            let error = router.command(machine.command()).via(via).connect().unwrap_err();
+            // It came there, and is what it should be; this machine cannot run it.
+            assert!(matches!(kind_of(&error), ConnectKind::WrongTarget { .. }), "{via}: {error}");
+            assert!(error.to_string().contains("status 126"), "{via}: {error}");
+            let cached = machine.home.cached();
+            let [file] = cached.as_slice() else { panic!("{via}: {cached:?}") };
+            assert_eq!(fs::read(file).unwrap(), fs::read(files.path().join("foreign")).unwrap());
+        }
+        // Where there is nothing for a machine, its own words come through.
+        let machine = Machine::new(&with(&["gzip", "sha256sum"]));
+        machine.script("uname", "echo Linux riscv64");
+        let error = router.command(machine.command()).via(&hop).connect().unwrap_err();
+        assert!(error.to_string().contains("riscv64gc-unknown-linux-musl"), "{error}");
+    });
 }
 
 #[test]

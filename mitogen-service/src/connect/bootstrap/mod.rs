@@ -44,6 +44,8 @@ pub(super) enum Failure {
     Ended { shell: bool },
     /// The first stage has said why, and ends by itself.
     Told(ConnectKind),
+    /// Nothing that is here runs on the target, which describes itself so.
+    Needs { target: String, kind: ConnectKind },
     /// This is why.
     Kind(ConnectKind),
 }
@@ -68,6 +70,8 @@ pub(super) struct Conversation<'a> {
     pub(super) token: &'a Token,
     pub(super) process: &'a LocalProcess,
     pub(super) deadline: Instant,
+    /// What another context has sent for this target.
+    pub(super) supplied: Option<&'a Arc<Executable>>,
 }
 
 impl Conversation<'_> {
@@ -109,7 +113,8 @@ impl Conversation<'_> {
             match (word, &chosen) {
                 ("note", _) => self.note(rest),
                 ("need", None) => {
-                    let executable = choose(&candidates, rest).map_err(Failure::Kind)?;
+                    let executable =
+                        choose(&candidates, rest).map_err(|kind| Failure::Needs { target: rest.to_owned(), kind })?;
                     let sum = if rest.ends_with(" cksum") { executable.cksum().map_err(unreadable)? } else { 0 };
                     let answer = format!("{} {} {sum}\n", executable.sha256(), executable.size());
                     chosen = Some(executable);
@@ -140,10 +145,9 @@ impl Conversation<'_> {
 
     /// The executables that can be had: those that were handed in, and this one.
     fn candidates(&self) -> Result<Vec<Arc<Executable>>, Failure> {
-        let handed = self.core.executables().iter().map(|(_, path)| path.as_path());
-        let mut paths: Vec<&Path> = handed.collect();
-        paths.push(Path::new(executable::OWN));
-        paths.into_iter().map(|path| Executable::open(path).map_err(unreadable)).collect()
+        let mut all = candidates(self.core).map_err(unreadable)?;
+        all.extend(self.supplied.cloned());
+        Ok(all)
     }
 
     fn note(&self, text: &str) {
@@ -162,6 +166,12 @@ impl Conversation<'_> {
     }
 }
 
+/// The executables of this context: those that its program has handed in, and its own.
+pub(super) fn candidates(core: &Core) -> std::io::Result<Vec<Arc<Executable>>> {
+    let handed = core.executables().iter().map(|(_, path)| path.as_path());
+    handed.chain([Path::new(executable::OWN)]).map(Executable::open).collect()
+}
+
 fn unreadable(error: std::io::Error) -> Failure {
     Failure::Kind(ConnectKind::io("read the executable that is to be sent", error))
 }
@@ -176,7 +186,7 @@ fn known(candidates: &[Arc<Executable>]) -> String {
 }
 
 /// The first executable that runs on a target that describes itself so.
-fn choose(candidates: &[Arc<Executable>], target: &str) -> Result<Arc<Executable>, ConnectKind> {
+pub(super) fn choose(candidates: &[Arc<Executable>], target: &str) -> Result<Arc<Executable>, ConnectKind> {
     let mut words = target.split(' ');
     let (system, machine, libc) =
         (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
