@@ -80,7 +80,7 @@ fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
 
 fn forward_log(core: &Arc<Core>, message: &Message, stream: StreamId) {
     match ForwardLog::decode(&message.payload) {
-        Ok(event) => core.forwarded(message.header.src_id, &event),
+        Ok(event) => core.forwarded(message.header.src_id, stream, &event),
         Err(_) => malformed(core, message, stream),
     }
 }

@@ -17,7 +17,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use super::core::Core;
 use super::cut;
 use super::names::sane_name;
-use crate::io::Patience;
+use crate::io::{Patience, StreamId};
 use crate::sync::Mutex;
 use crate::wire::{ContextId, Encoding, ForwardLog, Handle, Message};
 
@@ -37,7 +37,7 @@ impl Core {
         let me = self.identity();
         let names = me.parents.iter().rev().map(|(_, name)| name.as_str());
         let path = names.chain([me.name.as_str()]).collect::<Vec<_>>().join("/");
-        let rate = Mutex::new(Rate { since: Instant::now(), bytes: 0, dropped: 0 });
+        let rate = Mutex::new(Rate::default());
         let max = match level {
             0 => LevelFilter::OFF,
             1 => LevelFilter::ERROR,
@@ -52,9 +52,19 @@ impl Core {
         }
     }
 
-    /// An event of a context below has come.
-    pub(super) fn forwarded(&self, from: ContextId, event: &ForwardLog<'_>) {
+    /// An event of a context below has come. Whoever sends what nobody wants, or too much, does not do as
+    /// it was told, and is not listened to.
+    pub(super) fn forwarded(&self, from: ContextId, stream: StreamId, event: &ForwardLog<'_>) {
         let ForwardLog { level, target, path, text } = *event;
+        if u64::from(level) > crate::log::wanted_level() {
+            return;
+        }
+        let bytes = text.len() + path.len() + target.len();
+        let Some(Some(dropped)) = self.with_log_rate(stream, |rate| rate.take(bytes, Instant::now())) else { return };
+        if dropped > 0 {
+            let name = self.name_of(from);
+            self.log(Level::WARN, format!("{dropped} log events of `{name}`, or from below it, were dropped"));
+        }
         let (name, target) = (self.name_of(from), sane_name(target));
         let (mut path, mut text) = (printable(path), printable(text));
         cut(&mut path, MAX_PATH);
@@ -77,8 +87,10 @@ struct Forwarder {
     spans: AtomicU64,
 }
 
-struct Rate {
-    since: Instant,
+/// How much has come in this second, and what could not.
+#[derive(Default)]
+pub(super) struct Rate {
+    since: Option<Instant>,
     bytes: usize,
     dropped: u64,
 }
@@ -86,8 +98,8 @@ struct Rate {
 impl Rate {
     /// Whether so many bytes may go now, and how many events could not before.
     fn take(&mut self, bytes: usize, now: Instant) -> Option<u64> {
-        if now.duration_since(self.since) >= Duration::from_secs(1) {
-            (self.since, self.bytes) = (now, 0);
+        if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            (self.since, self.bytes) = (Some(now), 0);
         }
         if self.bytes + bytes > MAX_RATE {
             self.dropped += 1;
@@ -179,7 +191,7 @@ mod tests {
     #[test]
     fn a_context_that_logs_without_end_is_cut_at_the_source() {
         let start = Instant::now();
-        let mut rate = Rate { since: start, bytes: 0, dropped: 0 };
+        let mut rate = Rate::default();
         assert_eq!(rate.take(MAX_RATE, start), Some(0));
         assert_eq!(rate.take(1, start), None);
         assert_eq!(rate.take(1, start), None);

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
 use super::context::{Context, Inner as ContextInner};
+use super::forward::Rate;
 use super::gate::Gate;
 use super::handles::{Handles, RouterHandles};
 use super::lifecycle::{Ending, Lifecycle};
@@ -160,6 +161,8 @@ struct Link {
     /// What the neighbour understands beyond the first version of the protocol.
     features: u32,
     offences: Offences,
+    /// The log events that come from there.
+    log_rate: Rate,
 }
 
 /// The contexts that somebody has a name of.
