@@ -82,8 +82,8 @@ pub(super) enum Ending {
 pub(super) enum Prompt {
     /// Our own words, that nobody else prints.
     Own(String),
-    /// A line without an end that has a colon there.
-    AnyColon,
+    /// A line without an end that has a colon there, and speaks of a password.
+    Password,
     /// ssh runs a program that has to give it: see `askpass.rs`.
     AskPass,
 }

@@ -28,6 +28,16 @@ pub struct Ssh {
 }
 
 /// What to do about the keys of hosts.
+///
+/// ```no_run
+/// use mitogen_service::HostKeys;
+///
+/// # fn main() -> mitogen_service::Result<()> {
+/// # let router = mitogen_service::Router::builder().build()?;
+/// let new = router.ssh("web1").host_keys(HostKeys::AcceptNew).connect()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostKeys {

@@ -20,8 +20,8 @@ pub struct Su {
 impl Router {
     /// Starts a context as another user of this machine, root by default, through `su`.
     ///
-    /// The password is that of the user to become. It is given when su asks for one, which is told by the
-    /// colon at the end of what it asks; su runs with `LC_ALL=C`, the context does not.
+    /// The password is that of the user to become. It is given when su asks for one in English: su runs with
+    /// `LC_ALL=C`, the context does not.
     ///
     /// ```no_run
     /// # fn main() -> mitogen_service::Result<()> {
@@ -71,7 +71,7 @@ impl Su {
         options.request.way = Way::Command(Method {
             argv: argv.iter().map(Into::into).collect(),
             env: vec![("LC_ALL".to_owned(), "C".to_owned())],
-            prompt: Some(Prompt::AnyColon),
+            prompt: Some(Prompt::Password),
             password: self.password.clone(),
             problem: wrong_target("the user of su", &self.user),
             ..Method::new(Kind::Su, Ending::ForShell, format!("su.{}", self.user))

@@ -196,6 +196,18 @@ pub enum ConnectKind {
 }
 
 /// What is wrong with a user or a password.
+///
+/// ```
+/// use mitogen_service::{AuthProblem, ConnectKind, Error};
+///
+/// /// Whether to ask the user for a password, and try again.
+/// fn wants_password(error: &Error) -> bool {
+///     use AuthProblem::{PasswordIncorrect, PasswordRequired};
+///     let Error::Connect { kind: ConnectKind::Auth { problem, .. }, .. } = error else { return false };
+///     matches!(problem, PasswordRequired | PasswordIncorrect)
+/// }
+/// assert!(!wants_password(&Error::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AuthProblem {

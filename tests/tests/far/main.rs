@@ -9,6 +9,7 @@ mod examples;
 mod first_stage;
 mod life;
 mod logs;
+mod net;
 mod ssh;
 mod sudo;
 mod support;

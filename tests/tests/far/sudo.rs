@@ -3,7 +3,7 @@
 use mitogen_service::{AuthProblem, ConnectKind, Context, Error, Router};
 use mitogen_service_tests::within;
 
-use crate::support::{LONG, Probe};
+use crate::support::{Home, LONG, Probe};
 use crate::world::{PASSWORD, ROOT_PASSWORD, World};
 
 fn problem_of(error: &Error) -> AuthProblem {
@@ -120,6 +120,23 @@ mod su_mixin {
             assert_eq!(Probe::stub(&bob).uid().wait().unwrap(), 4003);
         });
     }
+}
+
+/// What asks for a password and does not take it leaves it in front of the script, where it must not run.
+#[test]
+fn a_password_that_nobody_took_is_not_run() {
+    within(LONG, || {
+        let home = Home::new();
+        let su = home.path().join("su");
+        std::fs::write(&su, "#!/bin/sh\nprintf 'Password: ' >&2\nexec sh -c \"$3\"\n").unwrap();
+        std::fs::set_permissions(&su, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let router = Router::builder().build().unwrap();
+        let ran = home.path().join("ran");
+        let password = format!("touch {}", ran.display());
+        let context = router.su().su_path(&su).password(password).cache_dir(home.path()).connect().unwrap();
+        assert!(Probe::stub(&context).pid().wait().is_ok());
+        assert!(!ran.exists(), "the password was run as a command");
+    });
 }
 
 #[test]

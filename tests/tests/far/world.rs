@@ -55,6 +55,7 @@ exec "$@"
 /// An sshd and what belongs to it.
 pub(crate) struct World {
     dir: TempDir,
+    address: String,
     port: u16,
     sshd: Child,
 }
@@ -67,6 +68,11 @@ impl World {
 
     /// The same with more lines in its configuration.
     pub(crate) fn with(config: &str) -> Option<Self> {
+        Self::at(config, None)
+    }
+
+    /// The same in a network namespace of this name, where it has this address.
+    pub(crate) fn at(config: &str, net: Option<(&str, &str)>) -> Option<Self> {
         if !has(&["sshd", "ssh", "ssh-keygen", "sudo", "unshare", "busybox"]) || !may_mount() {
             return None;
         }
@@ -82,26 +88,28 @@ impl World {
         }
         fs::copy(path.join("user_key.pub"), path.join("authorized_keys")).unwrap();
         // Somebody else may take the port between the two.
-        (0..5).find_map(|_| Self::listen(dir.path(), config)).map(|(port, sshd)| {
-            let world = Self { dir, port, sshd };
+        (0..5).find_map(|_| Self::listen(dir.path(), config, net)).map(|(port, sshd)| {
+            let address = net.map_or("127.0.0.1", |(_, address)| address).to_owned();
+            let world = Self { dir, address, port, sshd };
             world.configure_client();
             world
         })
     }
 
-    fn listen(path: &Path, config: &str) -> Option<(u16, Child)> {
+    fn listen(path: &Path, config: &str, net: Option<(&str, &str)>) -> Option<(u16, Child)> {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let file = path.join("sshd_config");
         let dir = path.display();
+        let address = net.map_or("127.0.0.1", |(_, address)| address);
         let text = format!(
-            "{config}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host_key\nPidFile none\nUsePAM no\n\
+            "{config}\nPort {port}\nListenAddress {address}\nHostKey {dir}/host_key\nPidFile none\nUsePAM no\n\
              AuthorizedKeysFile {dir}/authorized_keys\nStrictModes no\nPermitRootLogin yes\n\
              PasswordAuthentication yes\nKbdInteractiveAuthentication no\nMaxStartups 300\nMaxSessions 100\nPrintMotd no\n"
         );
         fs::write(&file, text).unwrap();
         let sshd = Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin command -v sshd"]).output().unwrap().stdout;
         let sshd = String::from_utf8(sshd).unwrap();
-        let mut command = inside(path);
+        let mut command = inside(path, net.map(|(name, _)| name));
         command.args([sshd.trim(), "-D", "-e", "-f"]).arg(&file);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -126,11 +134,11 @@ impl World {
     fn configure_client(&self) {
         let dir = self.path().display();
         let key = fs::read_to_string(self.path().join("host_key.pub")).unwrap();
-        fs::write(self.path().join("known_hosts"), format!("[127.0.0.1]:{} {key}", self.port)).unwrap();
+        fs::write(self.path().join("known_hosts"), format!("[{}]:{} {key}", self.address, self.port)).unwrap();
         let text = format!(
-            "Host host*\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {dir}/user_key\n  IdentitiesOnly yes\n  \
+            "Host host*\n  HostName {}\n  Port {}\n  IdentityFile {dir}/user_key\n  IdentitiesOnly yes\n  \
              UserKnownHostsFile {dir}/known_hosts\n  GlobalKnownHostsFile /dev/null\n",
-            self.port
+            self.address, self.port
         );
         fs::write(self.path().join("ssh_config"), text).unwrap();
         self.script("ssh", &format!("echo $$ >{dir}/client 2>/dev/null\nexec ssh -F {dir}/ssh_config \"$@\"\n"));
@@ -179,7 +187,7 @@ impl World {
 
     /// A command that runs another one in this world, as root.
     pub(crate) fn inside(&self) -> Vec<String> {
-        let command = inside(self.path());
+        let command = inside(self.path(), None);
         let args = command.get_args().map(|arg| arg.to_str().unwrap().to_owned());
         ["unshare".to_owned()].into_iter().chain(args).collect()
     }
@@ -192,8 +200,11 @@ impl Drop for World {
     }
 }
 
-fn inside(path: &Path) -> Command {
-    let mut command = Command::new("unshare");
+fn inside(path: &Path, net: Option<&str>) -> Command {
+    let mut command = Command::new(if net.is_some() { "ip" } else { "unshare" });
+    if let Some(net) = net {
+        command.args(["netns", "exec", net, "unshare"]);
+    }
     command.args(["--mount", "--", "sh", "-c", SETUP, "sh"]).arg(path);
     command
 }

@@ -11,6 +11,10 @@ const FIRST_STAGE: &str = include_str!("first_stage.sh");
 /// What stands in front of each line of the first stage, and the token behind it.
 const MARK: &str = "mitogen-service";
 
+/// Behind the token in the line before the script, and in that behind it.
+const BEGIN: &str = "-begin";
+const END: &str = "-end";
+
 /// A random word by which the lines of one bootstrap are known.
 #[derive(Clone, Debug)]
 pub(in crate::connect) struct Token(String);
@@ -30,18 +34,20 @@ impl Token {
     /// The mark is put together there, so that a shell or terminal that shows the command does not show
     /// the mark. No single quote, no line break, no exclamation mark: so that any login shell can be
     /// told it. `read` takes byte by byte what comes over a pipe, and leaves the rest alone.
+    ///
+    /// What stands before the script is passed over: a password that was given, and that nobody took,
+    /// must not be run.
     pub(in crate::connect) fn command(&self) -> String {
         let token = &self.0;
-        format!(
-            "printf \"%s:%s\\n\" {MARK} {token}; eval \"$(while IFS= read -r l; do case $l in {token}) break;; esac; \
-             printf \"%s\\n\" \"$l\"; done)\""
-        )
+        let until = |word: &str| format!("while IFS= read -r l; do case $l in {token}{word}) break;; esac; ");
+        let (begin, end) = (until(BEGIN), until(END));
+        format!("printf \"%s:%s\\n\" {MARK} {token}; eval \"$({begin}done; {end}printf \"%s\\n\" \"$l\"; done)\"")
     }
 
     /// What is sent when the mark has come: definitions, the first stage, and its end.
     pub(super) fn script(&self, request: &Request, name: &str, known: &str) -> Vec<u8> {
         let token = &self.0;
-        let mut script = Vec::new();
+        let mut script = format!("{token}{BEGIN}\n").into_bytes();
         let given = request.cache_dir.as_ref().map_or(&b""[..], |dir| dir.as_os_str().as_bytes());
         for (key, value) in [
             ("mark", self.mark().as_bytes()),
@@ -80,8 +86,7 @@ impl Token {
                 script.push(b'\n');
             }
         }
-        script.extend_from_slice(token.as_bytes());
-        script.push(b'\n');
+        script.extend_from_slice(format!("{token}{END}\n").as_bytes());
         script
     }
 }

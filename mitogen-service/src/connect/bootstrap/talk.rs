@@ -293,7 +293,7 @@ impl<'a> Talk<'a> {
         let text = String::from_utf8_lossy(&self.partial);
         let asked = match prompt {
             Prompt::Own(own) => text.contains(own.as_str()),
-            Prompt::AnyColon => text.trim_end().ends_with(':'),
+            Prompt::Password => text.trim_end().ends_with(':') && text.to_lowercase().contains("password"),
             Prompt::AskPass => false,
         };
         if !asked {
