@@ -232,7 +232,8 @@ impl Attempt<'_> {
             Ok((features, read, write)) => {
                 let keep_alive = core.keep_alive(features).or(self.link_keep_alive(features));
                 let ends = (read, write);
-                return local::join(core, (id, name), (features, keep_alive), ends, process).map_err(Failed::Error);
+                return local::join(core, (id, name), (features, keep_alive, request.unidirectional), ends, process)
+                    .map_err(Failed::Error);
             }
             Err(failure) => failure,
         };

@@ -131,7 +131,13 @@ impl Start<'_> {
                 )
             });
         match joined {
-            Ok(features) => join(core, (id, name), (features, core.keep_alive(features)), (read, write), process),
+            Ok(features) => join(
+                core,
+                (id, name),
+                (features, core.keep_alive(features), self.request.unidirectional),
+                (read, write),
+                process,
+            ),
             Err(joining) => {
                 let (exit, stderr_tail) = process.abandon(!matches!(joining, Joining::Ended));
                 let kind = match joining {
@@ -214,12 +220,12 @@ fn greet(
     })
 }
 
-/// Makes the child part of the tree, or ends it. Takes its features, and how often to look for a sign of
-/// life of it.
+/// Makes the child part of the tree, or ends it. Takes its features, how often to look for a sign of life of
+/// it, and whether it is kept apart.
 pub(super) fn join(
     core: &Arc<Core>,
     child: (ContextId, &str),
-    (features, keep_alive): (u32, Option<Duration>),
+    (features, keep_alive, apart): (u32, Option<Duration>, bool),
     (read, write): (OwnedFd, OwnedFd),
     process: &Arc<LocalProcess>,
 ) -> Result<Context> {
@@ -228,7 +234,7 @@ pub(super) fn join(
         process.abandon(true);
     })?;
     process.attach(&stream);
-    let joined = core.join_child(&stream, child, features, Some(process.clone()));
+    let joined = core.join_child(&stream, child, features, Some(process.clone()), apart);
     // The exit is watched last: it closes the stream, which has to be joined by then.
     let joined = joined.and_then(|context| {
         process.watch_exit().map_err(|error| match core.lifecycle().is_open() {

@@ -203,6 +203,25 @@ fn what_a_context_prints_goes_where_it_shall() {
 }
 
 #[test]
+fn a_context_that_is_kept_apart_talks_to_those_above_it_alone() {
+    within(LONG, || {
+        let home = Home::new();
+        let router = Router::builder().build().unwrap();
+        let apart = router.command(home.command()).name("apart").unidirectional(true).connect().unwrap();
+        let below = router.local().via(&apart).connect().unwrap();
+        let [one, other] = [(); 2].map(|()| router.local().connect().unwrap());
+        for (from, to) in [(&one, &apart), (&apart, &one), (&below, &one), (&one, &below)] {
+            let error = Probe::stub(from).ask(to.clone()).wait().unwrap_err();
+            assert!(error.to_string().contains("routing mode prevents"), "{from} -> {to}: {error}");
+        }
+        // Others go on as before, and so do those above.
+        let error = Probe::stub(&one).ask(other).wait().unwrap_err();
+        assert!(!error.to_string().contains("routing mode prevents"), "{error}");
+        assert!(Probe::stub(&below).pid().wait().is_ok());
+    });
+}
+
+#[test]
 fn the_end_of_a_context_tells_how_and_why() {
     within(LONG, || {
         let home = Home::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mitogen_service::{AllowParents, CallError, Router, service};
+use mitogen_service::{AllowParents, CallError, Context, Router, service};
 use mitogen_service_tests::Watched;
 use tempfile::TempDir;
 
@@ -68,6 +68,12 @@ impl Probe {
     #[expose(policy = AllowParents)]
     fn pool_size(&self, router: &Router) -> usize {
         router.pool().unwrap().size()
+    }
+
+    /// Asks another context, which has no reason to answer.
+    #[expose(policy = AllowParents)]
+    fn ask(&self, whom: Context) -> Result<u32, CallError> {
+        Probe::stub(&whom).pid().wait()
     }
 
     #[expose(policy = AllowParents)]

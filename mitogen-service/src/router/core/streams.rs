@@ -79,13 +79,15 @@ impl Core {
         self.start(stream)
     }
 
-    /// Joins a child to this context, and tells the contexts above.
+    /// Joins a child to this context, and tells the contexts above. One that is kept `apart` talks to no
+    /// others.
     pub(crate) fn join_child(
         self: &Arc<Self>,
         stream: &Arc<Stream>,
         (id, name): (ContextId, &str),
         features: u32,
         process: Option<Arc<dyn Process>>,
+        apart: bool,
     ) -> Result<Context> {
         // The link comes first: whatever the stream brings, its end included, finds it.
         let link = Link {
@@ -98,7 +100,13 @@ impl Core {
         };
         self.add_link(stream, link);
         self.contexts.lock().names.insert(id, name.to_owned());
-        self.table.lock().add_child(stream.id(), id);
+        {
+            let mut table = self.table.lock();
+            table.add_child(stream.id(), id);
+            if apart {
+                table.keep_apart(stream.id());
+            }
+        }
         let context = self.context(id);
         // Before the child's first message can pass, so that every hop knows the way back.
         control::announce(self, id, name);
