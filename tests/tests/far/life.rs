@@ -8,7 +8,7 @@ use mitogen_service::{CallError, ConnectKind, Context, Error, Router};
 use mitogen_service_tests::{Watched, within};
 use rustix::process::Signal;
 
-use crate::support::{LONG, Probe, children_of, has, watch};
+use crate::support::{LONG, Probe, children_of, has};
 use crate::world::{PASSWORD, World};
 
 fn pid(context: &Context) -> u32 {
@@ -28,12 +28,12 @@ fn an_sshd_that_is_killed_ends_both_sides() {
         let sessions = children_of(world.sshd());
         for (session, _) in &sessions {
             for (child, _) in children_of(*session) {
-                if let Some(process) = watch(child) {
-                    process.signal(Signal::KILL);
+                if let Some(process) = Watched::find(child) {
+                    process.kill();
                 }
             }
-            if let Some(process) = watch(*session) {
-                process.signal(Signal::KILL);
+            if let Some(process) = Watched::find(*session) {
+                process.kill();
             }
         }
         let error = call.wait().unwrap_err();

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use mitogen_service::{AllowParents, CallError, Context, Router, service};
-use mitogen_service_tests::Watched;
 use tempfile::TempDir;
 
 /// Level, target and fields of a log event.
@@ -164,9 +163,4 @@ pub(crate) fn children_of(pid: u32) -> Vec<(u32, String)> {
         (parent == pid).then(|| (other, before.split_once('(').map_or("", |(_, name)| name).to_owned()))
     };
     all.filter_map(child).collect()
-}
-
-/// A process, if it is there still.
-pub(crate) fn watch(pid: u32) -> Option<Watched> {
-    fs::metadata(format!("/proc/{pid}")).ok().map(|_| Watched::new(pid))
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use mitogen_service::{Router, Ssh};
+use mitogen_service_tests::Watched;
 use tempfile::TempDir;
 
-use crate::support::{has, skip};
+use crate::support::{children_of, has, skip};
 
 /// The users: name, number, login shell.
 const USERS: [(&str, u32, &str); 7] = [
@@ -45,6 +46,7 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/sshd
 mount -t tmpfs -o mode=1777 tmpfs /var/tmp
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=700 tmpfs ~root
 for file in passwd shadow group sudoers; do mount --bind "$file" "/etc/$file"; done
 mount -t tmpfs -o noexec,mode=1777 tmpfs home/noexec
 chown 4006 home/noexec
@@ -195,7 +197,17 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        // A session whose link was cut would wait for its client for hours.
+        let sessions = children_of(self.sshd.id());
         let _ = self.sshd.kill();
+        for (session, _) in sessions {
+            let of_user = children_of(session);
+            for (process, _) in of_user.into_iter().chain([(session, String::new())]) {
+                if let Some(process) = Watched::find(process) {
+                    process.kill();
+                }
+            }
+        }
         let _ = self.sshd.wait();
     }
 }
