@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::request::Request;
 use crate::error::ConnectKind;
 use crate::router::Core;
 use crate::wire::{ContextId, FEATURES, Hello, HelloDecoder, Identity};
@@ -35,10 +36,26 @@ impl Failure {
     }
 }
 
+/// What holds for one child alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    unidirectional: bool,
+    pool_size: Option<usize>,
+    /// How often it looks for a sign of life of this end, where the tree has no interval of its own.
+    link_keep_alive: Option<Duration>,
+}
+
+impl Terms {
+    pub(super) fn of(request: &Request, link_keep_alive: Option<Duration>) -> Self {
+        Self { unidirectional: request.unidirectional, pool_size: request.pool_size, link_keep_alive }
+    }
+}
+
 /// Both say hello, and the child learns who it is; gives the child's features.
 pub(super) fn with_child(
     core: &Core,
     (id, name): (ContextId, &str),
+    terms: &Terms,
     (read, write): (&OwnedFd, &OwnedFd),
     deadline: Instant,
 ) -> Result<u32, Failure> {
@@ -50,9 +67,12 @@ pub(super) fn with_child(
         name: name.to_owned(),
         parents,
         max_message_size: me.max_message_size as u64,
-        unidirectional: me.unidirectional,
+        unidirectional: me.unidirectional || terms.unidirectional,
         keep_alive: me.keep_alive,
         channels: me.channels,
+        link_keep_alive: terms.link_keep_alive,
+        pool_size: terms.pool_size.map(|size| size as u64),
+        log_level: crate::log::wanted_level(),
     };
     send(write, &Hello::of_parent(FEATURES, std::process::id(), identity))?;
     Ok(receive(read, Some(deadline))?.features)

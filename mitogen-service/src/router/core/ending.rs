@@ -129,6 +129,7 @@ impl Core {
         };
         let pools = self.all_workers();
         pools.iter().for_each(|workers| workers.stop());
+        self.permits.close();
         self.end_connecting_processes();
         self.end_children(how, children_deadline);
         pools.iter().for_each(|workers| workers.join(deadline));

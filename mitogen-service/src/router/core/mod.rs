@@ -23,17 +23,20 @@ pub(crate) use messages::TooMany;
 use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
 use super::context::{Context, Inner as ContextInner};
+use super::forward::Rate;
 use super::gate::Gate;
 use super::handles::{Handles, RouterHandles};
 use super::lifecycle::{Ending, Lifecycle};
 use super::names::sane_name;
 use super::offences::Offences;
+use super::permits::Permits;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::hash::SmallMap;
@@ -158,6 +161,9 @@ pub(crate) struct Core {
     reassembly: Arc<Reassembly>,
     /// The processes that were started and have not joined yet.
     connecting: Mutex<Vec<Arc<dyn Process>>>,
+    permits: Permits,
+    /// The executables for other machines, each by its target. Set once, by whoever makes the router.
+    executables: OnceLock<Vec<(String, PathBuf)>>,
     lifecycle: Lifecycle,
     /// The parent is gone, and services are being told.
     orphaned: AtomicBool,
@@ -182,6 +188,8 @@ struct Link {
     /// What the neighbour understands beyond the first version of the protocol.
     features: u32,
     offences: Offences,
+    /// The log events that come from there.
+    log_rate: Rate,
 }
 
 /// The contexts that somebody has a name of.
@@ -215,6 +223,8 @@ impl Core {
             next_stream: AtomicU64::new(1),
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),
             connecting: Mutex::default(),
+            permits: Permits::new(bounds.connecting),
+            executables: OnceLock::new(),
             lifecycle: Lifecycle::new(),
             orphaned: AtomicBool::new(false),
             logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),
@@ -235,6 +245,21 @@ impl Core {
     /// What it takes at most.
     pub(crate) fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// Who may connect, and who has to wait.
+    pub(crate) fn connecting_permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// The executables for other machines that the program has handed in.
+    pub(crate) fn executables(&self) -> &[(String, PathBuf)] {
+        self.executables.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Hands in executables for other machines, once.
+    pub(in crate::router) fn set_executables(&self, executables: Vec<(String, PathBuf)>) {
+        let _ = self.executables.set(executables);
     }
 
     /// What counts this router's threads, descriptors and children.

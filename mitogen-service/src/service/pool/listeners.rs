@@ -25,8 +25,10 @@ pub(super) fn listen(core: &Arc<Core>, shared: &Arc<Shared>) {
 }
 
 /// Lets a context make its pool by itself, at the first service call from a parent.
-pub(crate) fn listen_for_first_call(core: &Arc<Core>) {
-    core.listen(Handle::CALL_SERVICE, Access::Any, Arc::new(FirstCall));
+/// Of `size` threads, if the parent has asked for a number.
+pub(crate) fn listen_for_first_call(core: &Arc<Core>, size: Option<usize>) {
+    let first_call = FirstCall { size: size.unwrap_or(AUTOMATIC_SIZE) };
+    core.listen(Handle::CALL_SERVICE, Access::Any, Arc::new(first_call));
 }
 
 /// The handle 110 of a context with a pool.
@@ -65,7 +67,9 @@ impl Listener for Cancels {
 }
 
 /// The handle 110 of a context that has no pool yet: the first call of a parent makes it.
-struct FirstCall;
+struct FirstCall {
+    size: usize,
+}
 
 impl FirstCall {
     /// Answers one who may not cause a pool to be made as the pool would, since no service is there yet.
@@ -86,7 +90,7 @@ impl Listener for FirstCall {
         if message.is_dead() {
             return;
         }
-        let started = match Pool::builder(&Router::borrowed(core)).size(AUTOMATIC_SIZE).start() {
+        let started = match Pool::builder(&Router::borrowed(core)).size(self.size).start() {
             // Another one was made meanwhile, and is as good.
             Err(Error::PoolExists) => Ok(()),
             started => started.map(drop),

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::activator::{self, Activator, RegistryActivator};
+use super::built_in;
 use super::descriptor::Service;
 use super::function;
 use super::hosted::Hosted;
@@ -247,7 +248,7 @@ impl PoolBuilder {
         activator::check_registry()?;
         let functions = function::all()?;
         core.set_workers(shared.clone())?;
-        let mut services = [functions].into_iter().chain(self.services);
+        let mut services = [functions].into_iter().chain(built_in::make()).chain(self.services);
         if let Err(error) = services.try_for_each(|service| shared.add(service)).and_then(|()| shared.spawn()) {
             // Those that have started are told of the end.
             shared.stop();
