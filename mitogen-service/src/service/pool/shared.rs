@@ -293,7 +293,7 @@ impl Shared {
                         cork::let_go();
                         taken = self.queue.park();
                     }
-                    Taken::Leave => return,
+                    Taken::Leave => return cork::let_go(),
                 }
             }
         });
