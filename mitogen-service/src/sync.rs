@@ -1,4 +1,7 @@
-//! The locks of the crate, imported from here alone, so that a model checker can take their place.
+//! The locks of the crate, and the atomics of what is model-checked, imported from here alone, so that a
+//! model checker can take their place.
+
+pub(crate) use std::sync::atomic;
 
 pub(crate) use std::thread::ThreadId;
 

@@ -1,6 +1,7 @@
 //! Reading a stream: by a thread that waits for whatever comes, or by a caller that waits for an answer.
 //!
-//! Who may do so is decided by the [`Role`](super::role::Role); here it is done. Messages are handed to
+//! Who may do so is decided by the [`Role`](super::role::Role), and how it goes round stands in
+//! [`shared_role`](super::shared_role); here is what is done to the descriptors. Messages are handed to
 //! the sink by the one who has read them, with the role, so that they arrive in their order. Nothing is
 //! executed meanwhile.
 
@@ -14,8 +15,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::interrupt::Interrupt;
 use super::poller::Interest;
-use super::role::{Join, Leave, Next};
+use super::role::{Join, Leave};
+use super::shared_role::{Post, Promoted, Reads, Until};
 use super::stall::{Look, Stall};
 use super::stream::{Closed, Ending, ReadEnd, Stream};
 use crate::ledger::Entry;
@@ -70,9 +73,13 @@ pub(crate) trait Waits: Send + Sync {
 /// A caller in the queue for the read role.
 pub(super) struct Waiter(Arc<dyn Waits>);
 
-impl Waiter {
-    pub(super) fn promote(&self) {
+impl Promoted for Waiter {
+    fn promote(&self) {
         self.0.promote();
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_done()
     }
 }
 
@@ -104,73 +111,9 @@ pub(super) struct Turn {
     refused: Option<Header>,
 }
 
-/// How far a turn reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Until {
-    /// What is there, if that shows by itself.
-    Short,
-    /// Until the kernel says that there is no more. The other end may have closed behind what is there.
-    Dry,
-}
-
-impl Stream {
-    pub(super) fn start_reading(self: &Arc<Self>) -> std::io::Result<()> {
-        let mut reader = self.reader.lock();
-        let Some(end) = reader.end.clone() else { return Ok(()) };
-        let mut role = self.role.lock();
-        if !role.take_disarmed() {
-            return Ok(());
-        }
-        role.armed();
-        drop(role);
-        let added = self.broker.ready().add(end.0.0.as_fd(), self);
-        reader.token = added.as_ref().ok().copied();
-        drop(reader);
-        self.leave(Leave::Lazily);
-        added.map(drop)
-    }
-
-    /// The poller tells that there is something to read.
-    pub(super) fn edge(self: &Arc<Self>, closed: bool) {
-        if self.role.lock().edge() {
-            self.read_turn(if closed { Until::Dry } else { Until::Short });
-            self.leave(Leave::Armed);
-        }
-    }
-
-    /// Reads one turn, with the role. Where there may be more the poller is asked to tell again, so that
-    /// other streams have their turn.
-    fn read_turn(self: &Arc<Self>, until: Until) {
-        let more = self.pump(until, MAX_READS);
-        if more {
-            self.ask_poller(Interest::Edge);
-        }
-    }
-
-    /// Gives the read role back.
-    fn leave(self: &Arc<Self>, how: Leave) {
-        loop {
-            let next = self.role.lock().leave(how, |waiter| waiter.0.is_done());
-            match next {
-                // The edge that was kept does not tell whether the other end has closed as well.
-                Next::Again => self.read_turn(Until::Dry),
-                Next::Arm => self.arm_as_holder(),
-                Next::Promote(waiter) => return waiter.promote(),
-                Next::End(ending) => return self.end_with_role(ending),
-                Next::Free { armed } => {
-                    if !armed && self.laziness.left() {
-                        self.broker.arm_soon(self);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn arm_as_holder(&self) {
-        // An edge that comes from now on finds the role held, and is kept.
-        self.role.lock().armed();
-        self.ask_poller(Interest::Edge);
+impl Reads<Ending> for Arc<Stream> {
+    fn pump(&self, until: Until) -> bool {
+        self.read_what_is_there(until)
     }
 
     fn ask_poller(&self, interest: Interest) {
@@ -180,32 +123,67 @@ impl Stream {
         }
     }
 
-    /// Arms the stream if callers have left it disarmed and nobody reads. Tells whether it is to be looked
-    /// at again, because somebody reads who may leave it so once more.
-    pub(super) fn stays_lazy(self: &Arc<Self>) -> bool {
-        let was_left = self.laziness.ticked();
-        if self.role.lock().take_disarmed() {
-            self.arm_as_holder();
-            self.leave(Leave::Armed);
-            return false;
+    fn arm_soon(&self) {
+        self.broker.arm_soon(self);
+    }
+
+    fn end_with_role(&self, ending: Ending) {
+        Stream::end_with_role(self, ending);
+    }
+}
+
+/// What a caller waits for who reads.
+struct Descriptors<'a> {
+    end: BorrowedFd<'a>,
+    interrupt: &'a Interrupt,
+}
+
+impl Post for Descriptors<'_> {
+    fn waker(&self) -> &Waker {
+        self.interrupt.waker()
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<bool> {
+        let [readable, interrupted] = poll([self.end, self.interrupt.as_fd()], deadline)?;
+        if interrupted {
+            self.interrupt.clear();
         }
-        let is_disarmed = !self.role.lock().is_armed();
-        was_left && is_disarmed && self.laziness.relist()
+        Some(readable)
+    }
+}
+
+impl Stream {
+    pub(super) fn start_reading(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut reader = self.reader.lock();
+        let Some(end) = reader.end.clone() else { return Ok(()) };
+        if !self.role.start() {
+            return Ok(());
+        }
+        let added = self.broker.ready().add(end.0.0.as_fd(), self);
+        reader.token = added.as_ref().ok().copied();
+        drop(reader);
+        self.role.leave(self, Leave::Lazily);
+        added.map(drop)
+    }
+
+    /// The poller tells that there is something to read.
+    pub(super) fn edge(self: &Arc<Self>, closed: bool) {
+        self.role.edge(self, closed);
+    }
+
+    /// A tick looks at the stream; see [`SharedRole::stays_lazy`].
+    pub(super) fn stays_lazy(self: &Arc<Self>) -> bool {
+        self.role.stays_lazy(self)
     }
 
     /// Somebody waits for what this stream brings and does not read: sees to it that another one does.
     pub(crate) fn attend(self: &Arc<Self>) {
-        self.laziness.broken();
-        if self.role.lock().take_disarmed() {
-            self.arm_as_holder();
-            self.leave(Leave::Armed);
-        }
+        self.role.attend(self);
     }
 
     /// A caller wants to wait for its answer.
     pub(crate) fn join<W: Waits + 'static>(&self, waiter: &Arc<W>) -> Reading {
-        let joined = self.role.lock().join(|| Waiter(waiter.clone()));
-        match joined {
+        match self.role.join(|| Waiter(waiter.clone())) {
             Join::Read { .. } => Reading::Own,
             Join::Wait => Reading::Others,
             Join::Ended => Reading::Nobody,
@@ -215,60 +193,41 @@ impl Stream {
     /// A caller that waits for the role wants it no more. `false` if it is its own already, or there is
     /// none any more; it then reads and [leaves](Self::leave_reading), or leaves at once.
     pub(crate) fn quit<W: Waits + 'static>(&self, waiter: &Arc<W>) -> bool {
-        self.role.lock().quit(&Waiter(waiter.clone()))
+        self.role.quit(&Waiter(waiter.clone()))
     }
 
-    /// Whether the role can be anybody's.
+    /// Whether the role can be nobody's any more.
     pub(crate) fn is_ended(&self) -> bool {
-        self.role.lock().is_ended()
+        self.role.is_ended()
     }
 
-    /// Reads, as the caller who holds the role, until `is_done`, which is asked before each wait and given
-    /// what ends the wait (and nothing when the wait is over), or until `deadline`. `false` if it
-    /// stopped for another reason: nothing can be read here by a caller any more.
+    /// Reads, as the caller who holds the role; see [`SharedRole::read_until`]. `false` if nothing can be
+    /// read here by a caller any more.
     pub(crate) fn read_until(
         self: &Arc<Self>,
         deadline: Option<Instant>,
-        mut is_done: impl FnMut(Option<&Waker>) -> bool,
+        is_done: impl FnMut(Option<&Waker>) -> bool,
     ) -> bool {
         let end = self.reader.lock().end.clone();
         let (Some(end), Some(interrupt)) = (end, self.interrupt_for_caller()) else { return false };
-        if self.role.lock().is_armed() {
-            self.ask_poller(Interest::Nothing);
-            self.role.lock().disarmed();
-        }
-        while !is_done(Some(interrupt.waker())) {
-            if self.role.lock().is_to_end() {
-                is_done(None);
-                return false;
-            }
-            let ready = poll([end.0.0.as_fd(), interrupt.as_fd()], deadline);
-            is_done(None);
-            let Some([readable, interrupted]) = ready else { return true };
-            if interrupted {
-                interrupt.clear();
-            }
-            if readable {
-                self.pump(Until::Short, MAX_READS);
-            }
-        }
-        true
+        let post = Descriptors { end: end.0.0.as_fd(), interrupt };
+        self.role.read_until((self, &post), deadline, is_done)
     }
 
     /// A caller gives the read role back that it was given.
     pub(crate) fn leave_reading(self: &Arc<Self>) {
-        let how = if self.laziness.may_stay() { Leave::Lazily } else { Leave::Armed };
-        self.leave(how);
+        self.role.leave_reading(self);
     }
 
     /// Reads what there is, within one turn's bound, and hands it to the sink. Tells whether there may be
     /// more. If the stream has ended that is seen to when the role is given back.
-    fn pump(self: &Arc<Self>, until: Until, reads: usize) -> bool {
+    fn read_what_is_there(self: &Arc<Self>, until: Until) -> bool {
         let mut messages = MESSAGES.take();
-        let turn = self.read(&mut messages, until, reads);
+        let turn = self.read(&mut messages, until, MAX_READS);
         let more = turn.more;
         if let Some(why) = self.hand_over(&mut messages, turn) {
-            self.role.lock().end(Ending::Close(why));
+            // This thread has the role, so it is seen to when that is left.
+            self.role.end(Ending::Close(why));
         }
         if messages.capacity() <= KEPT_ROOM {
             MESSAGES.set(messages);
@@ -301,7 +260,7 @@ impl Stream {
     fn hand_over(self: &Arc<Self>, messages: &mut Vec<Message>, turn: Turn) -> Option<Closed> {
         let outer = READING.replace(true);
         if !messages.is_empty() && !self.sink.clone().receive(self, messages) {
-            self.laziness.broken();
+            self.role.not_only_answers();
         }
         if let Some(header) = turn.refused {
             self.sink.clone().given_up(self, header);

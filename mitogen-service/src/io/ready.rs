@@ -17,7 +17,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::broker::BrokerHandle;
@@ -25,6 +24,7 @@ use super::poller::{Events, Happened, Interest, Poller, Wake};
 use super::stream::Stream;
 use crate::hash::SmallMap;
 use crate::ledger::{Entry, Ledger};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 
 /// How many streams a thread of a pool takes from the poller in one go: what it does not take wakes

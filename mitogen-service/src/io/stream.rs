@@ -18,12 +18,11 @@ use super::alive::{Alive, Beat};
 use super::broker::{BrokerHandle, Source, Token};
 use super::cork::{self, HOLD_MAX, Haste};
 use super::interrupt::Interrupt;
-use super::laziness::Laziness;
 use super::output::{Output, Patience};
 use super::poller::Interest;
 use super::reading::{Reader, Waiter};
 use super::reassembly::Reassembly;
-use super::role::Role;
+use super::shared_role::{Promoted, SharedRole};
 use super::stall::{Look, Stall};
 use crate::ledger::{Entry, Ledger};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -104,11 +103,10 @@ pub(crate) struct Stream {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) reassembly: Arc<Reassembly>,
     /// Whose turn it is to read.
-    pub(super) role: Mutex<Role<Waiter, Ending>>,
+    pub(super) role: SharedRole<Waiter, Ending>,
     pub(super) reader: Mutex<Reader>,
     /// Ends the wait of a caller that reads; made at the first one.
     pub(super) interrupt: OnceLock<Option<Interrupt>>,
-    pub(super) laziness: Laziness,
     ledger: Ledger,
     writer: Mutex<Writer>,
     /// Signalled when the output queue shrinks or the stream ends.
@@ -176,10 +174,9 @@ impl Stream {
             broker: broker.clone(),
             sink,
             reassembly: limits.reassembly,
-            role: Mutex::new(Role::new()),
+            role: SharedRole::new(),
             reader: Mutex::new(Reader::new((read, ledger.fds(1)), decoder, Stall::new(limits.stall))),
             interrupt: OnceLock::new(),
-            laziness: Laziness::default(),
             ledger: ledger.clone(),
             writer: Mutex::new(Writer {
                 end: Some((write, ledger.fds(1))),
@@ -522,7 +519,7 @@ impl Stream {
 
     /// Ends the stream as soon as nobody reads it. On the broker's thread.
     fn end(self: &Arc<Self>, ending: Ending) {
-        let ending = self.role.lock().end(ending);
+        let ending = self.role.end(ending);
         match ending {
             Some(ending) => self.end_as_holder(ending),
             // Whoever reads looks before it waits again.
@@ -549,7 +546,7 @@ impl Stream {
             return;
         }
         self.release();
-        let waiting = self.role.lock().finish();
+        let waiting = self.role.finish();
         for waiter in waiting {
             // It finds that there is nobody to read, and waits for the news.
             waiter.promote();

@@ -36,8 +36,9 @@ thread_local! {
     /// How many calls this thread runs, each while the one before waits.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 
-    /// This thread looks for jobs as soon as it has read what there is.
-    static COMING: Cell<bool> = const { Cell::new(false) };
+    /// The pool for which this thread looks for jobs as soon as it has read what there is. What it reads
+    /// may be for the pool after that one, whose threads have to be told.
+    static COMING: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
 }
 
 /// How long a thread is trusted to come back from a method that is known to be fast.
@@ -155,7 +156,12 @@ impl Shared {
         let job = Job::Message(name.clone());
         // A queue that is closed has nobody who could look.
         let arrival = Arrival { service: Some(name), caller, id: None, chain: &[], job };
-        let _ = self.queue.push(arrival, COMING.get());
+        let _ = self.queue.push(arrival, self.is_coming());
+    }
+
+    /// Whether the calling thread will look for jobs here as soon as it has read what there is.
+    fn is_coming(&self) -> bool {
+        std::ptr::eq(COMING.get(), self)
     }
 
     /// Gives a service what has arrived at its select, and sees to it that the rest is taken as well.
@@ -254,7 +260,7 @@ impl Shared {
     pub(super) fn accept(&self, call: QueuedCall) {
         let waiters = call.waiters(self.core.identity().id);
         let (service, chain) = (call.service.clone(), call.chain_ids());
-        match self.queue.push(call.arrival(service.as_deref(), &chain), COMING.get()) {
+        match self.queue.push(call.arrival(service.as_deref(), &chain), self.is_coming()) {
             Ok(()) => self.nudge(waiters),
             Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
             Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
@@ -302,7 +308,7 @@ impl Shared {
     /// Reads what comes for this router, until there is something to look for in the queue. Tells whether
     /// help was wanted.
     fn wait(&self, seat: &mut Seat) -> bool {
-        COMING.set(true);
+        COMING.set(std::ptr::from_ref(self));
         let ready = self.ready.upgrade().ok_or_else(|| std::io::Error::other("the router has ended"));
         let waited = ready.and_then(|ready| {
             let helped = ready.wait(seat)?;
@@ -311,7 +317,7 @@ impl Shared {
             }
             Ok(helped)
         });
-        COMING.set(false);
+        COMING.set(std::ptr::null());
         waited.unwrap_or_else(|error| {
             // A poller that does not work any more would be asked again and again.
             self.core.log(Level::ERROR, format!("cannot wait for streams: {error}"));
@@ -326,10 +332,10 @@ impl Shared {
         let Some(broker) = self.core.broker_if_started() else { return false };
         let timer = broker.call_after(TICK, move |_| {
             let Some(pool) = pool.upgrade() else { return };
-            if !pool.queue.tick() {
-                // One that is trusted may have blocked, with answers held behind it.
-                pool.core.let_go();
-            } else if !pool.tick_later() {
+            let goes_on = pool.queue.tick();
+            // One that is trusted may have blocked, with answers held behind it, while others go on.
+            pool.core.let_go();
+            if goes_on && !pool.tick_later() {
                 pool.queue.ticks_end();
             }
         });

@@ -8,7 +8,7 @@ use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
 
 use super::pool::Pool;
-use super::{Job, ME};
+use super::queue::{Job, ME};
 use crate::life::{Life, NotStarted};
 use crate::queue::NotReserved;
 use crate::turns::{Arrival, Settled, Strands, Turn};
@@ -116,7 +116,7 @@ fn pool() -> (Pool<Job, Service>, Arc<AtomicUsize>) {
 fn pushing(queue: &Arc<Queue>) -> thread::JoinHandle<bool> {
     let queue = queue.clone();
     thread::spawn(move || {
-        let job = Job { number: 0, held: None, answers: None };
+        let job = Job::default();
         queue.push(Arrival { service: Some("service"), caller: ME, id: None, chain: &[], job }, false).is_ok()
     })
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle};
 
-use super::ME;
+use super::queue::ME;
 use crate::queue::{Hands, Queue, Queued, Taken};
 use crate::turns::{Strands, Turn};
 
