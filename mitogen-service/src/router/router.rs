@@ -273,8 +273,8 @@ impl RouterBuilder {
         self
     }
 
-    /// How many bytes may wait to be written to one neighbour, 4 MiB by default; one message is
-    /// admitted whatever its size.
+    /// How many bytes may wait to be written to one neighbour, 4 MiB by default. One message larger than
+    /// that is admitted as soon as no more than half of the bound waits beside it.
     ///
     /// Beyond it a call of this process waits, a call that only passes through is refused as
     /// [`Overloaded`](crate::CallError::Overloaded), and calls from there do not begin to run.
