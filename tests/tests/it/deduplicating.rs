@@ -239,7 +239,8 @@ fn an_execution_is_joined_until_the_last_who_waits_has_gone() {
 #[test]
 fn a_caller_without_patience_takes_nothing_from_the_others() {
     let (_router, slow, hand) = pooled(2);
-    let short = slow.with_timeout(Duration::from_millis(50)).run("x".into());
+    // Long enough for the other one to join while this one waits, however busy the machine is.
+    let short = slow.with_timeout(Duration::from_secs(1)).run("x".into());
     hand.expect("run x");
     let long = slow.run("x".into());
     slow.mark("joined".into()).wait_timeout(LONG).unwrap();
