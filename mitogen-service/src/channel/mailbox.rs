@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::call::{closed, given_up, refusal};
-use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken};
+use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken, Way};
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, Trace};
@@ -46,6 +46,8 @@ struct State {
     notify: Option<Notify>,
     /// Where the end of the only context is heard of that may send.
     watch: Option<Handle>,
+    /// The handle for bulk, once somebody has asked for it.
+    bulk: Option<Handle>,
 }
 
 /// What a mailbox has for somebody who asks.
@@ -84,7 +86,7 @@ impl Mailbox {
                 registry: registry.clone(),
                 handle,
                 token,
-                state: Mutex::new(State { inbox, notify: None, watch: None }),
+                state: Mutex::new(State { inbox, notify: None, watch: None, bulk: None }),
                 arrived: Condvar::new(),
             })
         };
@@ -254,6 +256,39 @@ impl Mailbox {
         }
     }
 
+    /// The handle to which a context that has claimed may send much; `None` for others.
+    pub(super) fn handle_for_bulk(self: &Arc<Self>, source: ContextId) -> Option<Handle> {
+        let state = self.state.lock();
+        if !state.inbox.is_claimed_by(source) {
+            return None;
+        }
+        if state.bulk.is_some() {
+            return state.bulk;
+        }
+        drop(state);
+        let (mut opened, mailbox) = (None, self.clone());
+        self.core.open(|handle| {
+            opened = Some(handle);
+            Arc::new(BulkEnd(mailbox))
+        });
+        let mut state = self.state.lock();
+        let unwanted = if state.bulk.is_some() || state.inbox.end().is_some() { opened } else { None };
+        if unwanted.is_none() {
+            state.bulk = opened;
+        }
+        let bulk = state.bulk;
+        drop(state);
+        self.unwatch(unwanted);
+        bulk
+    }
+
+    /// A context sends nothing more for this claim but what is on the links for bulk.
+    pub(super) fn last_but_bulk(&self, source: ContextId) {
+        let mut state = self.state.lock();
+        let closed = state.inbox.last_but_bulk(source);
+        self.claim_closed(state, closed);
+    }
+
     /// Keeps the receiver from ending.
     pub(super) fn hold(&self) {
         self.state.lock().inbox.hold();
@@ -335,8 +370,12 @@ impl Mailbox {
         if self.registry.remove_mailbox(self.handle) {
             self.core.give_up(self.handle);
         }
-        let watch = self.state.lock().watch.take();
+        let (watch, bulk) = {
+            let mut state = self.state.lock();
+            (state.watch.take(), state.bulk.take())
+        };
         self.unwatch(watch);
+        self.unwatch(bulk);
     }
 
     fn unwatch(&self, watch: Option<Handle>) {
@@ -374,12 +413,12 @@ impl Mailbox {
 
     // ---- what comes ----
 
-    fn arrived(&self, delivery: &mut Delivery<'_>) {
+    fn arrived(&self, delivery: &mut Delivery<'_>, way: Way) {
         let message = std::mem::replace(&mut delivery.message, empty());
         let source = message.header.src_id;
         let cost = window::cost(message.payload.len());
         let mut state = self.state.lock();
-        match state.inbox.arrive(source, cost, message) {
+        match state.inbox.arrive((source, way), cost, message) {
             Ok(()) => self.wake(state, false),
             Err(NotTaken::Late) => {}
             Err(NotTaken::Unclaimed) => {
@@ -399,10 +438,10 @@ impl Mailbox {
     }
 
     /// Says that nothing more will come from a context, which has said so itself or which a hop says.
-    fn dead(&self, source: ContextId, reason: DeadReason) {
+    fn dead(&self, (source, way): (ContextId, Way), reason: DeadReason) {
         let mut state = self.state.lock();
         if reason.code == DeadCode::SenderClosed {
-            let closed = state.inbox.close(source, None);
+            let closed = state.inbox.closed_by_sender(source, way);
             return self.claim_closed(state, closed);
         }
         drop(state);
@@ -430,17 +469,36 @@ impl NoClaim {
     }
 }
 
-impl Listener for Mailbox {
-    fn deliver(&self, mut delivery: Delivery<'_>) {
+impl Mailbox {
+    fn take(&self, mut delivery: Delivery<'_>, way: Way) {
         let header = delivery.message.header;
         if let Some(reason) = delivery.message.dead_reason() {
-            return self.dead(header.src_id, reason);
+            return self.dead((header.src_id, way), reason);
         }
         if header.reply_to != Handle::NONE {
             // Somebody asks something here, and shall not wait for ever.
             return self.core.refuse(&delivery.message, self.core.identity().id, &DeadReason::refused());
         }
-        self.arrived(&mut delivery);
+        self.arrived(&mut delivery, way);
+    }
+}
+
+/// The handle for bulk, where nothing comes but what was sent over the links for bulk.
+struct BulkEnd(Arc<Mailbox>);
+
+impl Listener for BulkEnd {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        self.0.take(delivery, Way::Bulk);
+    }
+
+    fn end(&self, _death: &Arc<Death>) {
+        // The receiver's own handle is told.
+    }
+}
+
+impl Listener for Mailbox {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        self.take(delivery, Way::Main);
     }
 
     fn end(&self, death: &Arc<Death>) {

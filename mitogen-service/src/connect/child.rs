@@ -16,7 +16,7 @@ use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
-use crate::wire::{FEATURES, Hello};
+use crate::wire::{FEATURE_BULK, FEATURES, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
@@ -53,7 +53,7 @@ pub(crate) fn enter_before_main() {
 fn enter() -> ! {
     crate::sys::ignore_sigpipe();
     match join() {
-        Ok(_socket) => loop {
+        Ok(()) => loop {
             std::thread::park();
         },
         Err(why) => {
@@ -63,8 +63,8 @@ fn enter() -> ! {
     }
 }
 
-/// Joins the parent; gives the socket back, which stays open as the link for bulk.
-fn join() -> Result<OwnedFd, String> {
+/// Joins the parent.
+fn join() -> Result<(), String> {
     let [read, write] = receive_pipes().map_err(|error| format!("no pipes came over stdin: {error}"))?;
     let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
     let (identity, parent_pid, features) = greet(&read, &write)?;
@@ -75,10 +75,12 @@ fn join() -> Result<OwnedFd, String> {
     watch_parent(&core, &broker, parent_pid);
     let ends = (ReadEnd(read), WriteEnd(write));
     let stream = core.new_stream(ends, core.keep_alive(features)).map_err(|error| error.to_string())?;
+    // The socket that the pipes came over, if the parent knows what it is good for.
+    let has_bulk = features & FEATURE_BULK != 0;
+    let bulk = has_bulk.then(|| core.new_bulk(&stream, socket)).transpose().map_err(|error| error.to_string())?;
     // From here on routers may be made in this process for its own use.
     process::entered();
-    core.join_parent(&stream, features).map_err(|error| error.to_string())?;
-    Ok(socket)
+    core.join_parent((&stream, bulk.as_ref()), features).map_err(|error| error.to_string())
 }
 
 /// Takes the two pipes that the parent has sent.
@@ -117,7 +119,7 @@ fn detach_stdin() -> Result<OwnedFd, Errno> {
 ///
 /// This end speaks first, so that the parent learns our version if theirs differs.
 fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String> {
-    let hello = Hello::of_child(FEATURES, std::process::id());
+    let hello = Hello::of_child(FEATURES | FEATURE_BULK, std::process::id());
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));
     let hello = greeted.map_err(|failure| match failure {
         Failure::Eof => "the parent is gone".to_owned(),

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::ConnectKind;
 use crate::router::Core;
-use crate::wire::{ContextId, FEATURES, Hello, HelloDecoder, Identity};
+use crate::wire::{ContextId, Hello, HelloDecoder, Identity};
 
 /// Why no hello came.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ impl Failure {
 pub(super) fn with_child(
     core: &Core,
     (id, name): (ContextId, &str),
+    features: u32,
     (read, write): (&OwnedFd, &OwnedFd),
     deadline: Instant,
 ) -> Result<u32, Failure> {
@@ -54,7 +55,7 @@ pub(super) fn with_child(
         keep_alive: me.keep_alive,
         channels: me.channels,
     };
-    send(write, &Hello::of_parent(FEATURES, std::process::id(), identity))?;
+    send(write, &Hello::of_parent(features, std::process::id(), identity))?;
     Ok(receive(read, Some(deadline))?.features)
 }
 

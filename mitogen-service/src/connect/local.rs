@@ -23,10 +23,10 @@ use super::handshake::{self, Failure};
 use super::process::{LocalProcess, Started};
 use crate::deadline;
 use crate::error::{ConnectKind, Error, Result};
-use crate::io::{ReadEnd, WriteEnd};
+use crate::io::{ReadEnd, Stream, WriteEnd};
 use crate::process::CHILD_MARK;
 use crate::router::{Context, Core, Death, MAX_NAME, Process, Router, is_name};
-use crate::wire::ContextId;
+use crate::wire::{ContextId, FEATURE_BULK, FEATURES};
 
 /// This executable, also if its file has been replaced or removed since it was started.
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
@@ -110,8 +110,9 @@ impl Local {
         let broker = core.broker()?;
         let pipes = Pipes::new().map_err(|error| fail(ConnectKind::io("make the pipes of a child", error)))?;
         let started = self.spawn(name, pipes.child_socket).map_err(fail)?;
-        let started = Started { name: name.to_owned(), child: started, socket: pipes.socket };
-        let wire = send_pipes(&started.socket, [pipes.child_read, pipes.child_write]);
+        let started = Started { name: name.to_owned(), child: started };
+        let wire = send_pipes(&pipes.socket, [pipes.child_read, pipes.child_write]);
+        let ends = Ends { read: pipes.read, write: pipes.write, socket: pipes.socket };
         let process =
             LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
                 true => fail(ConnectKind::io("watch a child", error)),
@@ -119,7 +120,7 @@ impl Local {
             })?;
         let connecting: Arc<dyn Process> = process.clone();
         core.begin_connecting(connecting.clone());
-        let result = self.join_or_abandon(core, (id, name), (pipes.read, pipes.write), wire, &process, deadline);
+        let result = self.join_or_abandon(core, (id, name), ends, wire, &process, deadline);
         core.end_connecting(&connecting);
         result
     }
@@ -128,7 +129,7 @@ impl Local {
         &self,
         core: &Arc<Core>,
         (id, name): (ContextId, &str),
-        (read, write): (OwnedFd, OwnedFd),
+        ends: Ends,
         wire: rustix::io::Result<()>,
         process: &Arc<LocalProcess>,
         deadline: Instant,
@@ -139,9 +140,9 @@ impl Local {
                 Errno::PIPE | Errno::CONNRESET => Joining::Ended,
                 error => Joining::Failed(ConnectKind::io("send a child its pipes", error)),
             })
-            .and_then(|()| greet(core, (id, name), (&read, &write), deadline, self.connect_timeout));
+            .and_then(|()| greet(core, (id, name), &ends, deadline, self.connect_timeout));
         match joined {
-            Ok(features) => join(core, (id, name), features, (read, write), process),
+            Ok(features) => join(core, (id, name), features, ends, process),
             Err(joining) => {
                 let (exit, stderr_tail) = process.abandon(!matches!(joining, Joining::Ended));
                 let kind = match joining {
@@ -197,6 +198,14 @@ impl Pipes {
     }
 }
 
+/// Our ends of what leads to a child.
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+    /// What the child was given its pipes over, which becomes the link for bulk.
+    socket: OwnedFd,
+}
+
 /// Sends the child its ends of the pipes, and gives ours up, so that the child's end is an EOF here.
 fn send_pipes(socket: &OwnedFd, [read, write]: [OwnedFd; 2]) -> rustix::io::Result<()> {
     let fds = [read.as_fd(), write.as_fd()];
@@ -211,14 +220,16 @@ fn send_pipes(socket: &OwnedFd, [read, write]: [OwnedFd; 2]) -> rustix::io::Resu
 fn greet(
     core: &Arc<Core>,
     child: (ContextId, &str),
-    ends: (&OwnedFd, &OwnedFd),
+    ends: &Ends,
     deadline: Instant,
     timeout: Duration,
 ) -> std::result::Result<u32, Joining> {
-    handshake::with_child(core, child, ends, deadline).map_err(|failure| match failure {
-        Failure::Eof => Joining::Ended,
-        failure => Joining::Failed(failure.into_kind(timeout)),
-    })
+    handshake::with_child(core, child, FEATURES | FEATURE_BULK, (&ends.read, &ends.write), deadline).map_err(
+        |failure| match failure {
+            Failure::Eof => Joining::Ended,
+            failure => Joining::Failed(failure.into_kind(timeout)),
+        },
+    )
 }
 
 /// Makes the child part of the tree, or ends it.
@@ -226,15 +237,19 @@ fn join(
     core: &Arc<Core>,
     child: (ContextId, &str),
     features: u32,
-    (read, write): (OwnedFd, OwnedFd),
+    Ends { read, write, socket }: Ends,
     process: &Arc<LocalProcess>,
 ) -> Result<Context> {
-    let ends = (ReadEnd(read), WriteEnd(write));
-    let stream = core.new_stream(ends, core.keep_alive(features)).inspect_err(|_| {
+    let streams = core.new_stream((ReadEnd(read), WriteEnd(write)), core.keep_alive(features)).and_then(|stream| {
+        let has_bulk = features & FEATURE_BULK != 0;
+        let bulk = has_bulk.then(|| core.new_bulk(&stream, socket)).transpose()?;
+        Ok((stream, bulk))
+    });
+    let (stream, bulk) = streams.inspect_err(|_| {
         process.abandon(true);
     })?;
     process.attach(&stream);
-    let joined = core.join_child(&stream, child, features, Some(process.clone()));
+    let joined = core.join_child((&stream, bulk.as_ref()), child, features, Some(process.clone()));
     // The exit is watched last: it closes the stream, which has to be joined by then.
     let joined = joined.and_then(|context| {
         process.watch_exit().map_err(|error| match core.lifecycle().is_open() {
@@ -248,6 +263,7 @@ fn join(
         let death = Death { exit, stderr_tail, ..Death::disconnected(child.1) };
         core.lost(stream.id(), death);
         stream.close();
+        bulk.iter().for_each(Stream::close);
     })
 }
 

@@ -37,8 +37,6 @@ pub(super) struct LocalProcess {
     output: [Arc<LineReader>; 2],
     /// This process has killed it, so that nobody needs to be told.
     killed: AtomicBool,
-    /// The socket that the child was given its pipes over. It stays open as the link for bulk.
-    _socket: OwnedFd,
 }
 
 struct State {
@@ -97,7 +95,6 @@ impl End {
 pub(super) struct Started {
     pub(super) name: String,
     pub(super) child: Child,
-    pub(super) socket: OwnedFd,
 }
 
 impl LocalProcess {
@@ -113,8 +110,8 @@ impl LocalProcess {
                 return Err(error);
             }
         };
-        let Started { name, child, socket } = started;
-        let entries = vec![core.ledger().child(), core.ledger().fds(2)];
+        let Started { name, child } = started;
+        let entries = vec![core.ledger().child(), core.ledger().fds(1)];
         Ok(Arc::new(Self {
             name,
             core: core.clone(),
@@ -132,7 +129,6 @@ impl LocalProcess {
             words,
             output,
             killed: AtomicBool::new(false),
-            _socket: socket,
         }))
     }
 

@@ -385,6 +385,8 @@ impl Reader {
                 Ok(got) => got,
                 Err(Errno::AGAIN) => return turn,
                 Err(Errno::INTR) => continue,
+                // A socket whose other end has closed before it has read everything.
+                Err(Errno::CONNRESET) => return turn.ended(Closed::Eof),
                 Err(error) => return turn.ended(Closed::Broken(error.to_string())),
             };
             turn.bytes += got as u64;

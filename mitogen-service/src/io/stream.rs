@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -97,9 +97,11 @@ pub(crate) enum SendError {
     Full(Message),
 }
 
-/// The link to a neighbour.
+/// The link to a neighbour, or one of two.
 pub(crate) struct Stream {
     id: StreamId,
+    /// The one that this one is for bulk beside.
+    beside: Option<Weak<Self>>,
     pub(super) broker: BrokerHandle,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) reassembly: Arc<Reassembly>,
@@ -121,8 +123,10 @@ pub(crate) struct Stream {
     refused: AtomicBool,
     /// How often a sign of life is looked for, if that is done.
     keep_alive: Option<Duration>,
-    /// There was a sign of life since somebody looked for one.
-    pub(super) heard: AtomicBool,
+    /// There was a sign of life since somebody looked for one. Those of one neighbour share it.
+    pub(super) heard: Arc<AtomicBool>,
+    /// Something was sent.
+    used: AtomicBool,
     /// Set by the first of those who notice the end.
     ended: AtomicBool,
 }
@@ -169,10 +173,35 @@ impl Stream {
         limits: Limits,
         sink: Arc<dyn Sink>,
     ) -> std::io::Result<Arc<Self>> {
+        let heard = Arc::default();
+        Self::make((id, None, heard), (read, write), (broker, ledger), decoder, limits, sink)
+    }
+
+    /// One for bulk to the same neighbour. Both have one name, and a byte of either is a sign of life of
+    /// both; who looks for one looks at the other.
+    pub(crate) fn beside(
+        main: &Arc<Self>,
+        ends: (ReadEnd, WriteEnd),
+        decoder: Decoder,
+        limits: Limits,
+    ) -> std::io::Result<Arc<Self>> {
+        let who = (main.id, Some(Arc::downgrade(main)), main.heard.clone());
+        Self::make(who, ends, (&main.broker, &main.ledger), decoder, limits, main.sink.clone())
+    }
+
+    fn make(
+        (id, beside, heard): (StreamId, Option<Weak<Self>>, Arc<AtomicBool>),
+        (read, write): (ReadEnd, WriteEnd),
+        (broker, ledger): (&BrokerHandle, &Ledger),
+        decoder: Decoder,
+        limits: Limits,
+        sink: Arc<dyn Sink>,
+    ) -> std::io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&read.0, true)?;
         rustix::io::ioctl_fionbio(&write.0, true)?;
         Ok(Arc::new(Self {
             id,
+            beside,
             broker: broker.clone(),
             sink,
             reassembly: limits.reassembly,
@@ -193,7 +222,8 @@ impl Stream {
             over: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             keep_alive: limits.keep_alive,
-            heard: AtomicBool::new(false),
+            heard,
+            used: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }))
     }
@@ -224,6 +254,25 @@ impl Stream {
         self.id
     }
 
+    /// Whether it is the one for bulk beside another one.
+    pub(crate) fn is_for_bulk(&self) -> bool {
+        self.beside.is_some()
+    }
+
+    /// The stream to the same neighbour that carries all but bulk: itself, where it carries everything.
+    /// `None` if that one is gone.
+    pub(crate) fn main(self: &Arc<Self>) -> Option<Arc<Self>> {
+        match &self.beside {
+            None => Some(self.clone()),
+            Some(main) => main.upgrade(),
+        }
+    }
+
+    /// Whether anything was ever sent.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Acquire)
+    }
+
     /// Sends a message of this context.
     #[cfg(test)]
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), SendError> {
@@ -240,6 +289,9 @@ impl Stream {
         origin: Option<StreamId>,
     ) -> Result<(), SendError> {
         let mut writer = self.writer.lock();
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Release);
+        }
         let size = message.size();
         while !writer.output.admits(origin, size, patience) && writer.end.is_some() {
             if !writer.blocked {
@@ -487,7 +539,8 @@ impl Stream {
     /// The write end is of no use any more. What has arrived is read before the stream ends: the
     /// answers of a process that has ended since are still good.
     fn broken(self: &Arc<Self>, error: &std::io::Error) {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // A socket says so if the other end has closed before it has read everything.
+        if matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset) {
             self.end_soon(Ending::Finish);
         } else {
             self.end_soon(Ending::Close(Closed::Broken(error.to_string())));

@@ -428,7 +428,7 @@ fn routes() {
     assert_message("add route", [1, 0], [Handle::ADD_ROUTE, Handle::NONE], add.encode());
 
     let label = "del route of which nothing is known";
-    let del = DelRoute { id: id(2), death: None };
+    let del = DelRoute { id: id(2), death: None, twice: false };
     assert_eq!(DelRoute::decode(&message(label).payload), Ok(del));
     assert_message(label, [1, 0], [Handle::DEL_ROUTE, Handle::NONE], del.encode());
 
@@ -453,7 +453,7 @@ fn routes() {
     let exit = [encoded("exit"), encoded(&Exit::Signal { signal: 9, core_dumped: false })].concat();
     let tail = [encoded("stderr_tail"), encoded("")].concat();
     let death = [&b"\x84"[..], &death.concat(), &exit, &tail].concat();
-    let del = DelRoute { id: id(2), death: Some(&death) };
+    let del = DelRoute { id: id(2), death: Some(&death), twice: false };
     assert_message("del route", [1, 0], [Handle::DEL_ROUTE, Handle::NONE], del.encode());
 }
 

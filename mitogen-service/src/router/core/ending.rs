@@ -127,9 +127,10 @@ impl Core {
         if let Some(workers) = &workers {
             workers.join(deadline);
         }
-        if let Some(parent) = self.parent_stream() {
-            // The last answers leave.
-            parent.drain(deadline::after(DRAIN_BOUND));
+        // The last answers leave, and what was sent before.
+        let drained_by = deadline::after(DRAIN_BOUND);
+        for parent in self.parent_streams() {
+            parent.drain(drained_by);
         }
         if self.ending == Ending::Process {
             // The last lines of the contexts below leave as well.

@@ -30,6 +30,13 @@ struct Unrouted {
     reason: DeadReason,
 }
 
+/// Which of a neighbour's links a message takes, where there are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Main,
+    Bulk,
+}
+
 /// What has become of a message that was taken.
 enum Routed {
     /// It went to a neighbour, unless that stream has just ended.
@@ -86,6 +93,17 @@ impl Core {
             Ok(Routed::Answer | Routed::Delivered) => Ok(None),
             Err(unrouted) => Err(unrouted.reason),
         }
+    }
+
+    /// Sends a message of this context itself over the links for bulk that there are on the way.
+    ///
+    /// All messages for its handle have to go this way: those of one link have no order beside those of
+    /// the other one.
+    pub(crate) fn send_bulk(self: &Arc<Self>, mut message: Message, patience: Patience) -> Result<(), DeadReason> {
+        let me = self.identity.id;
+        message.header.src_id = me;
+        message.header.auth_id = me;
+        self.route_over(Lane::Bulk, message, None, (patience, Haste::Now)).map(drop).map_err(|unrouted| unrouted.reason)
     }
 
     /// Sends a control message; nobody learns if it does not arrive.
@@ -146,9 +164,21 @@ impl Core {
         }
     }
 
-    /// Delivers a message or passes it on; the error is what its sender is to be told.
+    /// Delivers a message or passes it on; the error is what its sender is to be told. One that has come
+    /// over a link for bulk goes on over the next one.
     fn route(
         self: &Arc<Self>,
+        message: Message,
+        ingress: Option<&Arc<Stream>>,
+        manner: (Patience, Haste),
+    ) -> Result<Routed, Unrouted> {
+        let lane = if ingress.is_some_and(|stream| stream.is_for_bulk()) { Lane::Bulk } else { Lane::Main };
+        self.route_over(lane, message, ingress, manner)
+    }
+
+    fn route_over(
+        self: &Arc<Self>,
+        lane: Lane,
         message: Message,
         ingress: Option<&Arc<Stream>>,
         (patience, haste): (Patience, Haste),
@@ -160,7 +190,11 @@ impl Core {
         match verdict {
             Verdict::Local { origin } => self.deliver(message, ingress, origin),
             Verdict::Forward(out) => {
-                let Some(stream) = self.stream(out) else { return Ok(Routed::Sent(None)) };
+                let stream = match lane {
+                    Lane::Main => self.stream(out),
+                    Lane::Bulk => self.stream_for_bulk(out),
+                };
+                let Some(stream) = stream else { return Ok(Routed::Sent(None)) };
                 match stream.pass_on(message, (patience, haste), self.sharer(ingress)) {
                     // A stream that ends takes along what was on its way; the news of its end is what
                     // wakes those who wait for an answer.
@@ -209,7 +243,7 @@ impl Core {
         origin: ContextId,
     ) -> Result<Routed, Unrouted> {
         if let Some(stream) = ingress {
-            match control::handle(self, &message, stream.id()) {
+            match control::handle(self, &message, stream) {
                 Ok(true) => return Ok(Routed::Delivered),
                 Ok(false) => {}
                 Err(reason) => return Err(Unrouted { message, reason }),
@@ -220,7 +254,13 @@ impl Core {
         match admitted {
             Ok(Admitted { listener, counted }) => {
                 self.calls.leave(usize::from(counted));
-                listener.deliver(Delivery { core: self, message, ingress, origin });
+                // Whoever answers, or asks whether that is possible, looks at the one for answers. Without it
+                // the neighbour is gone.
+                let main = ingress.and_then(Stream::main);
+                if main.is_none() && ingress.is_some() {
+                    return Ok(Routed::Delivered);
+                }
+                listener.deliver(Delivery { core: self, message, ingress: main.as_ref(), origin });
                 Ok(if counted { Routed::Answer } else { Routed::Delivered })
             }
             Err(reason) => Err(Unrouted { message, reason }),

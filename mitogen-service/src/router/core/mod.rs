@@ -8,11 +8,13 @@
 //! | `streams` | joins neighbours, and hears from their streams |
 //! | `messages` | routes, delivers, refuses; listens on handles |
 //! | `disconnects` | tells everybody of the end of a context |
+//! | `half_told` | what a neighbour tells over both of its links |
 //! | `ending` | ends the router, or its whole process |
 //! | `logs` | log events and callbacks, on threads of their own |
 
 mod disconnects;
 mod ending;
+mod half_told;
 mod logs;
 mod messages;
 mod streams;
@@ -36,10 +38,11 @@ use super::names::sane_name;
 use super::offences::Offences;
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::io::{Broker, Courier, Ready, Reassembly, Stream, StreamId};
+use crate::io::{Broker, Closed, Courier, Ready, Reassembly, Stream, StreamId};
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ChannelBounds, ContextId, Handle, Message};
+use half_told::HalfTold;
 
 /// How many log lines may wait for the subscriber.
 const LOG_CAPACITY: usize = 4096;
@@ -150,9 +153,16 @@ pub(crate) struct Core {
     callbacks: Courier,
 }
 
-/// A neighbour: its stream, and its process if we have started it.
+/// A neighbour: its streams, and its process if we have started it.
 struct Link {
+    /// What everything travels over, but for bulk if there is a link for that.
     stream: Arc<Stream>,
+    /// The one for bulk, until it has ended.
+    bulk: Option<Arc<Stream>>,
+    /// Why `stream` has ended, which is told when both have.
+    ended: Option<Closed>,
+    /// The ends of contexts that have been told over one of both links.
+    half_told: HalfTold,
     process: Option<Arc<dyn Process>>,
     name: String,
     /// What the neighbour understands beyond the first version of the protocol.
