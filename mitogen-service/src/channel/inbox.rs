@@ -450,6 +450,11 @@ impl<M> Inbox<M> {
         self.end.as_ref()
     }
 
+    /// Whether no message waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// How many messages wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()

@@ -5,6 +5,7 @@
 //! is sent, woken or called under the lock.
 
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Instant;
 
 use super::call::{closed, given_up, refusal};
@@ -12,7 +13,7 @@ use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken, Wa
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, Trace};
-use crate::io::{Patience, cork};
+use crate::io::{Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener, random_number};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message};
@@ -48,6 +49,18 @@ struct State {
     watch: Option<Handle>,
     /// The handle for bulk, once somebody has asked for it.
     bulk: Option<Handle>,
+    /// The link for bulk that something has come over last: a thread that waits reads it by itself.
+    link: Weak<Stream>,
+    reading: Reading,
+}
+
+/// Whether a thread that waits for a message reads the link for bulk.
+enum Reading {
+    Nobody,
+    /// One does, and is not waiting in the kernel.
+    Busy,
+    /// One does, and is woken by this.
+    Waiting(Waker),
 }
 
 /// What a mailbox has for somebody who asks.
@@ -86,7 +99,14 @@ impl Mailbox {
                 registry: registry.clone(),
                 handle,
                 token,
-                state: Mutex::new(State { inbox, notify: None, watch: None, bulk: None }),
+                state: Mutex::new(State {
+                    inbox,
+                    notify: None,
+                    watch: None,
+                    bulk: None,
+                    link: Weak::new(),
+                    reading: Reading::Nobody,
+                }),
                 arrived: Condvar::new(),
             })
         };
@@ -159,11 +179,49 @@ impl Mailbox {
                 Next::Nothing if time_is_over => return Err(given_up()),
                 Next::Nothing => {}
             }
+            if let Some(link) = self.link_to_read(&mut state) {
+                drop(state);
+                let goes_on = self.read(&link, deadline);
+                state = self.state.lock();
+                state.reading = Reading::Nobody;
+                if !goes_on {
+                    state.link = Weak::new();
+                }
+                time_is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                continue;
+            }
             match deadline {
                 None => self.arrived.wait(&mut state),
                 Some(deadline) => time_is_over = self.arrived.wait_until(&mut state, deadline).timed_out(),
             }
         }
+    }
+
+    /// The link for bulk that a thread reads by itself that waits for a message, and has the read role of,
+    /// so that no other thread has to be woken in between. One at a time, if nobody else reads there.
+    fn link_to_read(&self, state: &mut State) -> Option<Arc<Stream>> {
+        if !matches!(state.reading, Reading::Nobody) {
+            return None;
+        }
+        let link = state.link.upgrade().filter(|link| link.try_join())?;
+        state.reading = Reading::Busy;
+        Some(link)
+    }
+
+    /// Reads until there is something for this receiver; `false` if that cannot be done here any more. What
+    /// comes for others is theirs.
+    fn read(&self, link: &Arc<Stream>, deadline: Option<Instant>) -> bool {
+        let goes_on = link.read_until(deadline, |waker| {
+            let mut state = self.state.lock();
+            let wanted = !state.inbox.is_empty() || state.inbox.end().is_some() || state.inbox.is_over();
+            state.reading = match waker.filter(|_| !wanted) {
+                Some(waker) => Reading::Waiting(waker.clone()),
+                None => Reading::Busy,
+            };
+            wanted
+        });
+        link.leave_to_all();
+        goes_on
     }
 
     /// What there is at this moment. The caller may hold locks of its own that are taken before those
@@ -398,9 +456,19 @@ impl Mailbox {
     }
 
     /// Lets go of the lock and wakes one who waits, or all of them.
-    fn wake(&self, state: MutexGuard<'_, State>, all: bool) {
+    fn wake(&self, mut state: MutexGuard<'_, State>, all: bool) {
         let notify = state.notify.clone();
+        let reader = match std::mem::replace(&mut state.reading, Reading::Busy) {
+            Reading::Waiting(waker) => Some(waker),
+            other => {
+                state.reading = other;
+                None
+            }
+        };
         drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
         if all {
             self.arrived.notify_all();
         } else {
@@ -418,6 +486,11 @@ impl Mailbox {
         let source = message.header.src_id;
         let cost = window::cost(message.payload.len());
         let mut state = self.state.lock();
+        if let Some(link) = delivery.bulk
+            && !std::ptr::eq(state.link.as_ptr(), Arc::as_ptr(link))
+        {
+            state.link = Arc::downgrade(link);
+        }
         match state.inbox.arrive((source, way), cost, message) {
             Ok(()) => self.wake(state, false),
             Err(NotTaken::Late) => {}

@@ -209,6 +209,17 @@ impl Stream {
         }
     }
 
+    /// The same for one who waits for something else than the role if somebody else has it. It is given
+    /// back with [`Stream::leave_to_all`].
+    pub(crate) fn try_join(&self) -> bool {
+        self.role.lock().try_join()
+    }
+
+    /// Gives the role back that came by [`Stream::try_join`]; from now on everybody reads what comes.
+    pub(crate) fn leave_to_all(self: &Arc<Self>) {
+        self.leave(Leave::Armed);
+    }
+
     /// A caller that waits for the role wants it no more. `false` if it is its own already, or there is
     /// none any more; it then reads and [leaves](Self::leave_reading), or leaves at once.
     pub(crate) fn quit<W: Waits + 'static>(&self, waiter: &Arc<W>) -> bool {

@@ -141,7 +141,12 @@ pub(super) enum Ending {
 }
 
 struct Writer {
-    end: Option<(WriteEnd, Entry)>,
+    /// Shared with a sender that waits until more is taken.
+    end: Option<Arc<(WriteEnd, Entry)>>,
+    /// A sender waits for that, and writes what is queued.
+    polled: bool,
+    /// How many bytes of what was queued have left.
+    written: u64,
     token: Option<Token>,
     output: Output,
     /// The kernel takes no more, and will say when it does; until then what is queued is not held.
@@ -211,7 +216,9 @@ impl Stream {
             laziness: Laziness::default(),
             ledger: ledger.clone(),
             writer: Mutex::new(Writer {
-                end: Some((write, ledger.fds(1))),
+                end: Some(Arc::new((write, ledger.fds(1)))),
+                polled: false,
+                written: 0,
                 token: None,
                 output: Output::new(limits.output),
                 blocked: false,
@@ -373,10 +380,10 @@ impl Stream {
         message: Message,
         manner: (Option<StreamId>, Patience),
     ) -> Result<(), SendError> {
-        let Some((end, _)) = &writer.end else { return Err(SendError::Closed) };
+        let Some(end) = &writer.end else { return Err(SendError::Closed) };
         let header = message.header.encode();
         let slices = [IoSlice::new(&header), IoSlice::new(&message.payload)];
-        let sent = match write(end, &slices) {
+        let sent = match write(&end.0, &slices) {
             Ok(sent) => sent,
             Err(error) => {
                 drop(writer);
@@ -386,9 +393,32 @@ impl Stream {
         };
         if sent < message.size() {
             self.queue(&mut writer, message, sent, manner);
-            self.flush(writer);
+            match manner.1 {
+                Patience::Wait if self.is_for_bulk() => self.write_rest(writer),
+                _ => self.flush(writer),
+            }
         }
         Ok(())
+    }
+
+    /// Writes what is queued whenever the kernel takes more, until this is empty or another sender's. The
+    /// thread of a sender that may wait does so by itself, where the I/O thread would have to be woken
+    /// each time; meanwhile others queue.
+    fn write_rest<'a>(self: &'a Arc<Self>, mut writer: MutexGuard<'a, Writer>) {
+        let enough = writer.written.saturating_add(writer.output.waiting() as u64);
+        writer.polled = true;
+        loop {
+            self.flush(writer);
+            writer = self.writer.lock();
+            let Some(end) = writer.end.clone() else { return };
+            if writer.output.is_empty() || writer.written >= enough {
+                writer.polled = false;
+                return self.flush(writer);
+            }
+            drop(writer);
+            wait_writable(&end.0.0, None);
+            writer = self.writer.lock();
+        }
     }
 
     fn queue(
@@ -406,14 +436,14 @@ impl Stream {
 
     /// Writes what the kernel takes; asks to be told when it takes more.
     fn flush(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>) {
-        let Writer { end, output, .. } = &mut *writer;
-        let Some((end, _)) = end else { return };
+        let Writer { end, output, written, .. } = &mut *writer;
+        let Some(end) = end else { return };
         let (mut shrunk, mut blocked) = (false, false);
         let mut error = loop {
             if output.is_empty() {
                 break None;
             }
-            let sent = ROOM.with_borrow_mut(|room| write(end, &output.next(room)));
+            let sent = ROOM.with_borrow_mut(|room| write(&end.0, &output.next(room)));
             match sent {
                 Ok(0) => {
                     blocked = true;
@@ -421,6 +451,7 @@ impl Stream {
                 }
                 Ok(sent) => {
                     output.advance(sent);
+                    *written = written.saturating_add(sent as u64);
                     shrunk = true;
                 }
                 Err(error) => break Some(error),
@@ -428,7 +459,7 @@ impl Stream {
         };
         // Whoever is told by the poller that more is taken asks anew only if it is not.
         writer.blocked = blocked;
-        if blocked {
+        if blocked && !writer.polled {
             error = self.arm(&mut writer).err();
         }
         if shrunk {
@@ -494,12 +525,12 @@ impl Stream {
 
     /// Asks the broker to say when the kernel takes more.
     fn arm(self: &Arc<Self>, writer: &mut Writer) -> std::io::Result<()> {
-        let Some((end, _)) = &writer.end else { return Ok(()) };
+        let Some(end) = &writer.end else { return Ok(()) };
         match writer.token {
-            Some(token) => self.broker.rearm(end.0.as_fd(), token, Interest::WriteOnce),
+            Some(token) => self.broker.rearm(end.0.0.as_fd(), token, Interest::WriteOnce),
             None => {
                 let source = Arc::new(Flusher(self.clone()));
-                writer.token = Some(self.broker.register(end.0.as_fd(), Interest::WriteOnce, source)?);
+                writer.token = Some(self.broker.register(end.0.0.as_fd(), Interest::WriteOnce, source)?);
             }
         }
         Ok(())
@@ -514,15 +545,8 @@ impl Stream {
                 return;
             }
             self.flush(writer);
-            let Ok(fd) = self.write_end() else { return };
-            wait_writable(&fd, left);
-        }
-    }
-
-    fn write_end(&self) -> std::io::Result<OwnedFd> {
-        match &self.writer.lock().end {
-            Some((end, _)) => Ok(rustix::io::fcntl_dupfd_cloexec(&end.0, 0)?),
-            None => Err(Errno::PIPE.into()),
+            let Some(end) = self.writer.lock().end.clone() else { return };
+            wait_writable(&end.0.0, Some(left));
         }
     }
 
@@ -603,12 +627,17 @@ impl Stream {
     fn release(&self) {
         let read_end = self.release_read_end();
         let mut writer = self.writer.lock();
-        if let (Some((end, _)), Some(token)) = (&writer.end, writer.token) {
-            self.broker.deregister(end.0.as_fd(), token);
+        if let (Some(end), Some(token)) = (&writer.end, writer.token) {
+            self.broker.deregister(end.0.0.as_fd(), token);
         }
-        if let (Some((end, _)), false) = (&writer.end, writer.blocked || writer.output.is_empty()) {
+        if let (Some(end), false) = (&writer.end, writer.blocked || writer.output.is_empty()) {
             // What is held has been sent, as far as its senders know. What the kernel does not take is lost.
-            let _ = write(end, &writer.output.next(&mut Vec::new()));
+            let _ = write(&end.0, &writer.output.next(&mut Vec::new()));
+        }
+        if let (Some(end), true) = (&writer.end, writer.polled) {
+            // Ends the wait of the sender, who finds that there is nothing to write to. Only sockets are
+            // waited for, and the other end has closed or is about to be told.
+            let _ = rustix::net::shutdown(&end.0.0, rustix::net::Shutdown::Both);
         }
         let write_end = writer.end.take();
         writer.output.clear();
@@ -643,11 +672,11 @@ fn write(end: &WriteEnd, slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
     }
 }
 
-fn wait_writable(fd: &OwnedFd, bound: Duration) {
-    let bound = Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() };
+fn wait_writable(fd: &OwnedFd, bound: Option<Duration>) {
+    let bound = bound.map(|bound| Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() });
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
     // Whatever it says, the caller tries to write and looks at its own clock.
-    let _ = rustix::event::poll(&mut fds, Some(&bound));
+    let _ = rustix::event::poll(&mut fds, bound.as_ref());
 }
 
 /// The write end as a source of its own, since it is a descriptor of its own.

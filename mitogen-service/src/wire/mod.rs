@@ -44,7 +44,7 @@ pub mod value;
 pub use blob::Blob;
 pub(crate) use control::{AddRoute, Bulk, Claim, Credit, CreditNews, DelRoute, IdBlock};
 pub(crate) use dead::{DeadCode, DeadReason};
-pub(crate) use decoder::Decoder;
+pub(crate) use decoder::{Buffers, Decoder};
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
 pub(crate) use header::{BadMagic, Encoding, Header};
 pub(crate) use hello::{

@@ -17,6 +17,9 @@ const NOT_BELIEVED: &str = "the contexts above would not believe that this one s
 /// Why a hop does not pass a message on.
 const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
 
+/// Why a sender has to stay on the link that it is on.
+const NO_BULK: &str = "a neighbour on the way has no link for bulk";
+
 /// Why a child is disconnected that lets the reserve fill up.
 const DOES_NOT_READ: &str = "it does not read, and more waits for it than can be kept";
 
@@ -190,6 +193,12 @@ impl Core {
         match verdict {
             Verdict::Local { origin } => self.deliver(message, ingress, origin),
             Verdict::Forward(out) => {
+                let unknown = message.header.handle == Handle::BULK && !self.knows_bulk(out);
+                if unknown && !message.is_dead() {
+                    // Those behind it may not answer what they do not know.
+                    let reason = DeadReason::new(DeadCode::InvalidHandle, NO_BULK);
+                    return Err(Unrouted { message, reason });
+                }
                 let stream = match lane {
                     Lane::Main => self.stream(out),
                     Lane::Bulk => self.stream_for_bulk(out),
@@ -260,7 +269,8 @@ impl Core {
                 if main.is_none() && ingress.is_some() {
                     return Ok(Routed::Delivered);
                 }
-                listener.deliver(Delivery { core: self, message, ingress: main.as_ref(), origin });
+                let bulk = ingress.filter(|stream| stream.is_for_bulk());
+                listener.deliver(Delivery { core: self, message, ingress: main.as_ref(), bulk, origin });
                 Ok(if counted { Routed::Answer } else { Routed::Delivered })
             }
             Err(reason) => Err(Unrouted { message, reason }),

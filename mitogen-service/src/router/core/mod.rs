@@ -38,7 +38,7 @@ use super::names::sane_name;
 use super::offences::Offences;
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::io::{Broker, Closed, Courier, Ready, Reassembly, Stream, StreamId};
+use crate::io::{Broker, Closed, Courier, Ready, Reassembly, Spare, Stream, StreamId};
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ChannelBounds, ContextId, Handle, Message};
@@ -71,6 +71,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) message: Message,
     /// The stream it came over, `None` if this process has sent it to itself.
     pub(crate) ingress: Option<&'a Arc<Stream>>,
+    /// The one for bulk beside that, if it came over that one.
+    pub(crate) bulk: Option<&'a Arc<Stream>>,
     /// Whose share of what is bounded it uses: the child that it came through, or else its sender.
     pub(crate) origin: ContextId,
 }
@@ -142,6 +144,7 @@ pub(crate) struct Core {
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
     reassembly: Arc<Reassembly>,
+    spare: Arc<Spare>,
     /// The processes that were started and have not joined yet.
     connecting: Mutex<Vec<Arc<dyn Process>>>,
     lifecycle: Lifecycle,
@@ -200,6 +203,7 @@ impl Core {
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),
+            spare: Arc::default(),
             connecting: Mutex::default(),
             lifecycle: Lifecycle::new(),
             orphaned: AtomicBool::new(false),

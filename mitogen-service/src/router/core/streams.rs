@@ -16,7 +16,7 @@ use crate::router::control;
 use crate::router::death::Death;
 use crate::router::offences::Offences;
 use crate::router::table::Table;
-use crate::wire::{ContextId, Decoder, Encoding, FEATURE_PING, Handle, Header, Message};
+use crate::wire::{ContextId, Decoder, Encoding, FEATURE_BULK, FEATURE_PING, Handle, Header, Message};
 
 /// What the socket of a link for bulk takes before whoever sends has to wait: more is not faster.
 const BULK_BUFFER: usize = 512 * 1024;
@@ -82,7 +82,7 @@ impl Core {
     pub(crate) fn new_bulk(&self, stream: &Arc<Stream>, socket: OwnedFd) -> Result<Arc<Stream>> {
         // Where the system has a lower bound that holds; it is a matter of speed alone.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, BULK_BUFFER);
-        let decoder = Decoder::new(self.identity.max_message_size);
+        let decoder = Decoder::with_buffers(self.identity.max_message_size, self.spare.clone());
         let ends = socket.try_clone().map(|write| (ReadEnd(socket), WriteEnd(write)));
         ends.and_then(|ends| Stream::beside(stream, ends, decoder, self.limits(None)))
             .map_err(|error| Error::io("set up a link for bulk", error))
@@ -190,6 +190,11 @@ impl Core {
         let stream = self.table.lock().toward(toward).filter(|_| toward != self.identity.id);
         let links = self.links.lock();
         stream.and_then(|stream| links.get(&stream)).is_some_and(|link| link.bulk.is_some())
+    }
+
+    /// Whether a neighbour has said that it knows what a link for bulk is.
+    pub(super) fn knows_bulk(&self, id: StreamId) -> bool {
+        self.links.lock().get(&id).is_some_and(|link| link.features & FEATURE_BULK != 0)
     }
 
     pub(super) fn stream(&self, id: StreamId) -> Option<Arc<Stream>> {
