@@ -51,6 +51,8 @@ struct State {
     bulk: Option<Handle>,
     /// The link for bulk that something has come over last: a thread that waits reads it by itself.
     link: Weak<Stream>,
+    /// How much has come over links for bulk.
+    from_link: u64,
     reading: Reading,
 }
 
@@ -61,6 +63,24 @@ enum Reading {
     Busy,
     /// One does, and is woken by this.
     Waiting(Waker),
+}
+
+/// A thread waits for what a link for bulk brings, and does not read it.
+struct LeftToOthers(Arc<Stream>);
+
+impl LeftToOthers {
+    fn new(link: Arc<Stream>) -> Self {
+        link.count_waiter(true);
+        // Whoever has read may have left it to itself for the next time.
+        link.attend();
+        Self(link)
+    }
+}
+
+impl Drop for LeftToOthers {
+    fn drop(&mut self) {
+        self.0.count_waiter(false);
+    }
 }
 
 /// What a mailbox has for somebody who asks.
@@ -105,6 +125,7 @@ impl Mailbox {
                     watch: None,
                     bulk: None,
                     link: Weak::new(),
+                    from_link: 0,
                     reading: Reading::Nobody,
                 }),
                 arrived: Condvar::new(),
@@ -163,7 +184,7 @@ impl Mailbox {
     pub(super) fn wait(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Message, CallError> {
         cork::let_go();
         let mut state = self.state.lock();
-        let mut time_is_over = false;
+        let (mut time_is_over, mut left_to_others) = (false, None);
         loop {
             match self.next(&mut state) {
                 Next::Message(message, after) => {
@@ -181,6 +202,7 @@ impl Mailbox {
             }
             if let Some(link) = self.link_to_read(&mut state) {
                 drop(state);
+                left_to_others = None;
                 let goes_on = self.read(&link, deadline);
                 state = self.state.lock();
                 state.reading = Reading::Nobody;
@@ -188,6 +210,13 @@ impl Mailbox {
                     state.link = Weak::new();
                 }
                 time_is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                continue;
+            }
+            let link = state.link.upgrade().filter(|_| left_to_others.is_none());
+            if let Some(link) = link {
+                drop(state);
+                left_to_others = Some(LeftToOthers::new(link));
+                state = self.state.lock();
                 continue;
             }
             match deadline {
@@ -211,6 +240,7 @@ impl Mailbox {
     /// Reads until there is something for this receiver; `false` if that cannot be done here any more. What
     /// comes for others is theirs.
     fn read(&self, link: &Arc<Stream>, deadline: Option<Instant>) -> bool {
+        let (own, received) = (self.state.lock().from_link, link.received());
         let goes_on = link.read_until(deadline, |waker| {
             let mut state = self.state.lock();
             let wanted = !state.inbox.is_empty() || state.inbox.end().is_some() || state.inbox.is_over();
@@ -220,7 +250,8 @@ impl Mailbox {
             };
             wanted
         });
-        link.leave_to_all();
+        let own = self.state.lock().from_link - own;
+        link.leave_bulk(link.received() - received == own);
         goes_on
     }
 
@@ -486,10 +517,11 @@ impl Mailbox {
         let source = message.header.src_id;
         let cost = window::cost(message.payload.len());
         let mut state = self.state.lock();
-        if let Some(link) = delivery.bulk
-            && !std::ptr::eq(state.link.as_ptr(), Arc::as_ptr(link))
-        {
-            state.link = Arc::downgrade(link);
+        if let Some(link) = delivery.bulk {
+            state.from_link += 1;
+            if !std::ptr::eq(state.link.as_ptr(), Arc::as_ptr(link)) {
+                state.link = Arc::downgrade(link);
+            }
         }
         match state.inbox.arrive((source, way), cost, message) {
             Ok(()) => self.wake(state, false),

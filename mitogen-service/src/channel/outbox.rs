@@ -1,6 +1,7 @@
 //! The sending end of a channel: the shell around [`Outgoing`], shared by all senders for one receiver.
 
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
 use super::window::{self, Spending};
 use crate::error::{CallError, Trace};
-use crate::io::{Patience, cork};
+use crate::io::{Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{Bulk, Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
@@ -32,6 +33,10 @@ struct State {
     outgoing: Outgoing,
     /// Where this context hears of the end of the other one, and of refusals.
     watch: Option<Handle>,
+    /// A thread that waits for credit reads what comes.
+    reads: bool,
+    /// What ends its wait.
+    reader: Option<Waker>,
 }
 
 /// From this size on a message is a reason to use the link for bulk. Smaller ones are faster over the
@@ -66,7 +71,7 @@ impl Outbox {
             context: context.clone(),
             handle,
             token,
-            state: Mutex::new(State { outgoing, watch: None }),
+            state: Mutex::new(State { outgoing, watch: None, reads: false, reader: None }),
             changed: Condvar::new(),
         })
     }
@@ -92,7 +97,7 @@ impl Outbox {
         let message = Message::new(Encoding::MessagePack, context.id(), Handle::CLAIM, watch, claim.into());
         core.send(message, Patience::Reserve).map_err(|reason| refusal(context, 0, reason))?;
         let farewell = self.state.lock().outgoing.claimed();
-        self.changed.notify_all();
+        self.news();
         if farewell {
             self.say_farewell();
         }
@@ -176,10 +181,54 @@ impl Outbox {
                 return Err(out_of_time(wait));
             }
             cork::let_go();
+            if let Some(link) = self.link_to_read(&mut state) {
+                drop(state);
+                self.read(&link, cost, wait);
+                state = self.state.lock();
+                state.reads = false;
+                time_is_over = matches!(wait, Wait::Until(deadline) if deadline <= Instant::now());
+                continue;
+            }
             match wait {
                 Wait::Until(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
                 _ => self.changed.wait(&mut state),
             }
+        }
+    }
+
+    /// The stream that credit comes over, with its read role, for a thread that sends much and waits: it
+    /// reads by itself, where another one would have to be woken to wake it. One at a time, if nobody else
+    /// reads there.
+    fn link_to_read(&self, state: &mut State) -> Option<Arc<Stream>> {
+        if state.reads || state.outgoing.used_bulk().is_none() {
+            return None;
+        }
+        let link = self.core().stream_toward(self.context.id()).filter(|link| link.try_join())?;
+        state.reads = true;
+        Some(link)
+    }
+
+    /// Reads until there may be credit for a message of this cost.
+    fn read(&self, link: &Arc<Stream>, cost: u64, wait: Wait) {
+        let deadline = match wait {
+            Wait::Until(deadline) => Some(deadline),
+            Wait::Forever | Wait::Not => None,
+        };
+        link.read_until(deadline, |waker| {
+            let mut state = self.state.lock();
+            let wanted = state.outgoing.is_worth_asking(cost, &self.window.lock());
+            state.reader = waker.filter(|_| !wanted).cloned();
+            wanted
+        });
+        link.leave_reading();
+    }
+
+    /// Wakes those who wait; they ask again.
+    fn news(&self) {
+        let reader = self.state.lock().reader.take();
+        self.changed.notify_all();
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 
@@ -199,12 +248,12 @@ impl Outbox {
 
     fn bulk_answered(&self, handle: Option<Handle>) {
         self.state.lock().outgoing.answered(handle);
-        self.changed.notify_all();
+        self.news();
     }
 
     fn not_sent(&self, reason: DeadReason, wait: Wait) -> CallError {
         // Others may go on with the credit that this message has given back.
-        self.changed.notify_all();
+        self.news();
         if reason.code == DeadCode::Overloaded && wait != Wait::Forever {
             return out_of_time(wait);
         }
@@ -220,7 +269,7 @@ impl Outbox {
     }
 
     fn closed(&self, farewell: bool) {
-        self.changed.notify_all();
+        self.news();
         if farewell {
             self.say_farewell();
         }
@@ -234,8 +283,7 @@ impl Outbox {
     /// There may be credit. The lock orders this after a waiter's look at the window and before its
     /// sleep.
     pub(super) fn credit_came(&self) {
-        drop(self.state.lock());
-        self.changed.notify_all();
+        self.news();
     }
 
     /// The receiver takes no more. It is told of the end all the same: it may have meant an earlier
@@ -251,7 +299,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.outgoing.closed_by_receiver(why);
         self.unwatch(state);
-        self.changed.notify_all();
+        self.news();
     }
 
     fn say_farewell(&self) {

@@ -73,6 +73,12 @@ impl Outgoing {
         Begin::Go
     }
 
+    /// Whether [`begin`](Self::begin) would not say to wait.
+    pub(super) fn is_worth_asking(&self, cost: u64, window: &Spending) -> bool {
+        let may_send = self.claimed && !matches!(self.way, Way::Wanted | Way::Asked);
+        self.closed.is_some() || (may_send && window.has(cost))
+    }
+
     /// There is much to send. `is_there` tells whether there is a way for that.
     pub(super) fn want_bulk(&mut self, is_there: impl FnOnce() -> bool) {
         if self.way == Way::Main {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -127,6 +127,10 @@ pub(crate) struct Stream {
     pub(super) heard: Arc<AtomicBool>,
     /// Something was sent.
     used: AtomicBool,
+    /// How many messages have come.
+    pub(super) received: AtomicU64,
+    /// How many threads wait for what comes, and leave it to others to read.
+    pub(super) waiters: AtomicUsize,
     /// Set by the first of those who notice the end.
     ended: AtomicBool,
 }
@@ -231,6 +235,8 @@ impl Stream {
             keep_alive: limits.keep_alive,
             heard,
             used: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            waiters: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         }))
     }

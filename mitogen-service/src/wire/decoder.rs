@@ -122,7 +122,8 @@ impl Decoder {
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         match &mut self.state {
             State::Payload { header, payload } => {
-                grow(payload, header.length as usize);
+                let behind = if self.buffers.is_some() { BEHIND_LONG } else { 0 };
+                grow(payload, header.length as usize + behind);
                 payload
             }
             _ => {
@@ -279,7 +280,9 @@ fn begin(buffer: Option<Vec<u8>>, arrived: &[u8], length: usize) -> Vec<u8> {
 fn grow(payload: &mut Vec<u8>, length: usize) {
     if payload.len() == payload.capacity() {
         let missing = length.saturating_sub(payload.len());
-        payload.reserve_exact(missing.min(payload.len().max(FIRST_CHUNK)).max(1));
+        let step = payload.len().max(FIRST_CHUNK);
+        // No step for what is only there to be read with the rest.
+        payload.reserve_exact(if missing <= step + BEHIND_LONG { missing.max(1) } else { step });
     }
 }
 

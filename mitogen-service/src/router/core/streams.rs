@@ -185,6 +185,12 @@ impl Core {
         stream.is_none_or(|stream| links.get(&stream).is_none_or(|link| link.features & feature != 0))
     }
 
+    /// The stream on the way to a context, unless it is this one.
+    pub(crate) fn stream_toward(&self, id: ContextId) -> Option<Arc<Stream>> {
+        let stream = self.table.lock().toward(id).filter(|_| id != self.identity.id)?;
+        self.stream(stream)
+    }
+
     /// Whether the way to a context begins with a link for bulk.
     pub(crate) fn has_bulk(&self, toward: ContextId) -> bool {
         let stream = self.table.lock().toward(toward).filter(|_| toward != self.identity.id);
