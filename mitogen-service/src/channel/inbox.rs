@@ -501,6 +501,73 @@ mod tests {
         Inbox::new(ME, TOKEN, ChannelBounds { window: WINDOW, senders: 256 })
     }
 
+    #[test]
+    fn a_claim_that_has_moved_is_over_when_it_has_ended_on_both_links() {
+        for main_first in [true, false] {
+            let mut inbox = inbox();
+            inbox.claim(id(1), TOKEN).unwrap();
+            inbox.arrive((id(1), Way::Bulk), 1, 7).unwrap();
+            if main_first {
+                assert_eq!(inbox.last_but_bulk(id(1)), None);
+                assert!(!inbox.is_over() && !inbox.is_claimed_by(id(1)));
+                inbox.arrive((id(1), Way::Bulk), 1, 8).unwrap();
+                assert!(inbox.closed_by_sender(id(1), Way::Bulk).unwrap().over);
+            } else {
+                assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+                assert!(!inbox.is_over() && inbox.is_claimed_by(id(1)));
+                assert!(inbox.last_but_bulk(id(1)).unwrap().over);
+            }
+            assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 9), Err(NotTaken::Unclaimed));
+            assert!(inbox.bulk_ends.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_next_claim_may_come_before_the_end_of_the_one_that_has_moved() {
+        let mut inbox = inbox();
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(None));
+        assert_eq!(inbox.claim(id(1), TOKEN), Err(NoClaim::Twice));
+        inbox.arrive((id(1), Way::Bulk), 1, 7).unwrap();
+        assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None, "the second one is open");
+        assert!(inbox.closed_by_sender(id(1), Way::Main).unwrap().over);
+    }
+
+    #[test]
+    fn what_a_closed_claim_has_on_the_links_for_bulk_is_not_taken_for_that_of_the_next_one() {
+        let mut inbox = inbox();
+        inbox.hold();
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.dismiss(id(1), trouble("spoiled")).unwrap();
+        assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 7), Err(NotTaken::Late));
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(1)));
+        assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 7), Err(NotTaken::Late));
+        inbox.arrive((id(1), Way::Main), 1, 8).unwrap();
+        assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+        inbox.arrive((id(1), Way::Bulk), 1, 9).unwrap();
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert!(inbox.closed_by_sender(id(1), Way::Bulk).is_some());
+        assert!(inbox.bulk_ends.is_empty());
+        // The other order.
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.dismiss(id(1), trouble("spoiled")).unwrap();
+        assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert!(inbox.bulk_ends.is_empty());
+    }
+
+    #[test]
+    fn ends_that_nobody_has_claimed_for_have_a_bound() {
+        let mut inbox = inbox();
+        for source in 0..10_000 {
+            inbox.closed_by_sender(id(source), Way::Bulk);
+            inbox.last_but_bulk(id(source + 10_000));
+        }
+        assert!(inbox.bulk_ends.len() <= 256);
+    }
+
     fn trouble(text: &str) -> CallError {
         CallError::failed(text)
     }

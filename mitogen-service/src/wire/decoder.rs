@@ -373,6 +373,38 @@ mod tests {
         assert_eq!(messages[0].payload.len(), capacity);
     }
 
+    /// Keeps one buffer.
+    #[derive(Default)]
+    struct One(std::sync::Mutex<Option<Vec<u8>>>);
+
+    impl Buffers for One {
+        fn take(&self, length: usize) -> Option<Vec<u8>> {
+            self.0.lock().unwrap().take().filter(|buffer| buffer.capacity() >= length)
+        }
+
+        fn share(self: Arc<Self>, payload: Vec<u8>) -> Bytes {
+            let shared = Bytes::copy_from_slice(&payload);
+            *self.0.lock().unwrap() = Some(Vec::from_iter(payload.into_iter().take(0)));
+            shared
+        }
+    }
+
+    #[test]
+    fn a_stream_of_long_payloads_keeps_a_small_buffer_and_takes_all_apart() {
+        let sizes = [200_000, 20_000, 10, 5000, LONG, LONG - 1, 600_000, 600_000, 0, 70_000];
+        let messages: Vec<_> = (0..60).map(|number| message(vec![number as u8; sizes[number % sizes.len()]])).collect();
+        let stream: Vec<u8> = messages.iter().flat_map(frame).collect();
+        for piece in [1000, 50_000, usize::MAX] {
+            let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
+            assert_eq!(feed(&mut decoder, &stream, piece).as_ref(), Ok(&messages));
+            assert!(!decoder.is_mid_frame() && decoder.buffer.capacity() <= 4 * READ_BUFFER);
+        }
+        let long: Vec<u8> = (0..20).flat_map(|_| frame(&message(vec![1; 200_000]))).collect();
+        let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
+        feed(&mut decoder, &long, usize::MAX).unwrap();
+        assert!(decoder.buffer.capacity() <= 2 * BEHIND_LONG, "{}", decoder.buffer.capacity());
+    }
+
     #[test]
     fn a_small_payload_does_not_hold_the_read_buffer() {
         let mut decoder = Decoder::new(MAX);
