@@ -131,8 +131,7 @@ def main(executable, service, method, args="{}"):
     features, hello = child.greet()
     print(f"hello from process {hello['pid']}, features {features:#x}", flush=True)
     args = json.loads(args)
-    # With the authority of a context that is no parent of the child. There is no service yet that
-    # could judge the call, so the context itself refuses it.
+    # With the authority of a context that is no parent of the child, and may not start a service.
     show_call("as a stranger", child, service, method, args, STRANGER)
     show_call("as the parent", child, service, method, args)  # which starts the service
     show_call("no such method", child, service, "no_such_method", {})

@@ -1,7 +1,8 @@
 //! The whole idea in one program: files served by the root, a service started by a call in a child,
 //! a sibling that is refused, and a crash that is survived.
 //!
-//! `cargo run --example self_contained`
+//! `cargo run --example self_contained`, or with its children on another host, which needs an account
+//! there and nothing else: `cargo run --example self_contained -- --ssh HOST`
 //!
 //! Every claim that it prints is checked; if one does not hold the program ends with a failure.
 #![forbid(unsafe_code)]
@@ -85,17 +86,42 @@ impl Sibling {
 fn main(router: &Router) -> Result<(), Box<dyn std::error::Error>> {
     let shared = vec![PathBuf::from("/etc/passwd"), PathBuf::from("/etc/hosts")];
     let pool = Pool::builder(router).service(Files { shared: shared.clone() }).start()?;
-    let worker = router.local().name("worker").connect()?;
+    let place = Place::from_args()?;
+    let worker = place.start(router, "worker")?;
     println!("this is process {}, the root; it has started a child, `{worker}`", process::id());
 
     files_travel(router, &worker, shared)?;
-    a_sibling_is_no_parent(router, &worker)?;
-    a_crash_is_survived(router, &worker)?;
+    a_sibling_is_no_parent(router, &place, &worker)?;
+    a_crash_is_survived(router, &place, &worker)?;
 
     let running = pool.close(Duration::from_secs(5));
     assert!(running.is_empty(), "still running: {running:?}");
     println!("\nall of it happened as expected");
     Ok(())
+}
+
+/// Where the children run.
+enum Place {
+    Here,
+    Host(String),
+}
+
+impl Place {
+    fn from_args() -> Result<Self, String> {
+        let args: Vec<_> = std::env::args().skip(1).collect();
+        match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [] => Ok(Self::Here),
+            ["--ssh", host] => Ok(Self::Host((*host).to_owned())),
+            _ => Err("usage: self_contained [--ssh HOST]".to_owned()),
+        }
+    }
+
+    fn start(&self, router: &Router, name: &str) -> mitogen_service::Result<Context> {
+        match self {
+            Self::Here => router.local().name(name).connect(),
+            Self::Host(host) => router.ssh(host).name(name).connect(),
+        }
+    }
 }
 
 fn files_travel(router: &Router, worker: &Context, shared: Vec<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
@@ -116,9 +142,9 @@ fn files_travel(router: &Router, worker: &Context, shared: Vec<PathBuf>) -> Resu
     Ok(())
 }
 
-fn a_sibling_is_no_parent(router: &Router, worker: &Context) -> Result<(), Box<dyn std::error::Error>> {
+fn a_sibling_is_no_parent(router: &Router, place: &Place, worker: &Context) -> Result<(), Box<dyn std::error::Error>> {
     println!("\n2. The root may start a service in a child, a sibling of the child may not");
-    let sibling = router.local().name("sibling").connect()?;
+    let sibling = place.start(router, "sibling")?;
     let calls = Sibling::stub(&sibling);
 
     let error = calls.ask_pid(worker.clone()).wait().expect_err("a sibling must not start services");
@@ -139,18 +165,22 @@ fn a_sibling_is_no_parent(router: &Router, worker: &Context) -> Result<(), Box<d
     Ok(())
 }
 
-fn a_crash_is_survived(router: &Router, worker: &Context) -> Result<(), Box<dyn std::error::Error>> {
+fn a_crash_is_survived(router: &Router, place: &Place, worker: &Context) -> Result<(), Box<dyn std::error::Error>> {
     println!("\n3. A child crashes in the middle of a call");
     let error = Worker::stub(worker).crash().wait().expect_err("a process that has aborted cannot answer");
-    let CallError::Dead { exit: Some(exit @ Exit::Signal { .. }), stderr_tail, .. } = &error else {
+    let CallError::Dead { exit: Some(exit), stderr_tail, .. } = &error else {
         return Err(error.into());
     };
-    assert_eq!(exit.signal_name(), Some("SIGABRT"));
+    match place {
+        Place::Here => assert_eq!(exit.signal_name(), Some("SIGABRT")),
+        // What is seen from here is ssh, which says so that the command was killed.
+        Place::Host(_) => assert_eq!(*exit, Exit::Code { code: 255 }),
+    }
     assert!(stderr_tail.contains("about to abort"), "{stderr_tail:?}");
     assert!(!worker.is_connected());
     println!("   {}", error.to_string().replace('\n', "\n   | "));
 
-    let next = router.local().name("worker").connect()?;
+    let next = place.start(router, "worker")?;
     println!("   the root goes on with a new child, process {}", Worker::stub(&next).pid().wait()?);
     Ok(())
 }

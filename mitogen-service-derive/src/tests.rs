@@ -107,6 +107,31 @@ fn a_stub_has_the_arguments_but_not_the_injected_parameters() {
 }
 
 #[test]
+fn the_docs_of_a_stub_say_which_arguments_may_be_left_out() {
+    let items = parsed(entry::service(quote!(), files()));
+    let methods: Vec<_> = items
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::Impl(block) if block.trait_.is_none() && is_named(&block.self_ty, "FilesStub") => Some(block.items),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let docs = |name: &str| {
+        let method = methods.iter().find_map(|item| match item {
+            ImplItem::Fn(function) if function.sig.ident == name => Some(function),
+            _ => None,
+        });
+        let attrs = &method.expect("there is such a method").attrs;
+        attrs.iter().map(|attr| attr.to_token_stream().to_string()).collect::<String>()
+    };
+    let said = "Callers by name may leave out `step` (then it is `3`), `note` (then it is `None`), \
+                `rest` (then it is the default of its type).";
+    assert!(docs("grow").contains(said), "{}", docs("grow"));
+    assert!(!docs("read_file").contains("leave out") && docs("read_file").contains("Policy: "));
+}
+
+#[test]
 fn vis_and_crate_hold_for_everything() {
     let options = quote!(vis = pub(crate), crate = crate::reexports::sdk);
     let tokens = entry::service(options, files());

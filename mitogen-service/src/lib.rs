@@ -28,6 +28,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | a process of the tree | [`Context`], met through a [`Router`] |
+//! | starting one | [`Router::local`], [`Router::ssh`], [`Router::sudo`], [`Router::su`], [`Router::command`]; [`Connecting`] |
 //! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
 //! | calling | the generated stub, [`Context::call`] for a [`function`](macro@function), [`Call`], [`as_completed`], [`Context::call_service`] |
 //! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
@@ -39,9 +40,11 @@ mod channel;
 mod connect;
 mod deadline;
 mod error;
+mod executable;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hash;
 mod io;
 mod latch;
 mod ledger;
@@ -62,8 +65,8 @@ pub use channel::{
     Call, Completed, Event, EventKind, Events, IntoMessages, Key, Messages, Receiver, Removed, Select, Selectable,
     Sender, as_completed,
 };
-pub use connect::{Local, init};
-pub use error::{CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
+pub use connect::{Command, Connecting, HostKeys, Local, Output, Ssh, Su, Sudo, init};
+pub use error::{AuthProblem, CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use macros::{arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::{
@@ -81,6 +84,10 @@ struct ReadmeDoctests;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 struct GuideDoctests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/connecting.md")]
+struct ConnectingDoctests;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/coming-from-mitogen.md")]

@@ -1,11 +1,13 @@
 //! Log events: `tracing` where the program has a subscriber, plain lines on stderr where not.
 //!
-//! A child has no subscriber of its own; its stderr is read line by line by its parent, so what is
-//! written there comes out at the root.
+//! The events of a child's own code go to the root (see `router::forward`). What the router says there,
+//! and what contexts print, is written to the child's stderr, which its parent reads line by line.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
 
 /// An event about the router of the context `name`.
@@ -36,14 +38,65 @@ pub(crate) fn output(name: &str, source: &'static str, text: &str) {
     }
 }
 
+/// Set in a child whose events go to the root: what the router writes shall not go that way, since it
+/// may tell that there is no way.
+static FORWARDED: AtomicBool = AtomicBool::new(false);
+
+/// In a child, which events the root wants, as it was told.
+static WANTED: AtomicU64 = AtomicU64::new(0);
+
+/// Events of this process go to the root from now on, up to this level.
+pub(crate) fn forward(level: u64) {
+    WANTED.store(level, Ordering::Relaxed);
+    FORWARDED.store(true, Ordering::Relaxed);
+}
+
+/// Which events of contexts below are wanted, from 1 for errors to 5 for traces, 0 for none.
+pub(crate) fn wanted_level() -> u64 {
+    if FORWARDED.load(Ordering::Relaxed) {
+        return WANTED.load(Ordering::Relaxed);
+    }
+    if !has_subscriber() {
+        // They become lines on stderr.
+        return number(&Level::WARN).into();
+    }
+    LevelFilter::current().into_level().map_or(0, |level| number(&level).into())
+}
+
+/// The number of a level on the wire.
+pub(crate) fn number(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+/// An event of another context, as it has come to the root.
+pub(crate) fn forwarded(level: u8, context: &str, path: &str, origin: &str, text: &str) {
+    if !has_subscriber() {
+        let level = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"][usize::from(level.clamp(1, 5)) - 1];
+        return line(format!("[{context}] {level} {origin}: {text}\n"));
+    }
+    match level {
+        1 => tracing::error!(target: "mitogen_service::forwarded", context, path, origin, "{text}"),
+        2 => tracing::warn!(target: "mitogen_service::forwarded", context, path, origin, "{text}"),
+        3 => tracing::info!(target: "mitogen_service::forwarded", context, path, origin, "{text}"),
+        4 => tracing::debug!(target: "mitogen_service::forwarded", context, path, origin, "{text}"),
+        _ => tracing::trace!(target: "mitogen_service::forwarded", context, path, origin, "{text}"),
+    }
+}
+
 /// Whether an event of this thread reaches anybody. One that was set for another thread alone, as
 /// tests do, is none here.
 fn has_subscriber() -> bool {
-    tracing::dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())
+    !FORWARDED.load(Ordering::Relaxed) && tracing::dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())
 }
 
 /// Writes a whole line at once, so that those of several processes do not mix.
-fn line(text: String) {
+pub(crate) fn line(text: String) {
     // Nobody is left to be told if stderr cannot be written.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

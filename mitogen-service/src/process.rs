@@ -24,8 +24,20 @@ pub(crate) fn entered() {
     ENTERED.store(true, Ordering::SeqCst);
 }
 
+/// Behind the mark and the name of a child whose wire is its stdin and stdout.
+const OVER_STDIO: &str = "stdio";
+
+/// Whether the wire of this child is its stdin and stdout, not a socket that pipes come over.
+pub(crate) fn speaks_over_stdio() -> bool {
+    argument(3).is_some_and(|argument| argument == OVER_STDIO.as_bytes())
+}
+
 /// Looks at the kernel's record of the command line: before `main` there is no other on musl.
 fn is_marked() -> bool {
-    let Ok(command_line) = std::fs::read("/proc/self/cmdline") else { return false };
-    command_line.split(|&byte| byte == 0).nth(1) == Some(CHILD_MARK.as_bytes())
+    argument(1).is_some_and(|argument| argument == CHILD_MARK.as_bytes())
+}
+
+fn argument(number: usize) -> Option<Vec<u8>> {
+    let command_line = std::fs::read("/proc/self/cmdline").ok()?;
+    command_line.split(|&byte| byte == 0).nth(number).map(<[u8]>::to_vec)
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// How long anything may take that takes milliseconds on an idle machine.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -49,6 +49,17 @@ impl Watched {
     pub fn new(pid: u32) -> Self {
         let pid = pid_of(pid);
         Self { pid, pidfd: pidfd_open(pid, PidfdFlags::empty()).expect("the process is alive") }
+    }
+
+    /// Begins to watch a process, if there is one of this number.
+    pub fn find(pid: u32) -> Option<Self> {
+        let pid = pid_of(pid);
+        pidfd_open(pid, PidfdFlags::empty()).ok().map(|pidfd| Self { pid, pidfd })
+    }
+
+    /// Kills the process, if it has not ended.
+    pub fn kill(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
     /// Waits until the process has ended; `false` if it lives on after `bound`.

@@ -106,7 +106,6 @@ fn child(router: &Router) -> CountedStub {
 }
 
 #[test]
-#[ignore = "7 a call until there is an engine that needs fewer"]
 fn a_sequential_call_takes_few_allocations_on_the_callers_side() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let router = Router::builder().build().unwrap();
@@ -115,7 +114,6 @@ fn a_sequential_call_takes_few_allocations_on_the_callers_side() {
 }
 
 #[test]
-#[ignore = "8 a call until there is an engine that needs fewer"]
 fn a_sequential_call_takes_few_allocations_on_the_callees_side() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let router = Router::builder().build().unwrap();
@@ -125,7 +123,6 @@ fn a_sequential_call_takes_few_allocations_on_the_callees_side() {
 }
 
 #[test]
-#[ignore = "3 a frame until there is an engine that needs none"]
 fn a_hop_forwards_a_frame_without_an_allocation() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let router = Router::builder().build().unwrap();

@@ -102,7 +102,7 @@ fn a_python_parent_calls_a_service() {
     assert_begins(lines[0].rsplit(' ').next().unwrap(), "0x");
     let trace = "'trace': {'path': [], 'executed': 'No'}}}";
     let rest = [
-        "as a stranger: refused, code 3, 'refused by policy'".to_owned(),
+        format!("as a stranger: error {{'NotActivated': {{'service': 'protocol.Echo', {trace}"),
         "as the parent: result ['hé', 'hé']".to_owned(),
         format!(
             "no such method: error {{'NoSuchMethod': {{'service': 'protocol.Echo', 'method': 'no_such_method', {trace}"

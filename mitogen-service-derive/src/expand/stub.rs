@@ -6,7 +6,7 @@ use syn::Ident;
 use syn::spanned::Spanned;
 
 use super::{at, dispatch, index, private, quiet, site};
-use crate::model::{Argument, Method, Names, Service, StubMethod};
+use crate::model::{Argument, Method, Names, Presence, Service, StubMethod};
 use crate::print;
 
 /// The function `stub` of the service's type.
@@ -31,9 +31,12 @@ pub(super) fn constructor(names: &Names) -> TokenStream {
 pub(super) fn service_stub(service: &Service) -> TokenStream {
     let methods = service.methods.iter().enumerate().map(|(position, method)| {
         let policies: Vec<String> = method.policies.iter().map(|p| format!("`{}`", print::tokens(p))).collect();
-        let policy = format!("Policy: {}.", policies.join(" and "));
+        let mut more = format!("Policy: {}.", policies.join(" and "));
+        if let Some(optional) = optional(method) {
+            more = format!("{optional}\n\n{more}");
+        }
         let body = body(service, position, method);
-        self::method(&service.names, &method.stub, &policy, &body)
+        self::method(&service.names, &method.stub, &more, &body)
     });
     items(&service.names, &methods.collect())
 }
@@ -93,6 +96,22 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
             #methods
         }
     }
+}
+
+/// What callers may leave out who name their arguments; a stub's method takes all of them.
+fn optional(method: &Method) -> Option<String> {
+    let otherwise = |presence: &Presence| match presence {
+        Presence::Required => None,
+        Presence::Optional => Some("`None`".to_owned()),
+        Presence::Default => Some("the default of its type".to_owned()),
+        Presence::DefaultExpr(value) => Some(format!("`{}`", print::tokens(value))),
+    };
+    let arguments = method.arguments().filter_map(|argument| {
+        let otherwise = otherwise(&argument.presence)?;
+        Some(format!("`{}` (then it is {otherwise})", argument.wire_name))
+    });
+    let arguments: Vec<_> = arguments.collect();
+    (!arguments.is_empty()).then(|| format!("Callers by name may leave out {}.", arguments.join(", ")))
 }
 
 /// One method of a stub.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::answer::{Link, read_and_wait};
 use super::held::Held;
 use super::nested::{self, Helper};
 use crate::error::{CallError, DeadlineBy, Executed, Trace};
@@ -113,6 +114,10 @@ impl Waits for Waiting {
     fn promote(&self) {
         self.latch.summon();
     }
+
+    fn is_done(&self) -> bool {
+        self.latch.is_full()
+    }
 }
 
 impl Listener for Waiting {
@@ -165,7 +170,7 @@ impl Pending {
         let reply_to = reply_to.ok_or_else(closed)?;
         let length = payload.len();
         let message = Message::new(Encoding::MessagePack, context.id(), handle, reply_to, payload.into());
-        let sent = core.send_as(message, auth_id, (patience, cork::for_call()));
+        let sent = core.send_as(message, auth_id, (patience, Haste::Call));
         let mut pending = Self { context, handle: Some(reply_to), waiting, link: Weak::new(), deadline, timer: None };
         match sent {
             Ok(link) => {
@@ -179,10 +184,19 @@ impl Pending {
     /// Waits for what comes of the call, until its deadline, and reads what comes by itself if nobody else
     /// does. A thread of a pool runs meanwhile what is needed for the answer.
     fn wait(&self) -> Option<Outcome> {
+        if let Some(outcome) = self.waiting.latch.take() {
+            return Some(outcome);
+        }
         cork::let_go();
         let helper = nested::helper(self.context.core());
         let outcome = match self.link.upgrade() {
-            Some(link) => self.read_and_wait(&link, helper.as_deref()),
+            Some(stream) => {
+                let (latch, link) = (&self.waiting.latch, Reader { pending: self, stream });
+                match helper.as_deref() {
+                    None => read_and_wait(latch, &link, self.deadline, None),
+                    Some(helper) => read_and_wait(latch, &link, self.deadline, Some(&mut || self.help(helper))),
+                }
+            }
             None => self.wait_only(self.deadline, helper.as_deref()),
         };
         outcome.or_else(|| self.is_over().then_some(Outcome::TimeOver))
@@ -190,6 +204,9 @@ impl Pending {
 
     /// The same until `bound` at most, and reads nothing.
     fn wait_within(&self, bound: Option<Instant>) -> Option<Outcome> {
+        if let Some(outcome) = self.waiting.latch.take() {
+            return Some(outcome);
+        }
         self.attend();
         let helper = nested::helper(self.context.core());
         let outcome = self.wait_only(bound.into_iter().chain(self.deadline).min(), helper.as_deref());
@@ -205,57 +222,6 @@ impl Pending {
             None => self.waiting.latch.wait(deadline),
             Some(helper) => self.waiting.latch.wait_and(deadline, Some(&mut || self.help(helper))),
         }
-    }
-
-    /// Takes the read role if it is free, waits for it otherwise, until the answer is there. Whoever reads
-    /// completes the calls of others as well, and hands the role on when it leaves.
-    fn read_and_wait(&self, link: &Arc<Stream>, helper: Option<&dyn Helper>) -> Option<Outcome> {
-        let latch = &self.waiting.latch;
-        loop {
-            if let Some(outcome) = latch.take() {
-                return Some(outcome);
-            }
-            if latch.take_nudge()
-                && let Some(helper) = helper
-            {
-                self.help(helper);
-                continue;
-            }
-            if self.is_over() {
-                return None;
-            }
-            let is_reader = match link.join(&self.waiting) {
-                Reading::Own => true,
-                Reading::Others => {
-                    let outcome = latch.wait_unless_called(self.deadline);
-                    // If it does not wait in the queue any more the role has been handed over to it.
-                    let is_reader = !link.quit(&self.waiting) && !link.is_ended();
-                    if outcome.is_some() {
-                        if is_reader {
-                            link.leave_reading();
-                        }
-                        return outcome;
-                    }
-                    is_reader
-                }
-                Reading::Nobody => return self.wait_only(self.deadline, helper),
-            };
-            if is_reader && !self.read(link) {
-                link.attend();
-                return self.wait_only(self.deadline, helper);
-            }
-        }
-    }
-
-    /// Reads until there is something to look at; `false` if that cannot be done here any more.
-    fn read(&self, link: &Arc<Stream>) -> bool {
-        let latch = &self.waiting.latch;
-        let goes_on = link.read_until(self.deadline, |waker| match waker {
-            Some(waker) => latch.is_wanted_or_wakes(waker),
-            None => latch.forget_waker(),
-        });
-        link.leave_reading();
-        goes_on
     }
 
     /// Sees to it that somebody reads, since this one only waits.
@@ -306,10 +272,48 @@ impl Pending {
     }
 }
 
+/// A call that waits, with the stream that its answer comes over.
+struct Reader<'a> {
+    pending: &'a Pending,
+    stream: Arc<Stream>,
+}
+
+impl Link for Reader<'_> {
+    fn is_over(&self) -> bool {
+        self.pending.is_over()
+    }
+
+    fn join(&self) -> Reading {
+        self.stream.join(&self.pending.waiting)
+    }
+
+    fn quit(&self) -> bool {
+        self.stream.quit(&self.pending.waiting)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.stream.is_ended()
+    }
+
+    fn read_until(&self, deadline: Option<Instant>, is_done: impl FnMut(Option<&Waker>) -> bool) -> bool {
+        self.stream.read_until(deadline, is_done)
+    }
+
+    fn leave_reading(&self) {
+        self.stream.leave_reading();
+    }
+
+    fn attend(&self) {
+        self.stream.attend();
+    }
+}
+
 impl Drop for Pending {
     fn drop(&mut self) {
         let core = self.context.core();
-        if let Some((timer, broker)) = self.timer.take().zip(core.broker().ok()) {
+        if let Some(timer) = self.timer.take()
+            && let Ok(broker) = core.broker()
+        {
             broker.cancel(timer);
         }
         let Some(handle) = self.handle.take() else { return };

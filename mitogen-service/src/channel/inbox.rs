@@ -11,14 +11,11 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::window::Granting;
-use crate::error::{CallError, Trace};
+use crate::error::{CHANNEL_CLOSED, CallError, Trace};
 use crate::wire::{ChannelBounds, ContextId, Handle};
 
 /// What an account counts for beside its messages, so that empty ones are bounded as well.
 const OVERHEAD: u64 = 256;
-
-/// Why an ordinary end has come; the words are Mitogen's.
-const ALL_CLOSED: &str = "Channel closed by remote end.";
 
 /// The receiver's side of all its claims.
 #[derive(Debug)]
@@ -478,7 +475,7 @@ impl<M> Inbox<M> {
 }
 
 fn all_closed() -> CallError {
-    CallError::Cancelled { reason: ALL_CLOSED.to_owned(), trace: Trace::default() }
+    CallError::Cancelled { reason: CHANNEL_CLOSED.to_owned(), trace: Trace::default() }
 }
 
 #[cfg(test)]
@@ -605,7 +602,7 @@ mod tests {
         let grant = Grant { source: id(1), bytes: 1, watch: None };
         assert_eq!(inbox.take(), Some(Taken { message: 7, grant: Some(grant), unwatch: None }));
         assert_eq!((inbox.take(), inbox.settle()), (None, true));
-        assert!(text(&inbox).unwrap().contains("Channel closed by remote end."));
+        assert_eq!(text(&inbox).unwrap(), "Channel closed by remote end.");
         assert!(matches!(inbox.claim(id(1), TOKEN), Err(NoClaim::Ended(_))));
     }
 

@@ -12,14 +12,11 @@ use super::call::{closed, given_up, refusal};
 use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken, Way};
 use super::registry::{Registry, offence};
 use super::window;
-use crate::error::{CallError, Trace};
+use crate::error::{CallError, RECEIVER_CLOSED as CLOSED, Trace};
 use crate::io::{Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener, random_number};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message};
-
-/// What a receiver says that its owner has closed; the words are Mitogen's.
-pub(super) const CLOSED: &str = "the Receiver has been closed";
 
 /// What a context is told that has no right to send.
 const NOT_FROM_HERE: &str = "the receiver does not take messages from this context";
@@ -584,6 +581,8 @@ impl Mailbox {
             // Somebody asks something here, and shall not wait for ever.
             return self.core.refuse(&delivery.message, self.core.identity().id, &DeadReason::refused());
         }
+        // It may wait long, and what is counted of it is its size.
+        delivery.message.stand_alone();
         self.arrived(&mut delivery, way);
     }
 }

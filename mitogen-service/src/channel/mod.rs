@@ -5,7 +5,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `call`, `completed` | one answer, and many |
+//! | `call`, `answer`, `completed` | one answer, who reads it, and many |
 //! | `receiver`, `sender` | what a program holds of a channel |
 //! | `inbox`, `outgoing`, `window` | what both ends decide: plain state machines |
 //! | `mailbox`, `outbox` | the shells around them, with locks and handles |
@@ -13,6 +13,7 @@
 //! | `select` | many receivers and calls at once |
 //! | `item`, `held` | values on the wire, and senders on their way |
 
+mod answer;
 mod call;
 mod completed;
 mod held;

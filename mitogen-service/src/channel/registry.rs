@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use super::mailbox::{CLOSED, Mailbox};
+use super::mailbox::Mailbox;
 use super::outbox::Outbox;
 use super::window::Spending;
+use crate::error::RECEIVER_CLOSED;
 use crate::io::Patience;
 use crate::router::{Access, Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex};
@@ -282,7 +283,9 @@ impl Listener for Claims {
         match self.0.mailbox(claim.handle) {
             Some(mailbox) => mailbox.claimed(&delivery, claim.token),
             // It has closed while its sender was on the way.
-            None => core.refuse(message, core.identity().id, &DeadReason::new(DeadCode::InvalidHandle, CLOSED)),
+            None => {
+                core.refuse(message, core.identity().id, &DeadReason::new(DeadCode::InvalidHandle, RECEIVER_CLOSED));
+            }
         }
     }
 
@@ -303,7 +306,11 @@ impl Listener for Bulks {
                 let source = message.header.src_id;
                 let bulk = self.0.mailbox(handle).and_then(|mailbox| mailbox.handle_for_bulk(source));
                 let Some(bulk) = bulk else {
-                    return core.refuse(message, core.identity().id, &DeadReason::new(DeadCode::InvalidHandle, CLOSED));
+                    return core.refuse(
+                        message,
+                        core.identity().id,
+                        &DeadReason::new(DeadCode::InvalidHandle, RECEIVER_CLOSED),
+                    );
                 };
                 let (reply_to, payload) = (message.header.reply_to, Bulk::encode_reply(bulk).into());
                 let answer = Message::new(Encoding::MessagePack, source, reply_to, Handle::NONE, payload);

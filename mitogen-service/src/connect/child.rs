@@ -5,6 +5,7 @@ use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -12,11 +13,12 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use super::handshake::{self, Failure};
+use super::via;
 use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
-use crate::wire::{FEATURE_BULK, FEATURES, Hello};
+use crate::wire::{FEATURE_BULK, FEATURE_PING, FEATURES, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
@@ -65,19 +67,30 @@ fn enter() -> ! {
 
 /// Joins the parent.
 fn join() -> Result<(), String> {
-    let [read, write] = receive_pipes().map_err(|error| format!("no pipes came over stdin: {error}"))?;
-    let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
-    let (identity, parent_pid, features) = greet(&read, &write)?;
+    let is_far = process::speaks_over_stdio();
+    let ([read, write], socket) = if is_far {
+        (detach_stdio().map_err(|error| format!("stdin and stdout cannot be replaced: {error}"))?, None)
+    } else {
+        let pipes = receive_pipes().map_err(|error| format!("no pipes came over stdin: {error}"))?;
+        let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
+        (pipes, Some(socket))
+    };
+    let Greeted { identity, terms, parent_pid, features } = greet((&read, &write), socket.is_some())?;
     set_thread_name(&identity.name);
     let core = Core::new(identity, Ending::Process, Bounds::default());
-    listen_for_first_call(&core);
+    core.forward_events(terms.log_level);
+    via::provide();
+    listen_for_first_call(&core, terms.pool_size);
     let broker = core.broker().map_err(|error| error.to_string())?;
-    watch_parent(&core, &broker, parent_pid);
+    if !is_far {
+        watch_parent(&core, &broker, parent_pid);
+    }
     let ends = (ReadEnd(read), WriteEnd(write));
-    let stream = core.new_stream(ends, core.keep_alive(features)).map_err(|error| error.to_string())?;
+    let keep_alive = core.keep_alive(features).or(terms.keep_alive.filter(|_| features & FEATURE_PING != 0));
+    let stream = core.new_stream(ends, keep_alive).map_err(|error| error.to_string())?;
     // The socket that the pipes came over, if the parent knows what it is good for.
-    let has_bulk = features & FEATURE_BULK != 0;
-    let bulk = has_bulk.then(|| core.new_bulk(&stream, socket)).transpose().map_err(|error| error.to_string())?;
+    let socket = socket.filter(|_| features & FEATURE_BULK != 0);
+    let bulk = socket.map(|socket| core.new_bulk(&stream, socket)).transpose().map_err(|error| error.to_string())?;
     // From here on routers may be made in this process for its own use.
     process::entered();
     core.join_parent((&stream, bulk.as_ref()), features).map_err(|error| error.to_string())
@@ -115,11 +128,38 @@ fn detach_stdin() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// Both say hello; gives who this is, the parent's process id, and its features.
+/// Takes the wire away from stdin and stdout, where whatever this process runs or prints would meet it.
+/// What is printed from now on goes to stderr, whose lines come to the parent.
+fn detach_stdio() -> Result<[OwnedFd; 2], Errno> {
+    let write = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    let read = detach_stdin()?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok([read, write])
+}
+
+/// What the parent has said.
+struct Greeted {
+    identity: Identity,
+    terms: Terms,
+    parent_pid: u32,
+    features: u32,
+}
+
+/// What holds for this context alone.
+struct Terms {
+    pool_size: Option<usize>,
+    /// The log events that the root wants.
+    log_level: u64,
+    /// How often to look for a sign of life of the parent, if the tree has no interval of its own.
+    keep_alive: Option<Duration>,
+}
+
+/// Both say hello; gives what the parent has said.
 ///
 /// This end speaks first, so that the parent learns our version if theirs differs.
-fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String> {
-    let hello = Hello::of_child(FEATURES | FEATURE_BULK, std::process::id());
+fn greet((read, write): (&OwnedFd, &OwnedFd), has_socket: bool) -> Result<Greeted, String> {
+    let features = if has_socket { FEATURES | FEATURE_BULK } else { FEATURES };
+    let hello = Hello::of_child(features, std::process::id());
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));
     let hello = greeted.map_err(|failure| match failure {
         Failure::Eof => "the parent is gone".to_owned(),
@@ -128,6 +168,7 @@ fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String
         Failure::Io(error) => error.to_string(),
     })?;
     let told = hello.body.identity.ok_or("the parent does not say who this context is")?;
+    let pool_size = told.pool_size.and_then(|size| usize::try_from(size).ok());
     let identity = Identity {
         id: told.context_id,
         name: told.name,
@@ -140,7 +181,8 @@ fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<(Identity, u32, u32), String
     if identity.parents.is_empty() {
         return Err("the parent does not say who it is".to_owned());
     }
-    Ok((identity, hello.body.pid, hello.features))
+    let terms = Terms { pool_size, log_level: told.log_level, keep_alive: told.link_keep_alive };
+    Ok(Greeted { identity, terms, parent_pid: hello.body.pid, features: hello.features })
 }
 
 /// Shows the name of the context in `ps` and `top`, where `exe` would stand.

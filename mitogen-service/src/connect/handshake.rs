@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::request::Request;
 use crate::error::ConnectKind;
 use crate::router::Core;
-use crate::wire::{ContextId, Hello, HelloDecoder, Identity};
+use crate::wire::{ContextId, FEATURE_BULK, FEATURES, Hello, HelloDecoder, Identity};
 
 /// Why no hello came.
 #[derive(Debug)]
@@ -35,11 +36,33 @@ impl Failure {
     }
 }
 
+/// What holds for one child alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    unidirectional: bool,
+    pool_size: Option<usize>,
+    /// How often it looks for a sign of life of this end, where the tree has no interval of its own.
+    link_keep_alive: Option<Duration>,
+    /// There is a socket to it, for bulk.
+    has_bulk: bool,
+}
+
+impl Terms {
+    pub(super) fn of(request: &Request, link_keep_alive: Option<Duration>) -> Self {
+        Self { unidirectional: request.unidirectional, pool_size: request.pool_size, link_keep_alive, has_bulk: false }
+    }
+
+    /// The same for a child with a socket for bulk.
+    pub(super) fn with_bulk(self) -> Self {
+        Self { has_bulk: true, ..self }
+    }
+}
+
 /// Both say hello, and the child learns who it is; gives the child's features.
 pub(super) fn with_child(
     core: &Core,
     (id, name): (ContextId, &str),
-    features: u32,
+    terms: &Terms,
     (read, write): (&OwnedFd, &OwnedFd),
     deadline: Instant,
 ) -> Result<u32, Failure> {
@@ -51,10 +74,14 @@ pub(super) fn with_child(
         name: name.to_owned(),
         parents,
         max_message_size: me.max_message_size as u64,
-        unidirectional: me.unidirectional,
+        unidirectional: me.unidirectional || terms.unidirectional,
         keep_alive: me.keep_alive,
         channels: me.channels,
+        link_keep_alive: terms.link_keep_alive,
+        pool_size: terms.pool_size.map(|size| size as u64),
+        log_level: crate::log::wanted_level(),
     };
+    let features = if terms.has_bulk { FEATURES | FEATURE_BULK } else { FEATURES };
     send(write, &Hello::of_parent(features, std::process::id(), identity))?;
     Ok(receive(read, Some(deadline))?.features)
 }

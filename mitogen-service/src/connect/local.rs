@@ -4,13 +4,11 @@
 //! it. So no descriptor loses its close-on-exec flag in this process, where a child that another
 //! thread starts at the same moment would inherit it, and nothing has to run between fork and exec.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,29 +17,24 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::handshake::{self, Failure};
+use super::connecting::{Cancel, asked_name};
+use super::handshake::{self, Failure, Terms};
+use super::options::{Options, common_options};
 use super::process::{LocalProcess, Started};
+use super::request::{Request, Way};
 use crate::deadline;
 use crate::error::{ConnectKind, Error, Result};
+use crate::executable;
 use crate::io::{ReadEnd, Stream, WriteEnd};
 use crate::process::CHILD_MARK;
-use crate::router::{Context, Core, Death, MAX_NAME, Process, Router, is_name};
-use crate::wire::{ContextId, FEATURE_BULK, FEATURES};
-
-/// This executable, also if its file has been replaced or removed since it was started.
-const OWN_EXECUTABLE: &str = "/proc/self/exe";
-
-/// How long a child may take to join unless told otherwise.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::router::{Context, Core, Death, Process, Router};
+use crate::wire::{ContextId, FEATURE_BULK};
 
 /// Starts a child process on this machine; see [`Router::local`].
-#[must_use = "call `connect` to start the child"]
+#[must_use = "call `connect` or `start` to start the child"]
 pub struct Local {
     router: Router,
-    name: Option<String>,
-    connect_timeout: Duration,
-    env: Vec<(OsString, OsString)>,
-    current_dir: Option<PathBuf>,
+    options: Options,
 }
 
 impl Router {
@@ -56,63 +49,47 @@ impl Router {
     /// # }
     /// ```
     pub fn local(&self) -> Local {
-        Local { router: self.clone(), name: None, connect_timeout: CONNECT_TIMEOUT, env: Vec::new(), current_dir: None }
+        Local { router: self.clone(), options: Options::new(Way::Local) }
     }
 }
 
 impl Local {
-    /// The name of the context, for logs and errors: 1 to 256 bytes without control characters.
-    /// `local.N` by default, with the number of the context.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    common_options!();
 
-    /// How long the child may take to join, 30 seconds by default.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
+    fn finish(&self) -> Options {
+        self.options.clone()
     }
+}
 
-    /// Sets an environment variable of the child, beside those that it inherits.
-    pub fn env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.env.push((key.into(), value.into()));
-        self
-    }
+/// Starts the child and waits until it has joined.
+pub(super) fn connect(router: &Router, request: &Request, cancel: &Cancel) -> Result<Context> {
+    let deadline = deadline::after(request.connect_timeout);
+    let core = router.core();
+    core.broker()?;
+    let asked = asked_name(request);
+    let fail = |kind| Error::Connect { context: asked.clone(), kind, stderr_tail: String::new() };
+    let id = router.allocate_id(deadline).map_err(|what| fail(ConnectKind::NoId { what }))?;
+    let name = request.name.clone().unwrap_or_else(|| format!("local.{id}"));
+    Start { request, cancel }.start(core, id, &name, deadline)
+}
 
-    /// The directory that the child starts in, this process's own by default.
-    pub fn current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.current_dir = Some(dir.into());
-        self
-    }
+/// What is to be started.
+struct Start<'a> {
+    request: &'a Request,
+    cancel: &'a Cancel,
+}
 
-    /// Starts the child and waits until it has joined.
-    ///
-    /// # Errors
-    /// [`Error::Connect`] tells what went wrong, with what the process wrote to its stderr;
-    /// [`Error::Invalid`] for a name that cannot be one, [`Error::Closed`] after a shutdown.
-    pub fn connect(self) -> Result<Context> {
-        let deadline = deadline::after(self.connect_timeout);
-        if let Some(name) = &self.name {
-            check_name(name)?;
-        }
-        let core = self.router.core().clone();
-        core.broker()?;
-        let asked = self.name.clone().unwrap_or_else(|| "local".to_owned());
-        let fail = |kind| Error::Connect { context: asked.clone(), kind, stderr_tail: String::new() };
-        let id = self.router.allocate_id(deadline).map_err(|what| fail(ConnectKind::NoId { what }))?;
-        let name = self.name.clone().unwrap_or_else(|| format!("local.{id}"));
-        self.start(&core, id, &name, deadline)
-    }
-
+impl Start<'_> {
     fn start(&self, core: &Arc<Core>, id: ContextId, name: &str, deadline: Instant) -> Result<Context> {
         let fail = |kind| Error::Connect { context: name.to_owned(), kind, stderr_tail: String::new() };
         let broker = core.broker()?;
         let pipes = Pipes::new().map_err(|error| fail(ConnectKind::io("make the pipes of a child", error)))?;
         let started = self.spawn(name, pipes.child_socket).map_err(fail)?;
-        let started = Started { name: name.to_owned(), child: started };
+        // Before the socket is given away.
         let wire = send_pipes(&pipes.socket, [pipes.child_read, pipes.child_write]);
-        let ends = Ends { read: pipes.read, write: pipes.write, socket: pipes.socket };
+        let output = self.request.output.clone();
+        let ends = Ends { read: pipes.read, write: pipes.write, socket: Some(pipes.socket) };
+        let started = Started { name: name.to_owned(), child: started, output, leads_group: false };
         let process =
             LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
                 true => fail(ConnectKind::io("watch a child", error)),
@@ -120,7 +97,10 @@ impl Local {
             })?;
         let connecting: Arc<dyn Process> = process.clone();
         core.begin_connecting(connecting.clone());
+        let killed = process.clone();
+        self.cancel.by(move || killed.kill());
         let result = self.join_or_abandon(core, (id, name), ends, wire, &process, deadline);
+        self.cancel.done();
         core.end_connecting(&connecting);
         result
     }
@@ -140,13 +120,30 @@ impl Local {
                 Errno::PIPE | Errno::CONNRESET => Joining::Ended,
                 error => Joining::Failed(ConnectKind::io("send a child its pipes", error)),
             })
-            .and_then(|()| greet(core, (id, name), &ends, deadline, self.connect_timeout));
+            .and_then(|()| {
+                greet(
+                    core,
+                    (id, name),
+                    &Terms::of(self.request, None).with_bulk(),
+                    (&ends.read, &ends.write),
+                    deadline,
+                    self.request.connect_timeout,
+                )
+            });
         match joined {
-            Ok(features) => join(core, (id, name), features, ends, process),
+            Ok(features) => join(
+                core,
+                (id, name),
+                (features, core.keep_alive(features), self.request.unidirectional),
+                ends,
+                process,
+            ),
             Err(joining) => {
                 let (exit, stderr_tail) = process.abandon(!matches!(joining, Joining::Ended));
                 let kind = match joining {
-                    Joining::Ended if !core.lifecycle().is_open() => ConnectKind::Cancelled,
+                    Joining::Ended if self.cancel.is_cancelled() || !core.lifecycle().is_open() => {
+                        ConnectKind::Cancelled
+                    }
                     Joining::Ended => ConnectKind::Exited { exit },
                     Joining::Failed(kind) => kind,
                 };
@@ -156,14 +153,14 @@ impl Local {
     }
 
     fn spawn(&self, name: &str, stdin: OwnedFd) -> std::result::Result<std::process::Child, ConnectKind> {
-        let mut command = Command::new(OWN_EXECUTABLE);
+        let mut command = Command::new(executable::OWN);
         if let Some(own_name) = std::env::args_os().next() {
             command.arg0(own_name);
         }
         command.args([CHILD_MARK, name]);
-        command.envs(self.env.iter().map(|(key, value)| (key, value)));
-        if let Some(dir) = &self.current_dir {
-            command.current_dir(dir);
+        command.envs(self.request.env.iter().map(|(key, value)| (key.as_os_str(), value.as_os_str())));
+        if let Some(dir) = &self.request.current_dir {
+            command.current_dir(dir.as_os_str());
         }
         command.stdin(Stdio::from(stdin)).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().map_err(|error| ConnectKind::Start { source: Arc::new(error) })
@@ -199,11 +196,11 @@ impl Pipes {
 }
 
 /// Our ends of what leads to a child.
-struct Ends {
-    read: OwnedFd,
-    write: OwnedFd,
-    /// What the child was given its pipes over, which becomes the link for bulk.
-    socket: OwnedFd,
+pub(super) struct Ends {
+    pub(super) read: OwnedFd,
+    pub(super) write: OwnedFd,
+    /// What a local child was given its pipes over, which becomes the link for bulk.
+    pub(super) socket: Option<OwnedFd>,
 }
 
 /// Sends the child its ends of the pipes, and gives ours up, so that the child's end is an EOF here.
@@ -220,36 +217,36 @@ fn send_pipes(socket: &OwnedFd, [read, write]: [OwnedFd; 2]) -> rustix::io::Resu
 fn greet(
     core: &Arc<Core>,
     child: (ContextId, &str),
-    ends: &Ends,
+    terms: &Terms,
+    ends: (&OwnedFd, &OwnedFd),
     deadline: Instant,
     timeout: Duration,
 ) -> std::result::Result<u32, Joining> {
-    handshake::with_child(core, child, FEATURES | FEATURE_BULK, (&ends.read, &ends.write), deadline).map_err(
-        |failure| match failure {
-            Failure::Eof => Joining::Ended,
-            failure => Joining::Failed(failure.into_kind(timeout)),
-        },
-    )
+    handshake::with_child(core, child, terms, ends, deadline).map_err(|failure| match failure {
+        Failure::Eof => Joining::Ended,
+        failure => Joining::Failed(failure.into_kind(timeout)),
+    })
 }
 
-/// Makes the child part of the tree, or ends it.
-fn join(
+/// Makes the child part of the tree, or ends it. Takes its features, how often to look for a sign of life of
+/// it, and whether it is kept apart.
+pub(super) fn join(
     core: &Arc<Core>,
     child: (ContextId, &str),
-    features: u32,
+    (features, keep_alive, apart): (u32, Option<Duration>, bool),
     Ends { read, write, socket }: Ends,
     process: &Arc<LocalProcess>,
 ) -> Result<Context> {
-    let streams = core.new_stream((ReadEnd(read), WriteEnd(write)), core.keep_alive(features)).and_then(|stream| {
-        let has_bulk = features & FEATURE_BULK != 0;
-        let bulk = has_bulk.then(|| core.new_bulk(&stream, socket)).transpose()?;
+    let streams = core.new_stream((ReadEnd(read), WriteEnd(write)), keep_alive).and_then(|stream| {
+        let socket = socket.filter(|_| features & FEATURE_BULK != 0);
+        let bulk = socket.map(|socket| core.new_bulk(&stream, socket)).transpose()?;
         Ok((stream, bulk))
     });
     let (stream, bulk) = streams.inspect_err(|_| {
         process.abandon(true);
     })?;
     process.attach(&stream);
-    let joined = core.join_child((&stream, bulk.as_ref()), child, features, Some(process.clone()));
+    let joined = core.join_child((&stream, bulk.as_ref()), child, features, Some(process.clone()), apart);
     // The exit is watched last: it closes the stream, which has to be joined by then.
     let joined = joined.and_then(|context| {
         process.watch_exit().map_err(|error| match core.lifecycle().is_open() {
@@ -267,17 +264,8 @@ fn join(
     })
 }
 
-pub(super) fn check_name(name: &str) -> Result<()> {
-    if !is_name(name) {
-        let what =
-            format!("the name of a context is 1 to {MAX_NAME} bytes without control characters, and {name:?} is not");
-        return Err(Error::Invalid { what });
-    }
-    Ok(())
-}
-
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Local").field("name", &self.options.request.name).finish_non_exhaustive()
     }
 }

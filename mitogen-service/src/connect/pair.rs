@@ -2,6 +2,7 @@
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::via;
 use crate::error::{Error, Result};
 use crate::io::{ReadEnd, WriteEnd};
 use crate::router::{Bounds, Core, Ending, Identity, Router};
@@ -27,11 +28,12 @@ pub(crate) fn pair() -> Result<(Router, Router)> {
         Ending::Router,
         Bounds::default(),
     );
-    listen_for_first_call(&child);
+    via::provide();
+    listen_for_first_call(&child, None);
     let (up, down) = (pipe()?, pipe()?);
     let to_child = parent.new_stream((ReadEnd(up.0), WriteEnd(down.1)), parent.keep_alive(FEATURES))?;
     let to_parent = child.new_stream((ReadEnd(down.0), WriteEnd(up.1)), child.keep_alive(FEATURES))?;
-    parent.join_child((&to_child, None), (child_id, "child"), FEATURES, None)?;
+    parent.join_child((&to_child, None), (child_id, "child"), FEATURES, None, false)?;
     child.join_parent((&to_parent, None), FEATURES)?;
     Ok((Router::owning(parent), Router::owning(child)))
 }

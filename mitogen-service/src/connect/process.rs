@@ -1,16 +1,19 @@
 //! The process of a local child: watched through its pidfd, reaped, and its last words kept.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+};
 use tracing::Level;
 
 use super::last_words::LastWords;
+use super::request::Output;
 use crate::error::Exit;
 use crate::io::{BrokerHandle, Interest, LineReader, Source, Stream, StreamId, TimerId, Token};
 use crate::ledger::Entry;
@@ -34,7 +37,10 @@ pub(super) struct LocalProcess {
     child: Mutex<Child>,
     state: Mutex<State>,
     words: Arc<Mutex<LastWords>>,
-    output: [Arc<LineReader>; 2],
+    output: Mutex<Vec<Arc<LineReader>>>,
+    printer: Printer,
+    /// It leads a process group of its own, which is killed with it.
+    leads_group: bool,
     /// This process has killed it, so that nobody needs to be told.
     killed: AtomicBool,
 }
@@ -95,14 +101,38 @@ impl End {
 pub(super) struct Started {
     pub(super) name: String,
     pub(super) child: Child,
+    /// Where its lines go.
+    pub(super) output: Output,
+    /// It was started with a process group of its own.
+    pub(super) leads_group: bool,
+}
+
+/// Passes on what a process prints.
+#[derive(Clone)]
+struct Printer {
+    core: Arc<Core>,
+    name: Arc<str>,
+    output: Output,
+}
+
+impl Printer {
+    /// Passes a line on; whether it is within the rate matters where nothing else bounds it.
+    fn print(&self, source: &'static str, line: &str, within_rate: bool) {
+        match &self.output {
+            Output::Log if within_rate => self.core.log_output(&self.name, source, line),
+            Output::Inherit if within_rate => self.core.print_output(line),
+            // Who takes lines more slowly than they come does without some of them.
+            Output::Lines(sender) => drop(sender.try_send(line.to_owned())),
+            Output::Log | Output::Inherit | Output::Null => {}
+        }
+    }
 }
 
 impl LocalProcess {
     /// Begins to watch a process that was just started, and to read what it prints.
     pub(super) fn watch(core: &Arc<Core>, broker: &BrokerHandle, mut started: Started) -> std::io::Result<Arc<Self>> {
-        let watched = Self::open(core, broker, &mut started);
-        let (pidfd, output, words) = match watched {
-            Ok(parts) => parts,
+        let pidfd = match open_pidfd(&started.child) {
+            Ok(pidfd) => pidfd,
             Err(error) => {
                 // It is ours and not reaped, so its number cannot be anybody else's.
                 let _ = started.child.kill();
@@ -110,9 +140,11 @@ impl LocalProcess {
                 return Err(error);
             }
         };
-        let Started { name, child } = started;
+        let (stdout, stderr) = (started.child.stdout.take(), started.child.stderr.take());
+        let Started { name, child, output, leads_group } = started;
         let entries = vec![core.ledger().child(), core.ledger().fds(1)];
-        Ok(Arc::new(Self {
+        let process = Arc::new(Self {
+            printer: Printer { core: core.clone(), name: name.as_str().into(), output },
             name,
             core: core.clone(),
             broker: broker.clone(),
@@ -126,40 +158,48 @@ impl LocalProcess {
                 timer: None,
                 entries,
             }),
-            words,
-            output,
+            words: Arc::default(),
+            output: Mutex::default(),
+            leads_group,
             killed: AtomicBool::new(false),
-        }))
+        });
+        let pipes = [stdout.map(|pipe| (pipe.into(), "stdout")), stderr.map(|pipe| (pipe.into(), "stderr"))];
+        for (pipe, source) in pipes.into_iter().flatten() {
+            if let Err(error) = process.read(pipe, source) {
+                process.abandon(true);
+                return Err(error);
+            }
+        }
+        Ok(process)
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of one constructor")]
-    fn open(
-        core: &Arc<Core>,
-        broker: &BrokerHandle,
-        started: &mut Started,
-    ) -> std::io::Result<(OwnedFd, [Arc<LineReader>; 2], Arc<Mutex<LastWords>>)> {
-        let missing = || std::io::Error::other("the process has no pipe for its output");
-        let pid = i32::try_from(started.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| std::io::Error::other("the process has no number"))?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let words = Arc::new(Mutex::new(LastWords::default()));
-        let read = |fd: OwnedFd, source: &'static str| {
-            // The reader is dropped when the process has ended, which every router waits for.
-            let (logs, name, words) = (core.clone(), started.name.clone(), words.clone());
-            LineReader::start(broker, core.ledger(), fd, move |line: &str, within_rate| {
-                // The last words have a bound of their own, and are what is said last.
-                if source == "stderr" {
-                    words.lock().push(line);
-                }
-                if within_rate {
-                    logs.log_output(&name, source, line);
-                }
-            })
-        };
-        let stdout = started.child.stdout.take().ok_or_else(missing)?;
-        let stderr = started.child.stderr.take().ok_or_else(missing)?;
-        let output = [read(stdout.into(), "stdout")?, read(stderr.into(), "stderr")?];
-        Ok((pidfd, output, words))
+    /// Begins to read what the process prints.
+    pub(super) fn read(&self, pipe: OwnedFd, source: &'static str) -> std::io::Result<()> {
+        let (words, printer) = (self.words.clone(), self.printer.clone());
+        let reader = LineReader::start(&self.broker, self.core.ledger(), pipe, move |line, within_rate| {
+            if source == "stderr" {
+                words.lock().push(line);
+            }
+            printer.print(source, line, within_rate);
+        })?;
+        self.output.lock().push(reader);
+        Ok(())
+    }
+
+    /// Takes a line of its stderr that somebody else has read.
+    pub(super) fn printed(&self, line: &str) {
+        self.words.lock().push(line);
+        self.printer.print("stderr", line, true);
+    }
+
+    /// Keeps a line for the error that may come, and passes it on to nobody.
+    pub(super) fn remember(&self, line: &str) {
+        self.words.lock().push(line);
+    }
+
+    /// Readable once the process has ended.
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     /// The stream of the child, which its exit closes.
@@ -181,8 +221,17 @@ impl LocalProcess {
         if kill || !self.exits_soon() {
             self.kill();
         }
-        let exit = self.child.lock().wait().ok().map(Exit::from);
+        let exit = self.reap();
         (exit, self.close_output())
+    }
+
+    /// Waits for the exit of a process that is about to end. One that cannot be killed, since it belongs
+    /// to somebody else or hangs in the kernel, is not waited for without end.
+    fn reap(&self) -> Option<Exit> {
+        let bound = Timespec { tv_sec: REAP_BOUND.as_secs() as i64, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&bound));
+        self.child.lock().try_wait().ok().flatten().map(Exit::from)
     }
 
     fn unwatch(&self) {
@@ -201,7 +250,8 @@ impl LocalProcess {
 
     /// Reads what it printed last, and closes the pipes.
     fn close_output(&self) -> String {
-        for reader in &self.output {
+        let readers = std::mem::take(&mut *self.output.lock());
+        for reader in readers {
             reader.finish(&self.broker);
         }
         self.state.lock().entries.clear();
@@ -300,9 +350,29 @@ impl Process for LocalProcess {
 
     fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
-        // Fails only for a process that has ended.
+        if self.leads_group {
+            // While nobody can reap the process, the number of its group is its own.
+            let child = self.child.lock();
+            let alive = waitid(
+                WaitId::PidFd(self.pidfd.as_fd()),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+            );
+            if let (Ok(_), Some(group)) = (alive, pid_of(&child)) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+        }
+        // Fails only for a process that has ended, or that is another user's by now.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+fn open_pidfd(child: &Child) -> std::io::Result<OwnedFd> {
+    let pid = pid_of(child).ok_or_else(|| std::io::Error::other("the process has no number"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 #[cfg(test)]

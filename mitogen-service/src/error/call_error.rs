@@ -168,8 +168,9 @@ pub enum CallError {
         /// Where the error came through.
         trace: Trace,
     },
-    /// The call was given up: its `Reply` was dropped unanswered, or its caller cancelled it.
-    #[error("the call was cancelled: {reason}")]
+    /// The call was given up: its `Reply` was dropped unanswered, or its caller cancelled it. Also the end
+    /// of a receiver, a sender or a select that was closed, which its text tells in Mitogen's words alone.
+    #[error("{}{reason}", if is_of_no_call(reason) { "" } else { "the call was cancelled: " })]
     Cancelled {
         /// By what.
         reason: String,
@@ -448,6 +449,24 @@ impl fmt::Display for DeadlineBy {
     }
 }
 
+/// Why a receiver has ended in good order: all its senders have closed. These words, and those of the
+/// other ends, are Mitogen's.
+pub(crate) const CHANNEL_CLOSED: &str = "Channel closed by remote end.";
+
+/// What a receiver says that its owner has closed.
+pub(crate) const RECEIVER_CLOSED: &str = "the Receiver has been closed";
+
+/// What a sender says that its owner has closed.
+const SENDER_CLOSED: &str = "Sender was explicitly closed";
+
+/// What those are told who wait for a select that was closed, or add to it.
+pub(crate) const SELECT_CLOSED: &str = "the Select has been closed";
+
+/// Whether this is the end of something that is no call.
+fn is_of_no_call(reason: &str) -> bool {
+    [CHANNEL_CLOSED, RECEIVER_CLOSED, SENDER_CLOSED, SELECT_CLOSED].contains(&reason)
+}
+
 fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
@@ -458,9 +477,6 @@ fn advice(reason: &str) -> &'static str {
         "invalid handle" => {
             "; nothing runs services there: the root makes a pool with `Pool::builder(&router)`, any other context \
              when a parent first calls a service in it"
-        }
-        "refused by policy" => {
-            "; no service runs there yet, and only a parent of the context may cause the first one to be started"
         }
         _ => "",
     }
@@ -498,6 +514,17 @@ mod tests {
             dead().to_string(),
             "context `worker` is gone: the respondent Context has disconnected; its process was \
              killed by SIGSEGV; the last lines of its stderr:\nlast words"
+        );
+    }
+
+    #[test]
+    fn what_is_no_call_ends_in_its_own_words() {
+        let text = |reason: &str| CallError::Cancelled { reason: reason.into(), trace: Trace::default() }.to_string();
+        assert_eq!(text(CHANNEL_CLOSED), "Channel closed by remote end.");
+        assert_eq!(text(RECEIVER_CLOSED), "the Receiver has been closed");
+        assert_eq!(
+            text("its reply was dropped unanswered"),
+            "the call was cancelled: its reply was dropped unanswered"
         );
     }
 

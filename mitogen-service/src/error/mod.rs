@@ -6,9 +6,10 @@ mod call_error;
 mod exit;
 mod runtime;
 
+pub(crate) use call_error::{CHANNEL_CLOSED, RECEIVER_CLOSED, SELECT_CLOSED};
 pub use call_error::{CallError, DeadlineBy, Executed, Trace};
 pub use exit::Exit;
-pub use runtime::{ConnectKind, Error};
+pub use runtime::{AuthProblem, ConnectKind, Error};
 
 /// The result of the runtime's own operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

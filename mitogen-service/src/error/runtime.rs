@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CallError, Exit};
 
 /// What can go wrong when routers, pools and contexts are made or ended.
@@ -90,13 +92,75 @@ pub enum Error {
 }
 
 /// Why a context could not be connected.
-#[derive(Clone, Debug)]
+///
+/// ```
+/// use mitogen_service::{ConnectKind, Error};
+///
+/// /// Whether somebody else should try again later.
+/// fn may_be_there_later(error: &Error) -> bool {
+///     matches!(error, Error::Connect { kind: ConnectKind::Unreachable { .. } | ConnectKind::Timeout { .. }, .. })
+/// }
+/// assert!(!may_be_there_later(&Error::Closed));
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ConnectKind {
     /// The process could not be started at all.
     Start {
         /// What the system said.
+        #[serde(with = "io_error")]
         source: Arc<std::io::Error>,
+    },
+    /// ssh does not know the key of the host, or knows another one.
+    HostKey {
+        /// It knows another one: the host was set up anew, or is not the one that it says it is.
+        changed: bool,
+    },
+    /// The user may not come in, or not become the other user.
+    Auth {
+        /// What is wrong.
+        problem: AuthProblem,
+        /// The same as a text.
+        what: String,
+    },
+    /// The host cannot be found, or does not let anybody in, or the connection broke before there was a
+    /// shell.
+    Unreachable {
+        /// What ssh said.
+        what: String,
+    },
+    /// There is no shell behind the command that can run a script.
+    NoShell {
+        /// What came instead.
+        what: String,
+    },
+    /// None of the executables that there are runs on the target.
+    WrongTarget {
+        /// What the target is, and what to build for it.
+        what: String,
+    },
+    /// No directory of the target takes the executable: each is full, read-only, mounted `noexec`, or
+    /// somebody else's.
+    NoSpace {
+        /// Each directory that was tried, and what is wrong with it.
+        what: String,
+    },
+    /// The directory that the context should start in is not there, or cannot be entered.
+    NoDirectory {
+        /// The directory.
+        dir: String,
+    },
+    /// The executable did not come through.
+    Transfer {
+        /// What the target noticed.
+        what: String,
+    },
+    /// The context that should have started this one could not be asked, or is gone.
+    Via {
+        /// Its name.
+        context: String,
+        /// What happened to the call that asked it.
+        source: Box<CallError>,
     },
     /// The process ended before it had joined.
     Exited {
@@ -123,10 +187,57 @@ pub enum ConnectKind {
     /// The link to the process could not be set up.
     Io {
         /// What was attempted.
+        #[serde(skip, default = "elsewhere")]
         action: &'static str,
         /// What the system said.
+        #[serde(with = "io_error")]
         source: Arc<std::io::Error>,
     },
+}
+
+/// What is wrong with a user or a password.
+///
+/// ```
+/// use mitogen_service::{AuthProblem, ConnectKind, Error};
+///
+/// /// Whether to ask the user for a password, and try again.
+/// fn wants_password(error: &Error) -> bool {
+///     use AuthProblem::{PasswordIncorrect, PasswordRequired};
+///     let Error::Connect { kind: ConnectKind::Auth { problem, .. }, .. } = error else { return false };
+///     matches!(problem, PasswordRequired | PasswordIncorrect)
+/// }
+/// assert!(!wants_password(&Error::Closed));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum AuthProblem {
+    /// The other side does not want this user, whatever was offered.
+    Denied,
+    /// A password was asked for, and none was given to the connector.
+    PasswordRequired,
+    /// The password is not the right one.
+    PasswordIncorrect,
+}
+
+fn elsewhere() -> &'static str {
+    "set up the link there"
+}
+
+/// An error of the system on its way from one context to another: its number, or else its text.
+mod io_error {
+    use std::io;
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(error: &Arc<io::Error>, serializer: S) -> Result<S::Ok, S::Error> {
+        (error.raw_os_error(), error.to_string()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<io::Error>, D::Error> {
+        let (number, text) = <(Option<i32>, String)>::deserialize(deserializer)?;
+        Ok(Arc::new(number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error)))
+    }
 }
 
 impl Error {
@@ -165,9 +276,39 @@ impl fmt::Display for ConnectKind {
             Self::Timeout { after } => {
                 write!(f, "connection timed out: nothing was heard from the process within {after:?}; {ENTERING}")
             }
-            Self::Protocol { what } => write!(f, "{what}"),
+            Self::Protocol { what }
+            | Self::Auth { what, .. }
+            | Self::NoShell { what }
+            | Self::WrongTarget { what }
+            | Self::Transfer { what } => write!(f, "{what}"),
+            Self::HostKey { changed } => {
+                write!(f, "host key checking is enabled, and SSH reported ")?;
+                match changed {
+                    false => write!(
+                        f,
+                        "an unrecognized host key; add it to known_hosts (log in once by hand, or use \
+                         ssh-keyscan), or accept new ones by `host_keys(HostKeys::AcceptNew)`"
+                    ),
+                    true => write!(
+                        f,
+                        "a mismatching host key: the host was set up anew, or somebody else answers in its \
+                         place; if it was, remove the old key by `ssh-keygen -R HOST`"
+                    ),
+                }
+            }
+            Self::Unreachable { what } => write!(f, "the host cannot be reached: {what}"),
+            Self::NoSpace { what } => {
+                write!(f, "no directory of the target takes the executable: {what}; name one that does by `cache_dir`")
+            }
+            Self::NoDirectory { dir } => write!(f, "the directory {dir} cannot be entered on the target"),
+            Self::Via { context, source } => {
+                write!(f, "context `{context}`, which should have started it, could not: {source}")
+            }
             Self::Cancelled => {
-                write!(f, "connection cancelled because the associated router began to shut down")
+                write!(
+                    f,
+                    "connection cancelled because the associated router began to shut down, or nobody waited for it"
+                )
             }
             Self::NoId { what } => write!(f, "no context id could be allocated: {what}"),
             Self::Io { action, source } => write!(f, "cannot {action}: {source}"),

@@ -23,8 +23,8 @@ pub(super) const HOLD_MAX: usize = 16 * 1024;
 /// How long a call is held at most.
 pub(super) const HOLD_TIME: Duration = Duration::from_millis(1);
 
-/// The calls that a thread starts before it is believed to start more of them.
-const ROW: u32 = 2;
+/// The calls that a thread starts over one stream before it is believed to start more of them.
+const ROW: u32 = 1;
 
 /// How many streams a thread holds something in at most.
 const STREAMS_MAX: usize = 16;
@@ -44,18 +44,21 @@ thread_local! {
     /// The streams in which this thread holds something.
     static HELD: RefCell<Vec<Weak<Stream>>> = const { RefCell::new(Vec::new()) };
 
-    /// How many calls this thread has started since it last waited.
-    static CALLS: Cell<u32> = const { Cell::new(0) };
+    /// The stream that this thread has sent its last call over, by its address, and how many since it last
+    /// waited.
+    static ROW_OF: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
 
     /// This thread has more answers to give.
     static MORE_ANSWERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How soon a call is to leave that this thread starts.
-pub(crate) fn for_call() -> Haste {
-    let calls = CALLS.get();
-    CALLS.set(calls.saturating_add(1));
-    if calls < ROW { Haste::Now } else { Haste::Call }
+/// Whether a call is to be held that this thread starts over this stream.
+pub(super) fn holds_call(stream: &Stream) -> bool {
+    let address = std::ptr::from_ref(stream).addr();
+    let (last, row) = ROW_OF.get();
+    let row = if last == address { row.saturating_add(1) } else { 1 };
+    ROW_OF.set((address, row));
+    row > ROW
 }
 
 /// How soon an answer is to leave that this thread gives.
@@ -70,10 +73,9 @@ pub(crate) fn expect_answers(more: bool) {
 
 /// Lets go of what this thread holds: it has no more in hand, or is about to wait.
 pub(crate) fn let_go() {
-    CALLS.set(0);
-    // Letting go runs no code of a user, but a stream may end by it, and streams are dropped.
-    let held = HELD.with_borrow_mut(|held| if held.is_empty() { Vec::new() } else { std::mem::take(held) });
-    for stream in held {
+    ROW_OF.set((0, 0));
+    // One after the other, since the last handle of a stream may go with it.
+    while let Some(stream) = HELD.with_borrow_mut(Vec::pop) {
         if let Some(stream) = stream.upgrade() {
             stream.let_go();
         }

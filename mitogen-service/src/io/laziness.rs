@@ -1,9 +1,9 @@
 //! Whether callers may leave a stream disarmed.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// After how many calls in a row a stream is left disarmed.
 const ROW: u32 = 16;

@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `stream` | a link to a neighbour: writing, and the end |
-//! | `reading`, `role`, `laziness` | who reads a stream, and when |
+//! | `reading`, `role`, `shared_role`, `laziness` | who reads a stream, and when |
 //! | `ready` | the threads that wait until a stream can be read |
 //! | `broker`, `timers`, `poller` | the I/O thread |
 //! | `cork` | what is held back to leave together |
@@ -29,6 +29,7 @@ mod reading;
 mod ready;
 mod reassembly;
 mod role;
+mod shared_role;
 mod stall;
 mod stream;
 #[cfg(test)]

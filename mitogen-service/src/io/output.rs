@@ -64,6 +64,8 @@ pub(crate) struct Output {
     /// What frames take that only pass through, by the stream that they have come from and whether they
     /// are in transit.
     passing: HashMap<(StreamId, bool), usize>,
+    /// One of the frames is larger than the bound.
+    has_large: bool,
     limit: usize,
 }
 
@@ -92,7 +94,7 @@ impl Frame {
 impl Output {
     /// An empty queue that admits `limit` bytes, and always one frame.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { frames: VecDeque::new(), load: 0, transit: 0, passing: HashMap::new(), limit }
+        Self { frames: VecDeque::new(), load: 0, transit: 0, passing: HashMap::new(), has_large: false, limit }
     }
 
     /// Whether nothing waits.
@@ -115,7 +117,14 @@ impl Output {
             return false;
         }
         let load = if in_transit { self.transit } else { self.load };
-        self.frames.is_empty() || load.saturating_add(size) <= self.bound(patience)
+        let fits = load.saturating_add(size) <= self.bound(patience);
+        self.frames.is_empty() || fits || (!in_transit && self.admits_large(size))
+    }
+
+    /// Whether a frame may be queued that is larger than the bound: one at a time, beside half of the
+    /// bound. If it had to wait until nothing else does, small ones could keep it waiting for ever.
+    fn admits_large(&self, size: usize) -> bool {
+        size > self.limit && !self.has_large && self.load <= self.limit / 2
     }
 
     /// What may wait, for one who is so patient.
@@ -145,6 +154,7 @@ impl Output {
         let in_transit = patience == Patience::Transit;
         let frame = Frame { header: message.header.encode(), message, sent, origin, in_transit };
         *self.class(in_transit) += frame.left() + FRAME_OVERHEAD;
+        self.has_large |= frame.message.size() > self.limit;
         if let Some(origin) = origin {
             *self.passing.entry((origin, in_transit)).or_default() += frame.cost();
         }
@@ -208,6 +218,9 @@ impl Output {
     fn pop(&mut self) {
         let Some(frame) = self.frames.pop_front() else { return };
         *self.class(frame.in_transit) -= FRAME_OVERHEAD;
+        if frame.message.size() > self.limit {
+            self.has_large = self.frames.iter().any(|frame| frame.message.size() > self.limit);
+        }
         let Some(key) = frame.origin.map(|origin| (origin, frame.in_transit)) else { return };
         if let Some(share) = self.passing.get_mut(&key) {
             *share -= frame.cost();
@@ -285,6 +298,30 @@ mod tests {
         assert!(!output.is_over() && !output.has_room(), "one frame, and 26 bytes");
         output.advance(26);
         assert!(admits(&output, 1_000_000, Patience::Wait) && output.has_room());
+    }
+
+    #[test]
+    fn a_frame_beyond_the_bound_waits_for_half_of_it_and_not_for_an_empty_queue() {
+        let mut output = Output::new(10 * FRAME_OVERHEAD);
+        let large = 20 * FRAME_OVERHEAD;
+        for _ in 0..8 {
+            push(&mut output, b"small");
+        }
+        assert!(!output.admits(None, large, Patience::Wait), "more than a half waits");
+        output.advance(4 * (Header::LEN + 5));
+        assert!(output.admits(None, large, Patience::Wait));
+        let payload = vec![7; large - Header::LEN];
+        output.push(
+            Message::new(Encoding::Binary, ContextId::new(1), Handle::new(1000), Handle::NONE, payload.into()),
+            0,
+            None,
+            Patience::Wait,
+        );
+        output.advance(4 * (Header::LEN + 5) + large - 1);
+        assert!(!output.admits(None, large, Patience::Wait), "one at a time");
+        push(&mut output, b"small");
+        output.advance(1);
+        assert!(!output.is_empty() && output.admits(None, large, Patience::Wait));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reading a stream: by a thread that waits for whatever comes, or by a caller that waits for an answer.
 //!
-//! Who may do so is decided by the [`Role`](super::role::Role); here it is done. Messages are handed to
+//! Who may do so is decided by the [`Role`](super::role::Role), and how it goes round stands in
+//! [`shared_role`](super::shared_role); here is what is done to the descriptors. Messages are handed to
 //! the sink by the one who has read them, with the role, so that they arrive in their order. Nothing is
 //! executed meanwhile.
 
@@ -15,8 +16,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::interrupt::Interrupt;
 use super::poller::Interest;
-use super::role::{Join, Leave, Next};
+use super::role::{Join, Leave};
+use super::shared_role::{Post, Promoted, Reads, Until};
 use super::stall::{Look, Stall};
 use super::stream::{Closed, Ending, ReadEnd, Stream};
 use crate::ledger::Entry;
@@ -67,14 +70,21 @@ pub(super) struct Reader {
 pub(crate) trait Waits: Send + Sync {
     /// Ends the wait: the role is the caller's own, or there is none any more.
     fn promote(&self);
+
+    /// Whether the caller has what it waits for. Asked under the lock of the role.
+    fn is_done(&self) -> bool;
 }
 
 /// A caller in the queue for the read role.
 pub(super) struct Waiter(Arc<dyn Waits>);
 
-impl Waiter {
-    pub(super) fn promote(&self) {
+impl Promoted for Waiter {
+    fn promote(&self) {
         self.0.promote();
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_done()
     }
 }
 
@@ -106,73 +116,13 @@ pub(super) struct Turn {
     refused: Option<Header>,
 }
 
-/// How far a turn reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Until {
-    /// What is there, if that shows by itself.
-    Short,
-    /// Until the kernel says that there is no more. The other end may have closed behind what is there.
-    Dry,
-}
-
-impl Stream {
-    pub(super) fn start_reading(self: &Arc<Self>) -> std::io::Result<()> {
-        let mut reader = self.reader.lock();
-        let Some(end) = reader.end.clone() else { return Ok(()) };
-        let mut role = self.role.lock();
-        if !role.take_disarmed() {
-            return Ok(());
-        }
-        role.armed();
-        drop(role);
-        let added = self.broker.ready().add(end.0.0.as_fd(), self);
-        reader.token = added.as_ref().ok().copied();
-        drop(reader);
-        self.leave(Leave::Lazily);
-        added.map(drop)
+impl Reads<Ending> for Arc<Stream> {
+    fn pump(&self, until: Until) -> bool {
+        self.read_what_is_there(until, (MAX_READS, u64::MAX))
     }
 
-    /// The poller tells that there is something to read.
-    pub(super) fn edge(self: &Arc<Self>, closed: bool) {
-        if self.role.lock().edge() {
-            self.read_turn(if closed { Until::Dry } else { Until::Short });
-            self.leave(Leave::Armed);
-        }
-    }
-
-    /// Reads one turn, with the role. Where there may be more the poller is asked to tell again, so that
-    /// other streams have their turn.
-    fn read_turn(self: &Arc<Self>, until: Until) {
-        let more = self.pump(until, (MAX_READS, u64::MAX));
-        if more {
-            self.ask_poller(Interest::Edge);
-        }
-    }
-
-    /// Gives the read role back.
-    fn leave(self: &Arc<Self>, how: Leave) {
-        loop {
-            let next = self.role.lock().leave(how);
-            match next {
-                // The edge that was kept does not tell whether the other end has closed as well.
-                Next::Again => self.read_turn(Until::Dry),
-                Next::Arm => self.arm_as_holder(),
-                Next::Promote(waiter) => return waiter.promote(),
-                Next::End(ending) => return self.end_with_role(ending),
-                Next::Free { armed } => {
-                    if !armed && self.laziness.left() {
-                        self.broker.arm_soon(self);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn arm_as_holder(&self) {
-        // An edge that comes from now on finds the role held, and is kept.
-        self.role.lock().armed();
-        self.ask_poller(Interest::Edge);
+    fn pump_for_caller(&self) {
+        self.read_what_is_there(Until::Short, (MAX_READS, CALLER_TURN));
     }
 
     fn ask_poller(&self, interest: Interest) {
@@ -182,32 +132,67 @@ impl Stream {
         }
     }
 
-    /// Arms the stream if callers have left it disarmed and nobody reads. Tells whether it is to be looked
-    /// at again, because somebody reads who may leave it so once more.
-    pub(super) fn stays_lazy(self: &Arc<Self>) -> bool {
-        let was_left = self.laziness.ticked();
-        if self.role.lock().take_disarmed() {
-            self.arm_as_holder();
-            self.leave(Leave::Armed);
-            return false;
+    fn arm_soon(&self) {
+        self.broker.arm_soon(self);
+    }
+
+    fn end_with_role(&self, ending: Ending) {
+        Stream::end_with_role(self, ending);
+    }
+}
+
+/// What a caller waits for who reads.
+struct Descriptors<'a> {
+    end: BorrowedFd<'a>,
+    interrupt: &'a Interrupt,
+}
+
+impl Post for Descriptors<'_> {
+    fn waker(&self) -> &Waker {
+        self.interrupt.waker()
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<bool> {
+        let [readable, interrupted] = poll([self.end, self.interrupt.as_fd()], deadline)?;
+        if interrupted {
+            self.interrupt.clear();
         }
-        let is_disarmed = !self.role.lock().is_armed();
-        was_left && is_disarmed && self.laziness.relist()
+        Some(readable)
+    }
+}
+
+impl Stream {
+    pub(super) fn start_reading(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut reader = self.reader.lock();
+        let Some(end) = reader.end.clone() else { return Ok(()) };
+        if !self.role.start() {
+            return Ok(());
+        }
+        let added = self.broker.ready().add(end.0.0.as_fd(), self);
+        reader.token = added.as_ref().ok().copied();
+        drop(reader);
+        self.role.leave(self, Leave::Lazily);
+        added.map(drop)
+    }
+
+    /// The poller tells that there is something to read.
+    pub(super) fn edge(self: &Arc<Self>, closed: bool) {
+        self.role.edge(self, closed);
+    }
+
+    /// A tick looks at the stream; see [`SharedRole::stays_lazy`].
+    pub(super) fn stays_lazy(self: &Arc<Self>) -> bool {
+        self.role.stays_lazy(self)
     }
 
     /// Somebody waits for what this stream brings and does not read: sees to it that another one does.
     pub(crate) fn attend(self: &Arc<Self>) {
-        self.laziness.broken();
-        if self.role.lock().take_disarmed() {
-            self.arm_as_holder();
-            self.leave(Leave::Armed);
-        }
+        self.role.attend(self);
     }
 
     /// A caller wants to wait for its answer.
     pub(crate) fn join<W: Waits + 'static>(&self, waiter: &Arc<W>) -> Reading {
-        let joined = self.role.lock().join(|| Waiter(waiter.clone()));
-        match joined {
+        match self.role.join(|| Waiter(waiter.clone())) {
             Join::Read { .. } => Reading::Own,
             Join::Wait => Reading::Others,
             Join::Ended => Reading::Nobody,
@@ -217,7 +202,7 @@ impl Stream {
     /// The same for one who waits for something else than the role if somebody else has it. It is given
     /// back with [`Stream::leave_bulk`].
     pub(crate) fn try_join(&self) -> bool {
-        self.role.lock().try_join()
+        self.role.try_join()
     }
 
     /// How many messages have come.
@@ -229,11 +214,15 @@ impl Stream {
     /// messages for a while may leave the stream disarmed for the next time, unless others wait.
     pub(crate) fn leave_bulk(self: &Arc<Self>, only_own: bool) {
         if !only_own {
-            self.laziness.broken();
+            self.role.not_only_answers();
         }
         let is_alone = || self.waiters.load(Ordering::SeqCst) == 0;
-        let may_stay = self.laziness.may_stay() && is_alone();
-        self.leave(if may_stay { Leave::Lazily } else { Leave::Armed });
+        let may_stay = is_alone();
+        if may_stay {
+            self.role.leave_reading(self);
+        } else {
+            self.role.leave(self, Leave::Armed);
+        }
         // Whoever has begun to wait since then has found the role held, or this sees it.
         if may_stay && !is_alone() {
             self.attend();
@@ -252,60 +241,41 @@ impl Stream {
     /// A caller that waits for the role wants it no more. `false` if it is its own already, or there is
     /// none any more; it then reads and [leaves](Self::leave_reading), or leaves at once.
     pub(crate) fn quit<W: Waits + 'static>(&self, waiter: &Arc<W>) -> bool {
-        self.role.lock().quit(&Waiter(waiter.clone()))
+        self.role.quit(&Waiter(waiter.clone()))
     }
 
-    /// Whether the role can be anybody's.
+    /// Whether the role can be nobody's any more.
     pub(crate) fn is_ended(&self) -> bool {
-        self.role.lock().is_ended()
+        self.role.is_ended()
     }
 
-    /// Reads, as the caller who holds the role, until `is_done`, which is asked before each wait and given
-    /// what ends the wait (and nothing when the wait is over), or until `deadline`. `false` if it
-    /// stopped for another reason: nothing can be read here by a caller any more.
+    /// Reads, as the caller who holds the role; see [`SharedRole::read_until`]. `false` if nothing can be
+    /// read here by a caller any more.
     pub(crate) fn read_until(
         self: &Arc<Self>,
         deadline: Option<Instant>,
-        mut is_done: impl FnMut(Option<&Waker>) -> bool,
+        is_done: impl FnMut(Option<&Waker>) -> bool,
     ) -> bool {
         let end = self.reader.lock().end.clone();
         let (Some(end), Some(interrupt)) = (end, self.interrupt_for_caller()) else { return false };
-        if self.role.lock().is_armed() {
-            self.ask_poller(Interest::Nothing);
-            self.role.lock().disarmed();
-        }
-        while !is_done(Some(interrupt.waker())) {
-            if self.role.lock().is_to_end() {
-                is_done(None);
-                return false;
-            }
-            let ready = poll([end.0.0.as_fd(), interrupt.as_fd()], deadline);
-            is_done(None);
-            let Some([readable, interrupted]) = ready else { return true };
-            if interrupted {
-                interrupt.clear();
-            }
-            if readable {
-                self.pump(Until::Short, (MAX_READS, CALLER_TURN));
-            }
-        }
-        true
+        let post = Descriptors { end: end.0.0.as_fd(), interrupt };
+        self.role.read_until((self, &post), deadline, is_done)
     }
 
     /// A caller gives the read role back that it was given.
     pub(crate) fn leave_reading(self: &Arc<Self>) {
-        let how = if self.laziness.may_stay() { Leave::Lazily } else { Leave::Armed };
-        self.leave(how);
+        self.role.leave_reading(self);
     }
 
     /// Reads what there is, within one turn's bound, and hands it to the sink. Tells whether there may be
     /// more. If the stream has ended that is seen to when the role is given back.
-    fn pump(self: &Arc<Self>, until: Until, most: (usize, u64)) -> bool {
+    fn read_what_is_there(self: &Arc<Self>, until: Until, most: (usize, u64)) -> bool {
         let mut messages = MESSAGES.take();
         let turn = self.read(&mut messages, until, most);
         let more = turn.more;
         if let Some(why) = self.hand_over(&mut messages, turn) {
-            self.role.lock().end(Ending::Close(why));
+            // This thread has the role, so it is seen to when that is left.
+            self.role.end(Ending::Close(why));
         }
         if messages.capacity() <= KEPT_ROOM {
             MESSAGES.set(messages);
@@ -340,7 +310,7 @@ impl Stream {
         self.received.fetch_add(messages.len() as u64, Ordering::Relaxed);
         let only_answers = messages.is_empty() || self.sink.clone().receive(self, messages);
         if !only_answers && !self.is_for_bulk() {
-            self.laziness.broken();
+            self.role.not_only_answers();
         }
         if let Some(header) = turn.refused {
             self.sink.clone().given_up(self, header);
@@ -459,10 +429,7 @@ impl Turn {
 
 /// Waits until one of the descriptors can be read, and tells which; `None` when the time is over.
 fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Option<Instant>) -> Option<[bool; N]> {
-    let timeout = match deadline {
-        None => None,
-        Some(deadline) => Some(timespec(deadline.saturating_duration_since(Instant::now()))),
-    };
+    let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
     let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     match rustix::event::poll(&mut polled, timeout.as_ref()) {
         Ok(0) => None,

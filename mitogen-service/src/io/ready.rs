@@ -15,16 +15,16 @@
 //! wait here already, and the kernel does not know them apart. So who is woken while others are to leave
 //! wakes another one and stands back until those are gone, which takes them no time.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::broker::BrokerHandle;
 use super::poller::{Events, Happened, Interest, Poller, Wake};
 use super::stream::Stream;
+use crate::hash::SmallMap;
 use crate::ledger::{Entry, Ledger};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 
 /// How many streams a thread of a pool takes from the poller in one go: what it does not take wakes
@@ -50,7 +50,7 @@ pub(crate) struct Ready {
 }
 
 struct State {
-    streams: HashMap<u64, Arc<Stream>>,
+    streams: SmallMap<u64, Arc<Stream>>,
     next_token: u64,
 }
 
@@ -71,7 +71,7 @@ impl Ready {
     pub(crate) fn new(ledger: &Ledger) -> std::io::Result<Self> {
         Ok(Self {
             poller: Poller::new(Wake::Any)?,
-            state: Mutex::new(State { streams: HashMap::new(), next_token: 0 }),
+            state: Mutex::new(State { streams: SmallMap::default(), next_token: 0 }),
             watching: Mutex::new(Watching { broker: None, wanted: true }),
             waiting: AtomicUsize::new(0),
             left_over: AtomicBool::new(false),
@@ -142,6 +142,8 @@ impl Ready {
     /// One of the threads that wait is to leave.
     pub(crate) fn dismiss(&self) {
         *self.leaving.lock() += 1;
+        // Whoever stands back for others may be the one that is to leave now.
+        self.all_left.notify_all();
         self.help();
     }
 
@@ -154,10 +156,12 @@ impl Ready {
         }
     }
 
-    /// A thread that was woken stays: lets those end their wait before that are to leave.
-    pub(crate) fn let_leave(&self) {
+    /// A thread that was woken stays: lets those end their wait before that are to leave. If it turns out
+    /// that it `leaves` itself, it does not wait, or it would wait for itself; that is to hold before it
+    /// is [dismissed](Self::dismiss).
+    pub(crate) fn let_leave(&self, leaves: impl Fn() -> bool) {
         let mut leaving = self.leaving.lock();
-        while *leaving > 0 {
+        while *leaving > 0 && !leaves() {
             self.help();
             self.all_left.wait(&mut leaving);
         }

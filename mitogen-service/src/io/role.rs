@@ -157,12 +157,14 @@ impl<W: PartialEq, E> Role<W, E> {
         at.is_some_and(|at| self.waiting.remove(at).is_some())
     }
 
-    /// The holder wants to leave.
-    pub(crate) fn leave(&mut self, how: Leave) -> Next<W, E> {
+    /// The holder wants to leave. The role goes to the first caller that still wants it: one that
+    /// `is_done` has its answer, is awake already and about to [quit](Self::quit), and would only pass it on.
+    pub(crate) fn leave(&mut self, how: Leave, is_done: impl Fn(&W) -> bool) -> Next<W, E> {
         if let Some(end) = self.end.take() {
             return Next::End(end);
         }
-        if let Some(waiter) = self.waiting.pop_front() {
+        let next = self.waiting.iter().position(|waiter| !is_done(waiter));
+        if let Some(waiter) = next.and_then(|at| self.waiting.remove(at)) {
             return Next::Promote(waiter);
         }
         if self.armed && std::mem::take(&mut self.pending) {
@@ -209,7 +211,7 @@ mod tests {
         let mut role = Role::new();
         assert!(role.take_disarmed());
         role.armed();
-        assert_eq!(role.leave(Leave::Armed), Next::Free { armed: true });
+        assert_eq!(role.leave(Leave::Armed, |_| false), Next::Free { armed: true });
         role
     }
 
@@ -218,8 +220,8 @@ mod tests {
         let mut role = armed();
         assert!(role.edge());
         assert!(!role.edge(), "held");
-        assert_eq!(role.leave(Leave::Armed), Next::Again);
-        assert_eq!(role.leave(Leave::Armed), Next::Free { armed: true });
+        assert_eq!(role.leave(Leave::Armed, |_| false), Next::Again);
+        assert_eq!(role.leave(Leave::Armed, |_| false), Next::Free { armed: true });
         assert!(role.edge());
     }
 
@@ -229,16 +231,16 @@ mod tests {
         assert_eq!(role.join(|| 1), Join::Read { armed: true });
         role.disarmed();
         assert!(!role.edge(), "told before it was disarmed");
-        assert_eq!(role.leave(Leave::Armed), Next::Arm);
+        assert_eq!(role.leave(Leave::Armed, |_| false), Next::Arm);
         role.armed();
-        assert_eq!(role.leave(Leave::Armed), Next::Free { armed: true });
+        assert_eq!(role.leave(Leave::Armed, |_| false), Next::Free { armed: true });
 
         assert_eq!(role.join(|| 1), Join::Read { armed: true });
         role.disarmed();
-        assert_eq!(role.leave(Leave::Lazily), Next::Free { armed: false });
+        assert_eq!(role.leave(Leave::Lazily, |_| false), Next::Free { armed: false });
         assert!(role.take_disarmed() && !role.take_disarmed());
         role.armed();
-        assert_eq!(role.leave(Leave::Lazily), Next::Free { armed: true });
+        assert_eq!(role.leave(Leave::Lazily, |_| false), Next::Free { armed: true });
         assert!(!role.take_disarmed());
     }
 
@@ -250,10 +252,22 @@ mod tests {
             assert_eq!(role.join(|| waiter), Join::Wait);
         }
         assert!(role.quit(&2) && !role.quit(&2));
-        assert_eq!(role.leave(Leave::Armed), Next::Promote(1));
+        assert_eq!(role.leave(Leave::Armed, |_| false), Next::Promote(1));
         assert!(!role.quit(&1), "the role is its own, and it has to leave");
-        assert_eq!(role.leave(Leave::Lazily), Next::Promote(3));
-        assert_eq!(role.leave(Leave::Lazily), Next::Free { armed: true });
+        assert_eq!(role.leave(Leave::Lazily, |_| false), Next::Promote(3));
+        assert_eq!(role.leave(Leave::Lazily, |_| false), Next::Free { armed: true });
+    }
+
+    #[test]
+    fn who_has_its_answer_is_passed_over() {
+        let mut role = armed();
+        assert!(role.edge());
+        for waiter in 1..=3 {
+            assert_eq!(role.join(|| waiter), Join::Wait);
+        }
+        assert_eq!(role.leave(Leave::Armed, |waiter| *waiter != 2), Next::Promote(2));
+        assert_eq!(role.leave(Leave::Armed, |_| true), Next::Free { armed: true });
+        assert!(role.quit(&1) && role.quit(&3), "the role is not theirs");
     }
 
     #[test]
@@ -263,7 +277,7 @@ mod tests {
         assert_eq!(role.join(|| 2), Join::Wait);
         assert_eq!(role.end("first"), None);
         assert_eq!(role.end("second"), None);
-        assert_eq!(role.leave(Leave::Lazily), Next::End("first"));
+        assert_eq!(role.leave(Leave::Lazily, |_| false), Next::End("first"));
         assert_eq!(role.finish(), [2]);
         assert_eq!(role.join(|| 3), Join::Ended);
         assert!(!role.edge() && !role.take_disarmed());
@@ -309,11 +323,7 @@ mod tests {
                         }
                     }
                     (3, Some(_)) => unread = false,
-                    (4, None) => {
-                        if role.take_disarmed() {
-                            holder = Some(0);
-                        }
-                    }
+                    (4, None) if role.take_disarmed() => holder = Some(0),
                     (5, _) => {
                         if let Some(last) = waiting.pop_back() {
                             prop_assert!(role.quit(&last));
@@ -322,7 +332,7 @@ mod tests {
                     (6, Some(who)) => {
                         let how = if who % 2 == 0 { Leave::Armed } else { Leave::Lazily };
                         loop {
-                            match role.leave(how) {
+                            match role.leave(how, |_| false) {
                                 Next::Again => unread = false,
                                 Next::Arm => {
                                     role.armed();

@@ -18,12 +18,11 @@ use super::alive::{Alive, Beat};
 use super::broker::{BrokerHandle, Source, Token};
 use super::cork::{self, HOLD_MAX, Haste};
 use super::interrupt::Interrupt;
-use super::laziness::Laziness;
 use super::output::{Output, Patience};
 use super::poller::Interest;
 use super::reading::{Reader, Waiter};
 use super::reassembly::Reassembly;
-use super::role::Role;
+use super::shared_role::{Promoted, SharedRole};
 use super::stall::{Look, Stall};
 use crate::ledger::{Entry, Ledger};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -106,11 +105,10 @@ pub(crate) struct Stream {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) reassembly: Arc<Reassembly>,
     /// Whose turn it is to read.
-    pub(super) role: Mutex<Role<Waiter, Ending>>,
+    pub(super) role: SharedRole<Waiter, Ending>,
     pub(super) reader: Mutex<Reader>,
     /// Ends the wait of a caller that reads; made at the first one.
     pub(super) interrupt: OnceLock<Option<Interrupt>>,
-    pub(super) laziness: Laziness,
     ledger: Ledger,
     writer: Mutex<Writer>,
     /// Signalled when the output queue shrinks or the stream ends.
@@ -214,10 +212,9 @@ impl Stream {
             broker: broker.clone(),
             sink,
             reassembly: limits.reassembly,
-            role: Mutex::new(Role::new()),
+            role: SharedRole::new(),
             reader: Mutex::new(Reader::new((read, ledger.fds(1)), decoder, Stall::new(limits.stall))),
             interrupt: OnceLock::new(),
-            laziness: Laziness::default(),
             ledger: ledger.clone(),
             writer: Mutex::new(Writer {
                 end: Some(Arc::new((write, ledger.fds(1)))),
@@ -329,7 +326,12 @@ impl Stream {
         if writer.end.is_none() {
             return Err(SendError::Closed);
         }
-        let is_held = haste != Haste::Now && size < HOLD_MAX;
+        let may_be_held = match haste {
+            Haste::Now => false,
+            Haste::Answer => true,
+            Haste::Call => cork::holds_call(self),
+        };
+        let is_held = may_be_held && size < HOLD_MAX;
         if !is_held && writer.output.is_empty() {
             return self.write_first(writer, message, (origin, patience));
         }
@@ -366,7 +368,16 @@ impl Stream {
     pub(super) fn let_go_at_last(self: &Arc<Self>) {
         // Before, so that what is held from now on is seen here or asks anew.
         self.listed.store(false, Ordering::Release);
-        self.let_go();
+        match self.writer.try_lock() {
+            Some(writer) if !writer.output.is_empty() && !writer.blocked => self.flush(writer),
+            Some(_) => {}
+            // Somebody is just sending, and may hold more; to wait for the lock would hold up the broker.
+            None => {
+                if !self.listed.swap(true, Ordering::AcqRel) {
+                    self.broker.let_go_soon(self);
+                }
+            }
+        }
     }
 
     /// Sends a message that is nothing but a sign of life, unless others wait to leave, whose bytes are
@@ -591,7 +602,7 @@ impl Stream {
 
     /// Ends the stream as soon as nobody reads it. On the broker's thread.
     fn end(self: &Arc<Self>, ending: Ending) {
-        let ending = self.role.lock().end(ending);
+        let ending = self.role.end(ending);
         match ending {
             Some(ending) => self.end_as_holder(ending),
             // Whoever reads looks before it waits again.
@@ -618,7 +629,7 @@ impl Stream {
             return;
         }
         self.release();
-        let waiting = self.role.lock().finish();
+        let waiting = self.role.finish();
         for waiter in waiting {
             // It finds that there is nobody to read, and waits for the news.
             waiter.promote();

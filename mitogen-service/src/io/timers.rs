@@ -80,6 +80,22 @@ mod tests {
     }
 
     #[test]
+    fn when_the_earliest_job_is_cancelled_the_next_one_decides_and_comes_in_its_time() {
+        let now = Instant::now();
+        let mut timers = Timers::new();
+        timers.schedule(now + SECOND * 3, "late");
+        let early = timers.schedule(now + SECOND, "early");
+        let twin = timers.schedule(now + SECOND, "twin");
+        assert_eq!(timers.cancel(early), Some("early"));
+        assert_eq!(timers.timeout(now), Some(SECOND), "another one of the same moment stays");
+        assert_eq!(timers.cancel(twin), Some("twin"));
+        assert_eq!(timers.timeout(now), Some(SECOND * 3));
+        assert_eq!(timers.expire(now + SECOND * 2), None);
+        assert_eq!(timers.expire(now + SECOND * 3), Some("late"));
+        assert_eq!(timers.timeout(now + SECOND * 3), None);
+    }
+
+    #[test]
     fn a_cancelled_job_never_comes_and_cancelling_twice_is_harmless() {
         let now = Instant::now();
         let mut timers = Timers::new();

@@ -17,6 +17,8 @@ pub(crate) struct Bounds {
     pub(crate) reassembly: usize,
     /// How long a neighbour may take nothing of what waits for it, or stop in the middle of a message.
     pub(crate) stall: Duration,
+    /// The contexts that may be on their way at once; who wants one more waits.
+    pub(crate) connecting: usize,
 }
 
 impl Default for Bounds {
@@ -28,6 +30,7 @@ impl Default for Bounds {
             output: 4 * 1024 * 1024,
             reassembly: 256 * 1024 * 1024,
             stall: Duration::from_secs(45),
+            connecting: 32,
         }
     }
 }

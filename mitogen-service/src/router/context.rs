@@ -101,8 +101,8 @@ impl Context {
 
     /// Ends the context and everything below it: gracefully within `bound`, hard after that.
     ///
-    /// The context answers what is queued with `Stopped`, and lets the methods that run come to
-    /// their end. Returns when it is gone; at once if it was gone before.
+    /// The context answers what is queued with `Stopped`, and lets the methods that run, and answers that
+    /// are held as [`Reply`](crate::Reply), come to their end. Returns when it is gone; at once if it was gone before.
     ///
     /// # Errors
     /// [`Error::NotBelow`] for a context that this one has not started, directly or through others,

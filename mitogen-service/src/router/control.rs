@@ -9,7 +9,7 @@ use super::names::sane_name;
 use super::table::Table;
 use crate::io::{Patience, Stream, StreamId};
 use crate::wire::control::decode_shutdown;
-use crate::wire::{AddRoute, ContextId, DeadReason, DelRoute, Encoding, Handle, IdBlock, Message};
+use crate::wire::{AddRoute, ContextId, DeadReason, DelRoute, Encoding, ForwardLog, Handle, IdBlock, Message};
 
 /// Why a subtree gets no more ids.
 const TOO_MANY: &str = "this subtree has as many ids as one may have";
@@ -33,12 +33,15 @@ pub(super) fn handle(core: &Arc<Core>, message: &Message, ingress: &Arc<Stream>)
         Handle::DEL_ROUTE => del_route,
         Handle::ALLOCATE_ID => allocate,
         Handle::SHUTDOWN => shut_down,
+        Handle::FORWARD_LOG => forward_log,
         Handle::PING => ping,
         Handle::PONG => pong,
         _ => return Ok(false),
     };
     let allowed = match header.handle {
         Handle::SHUTDOWN => core.has_parent_authority(header.auth_id),
+        // Whoever is below may have something to tell, over any number of hops.
+        Handle::FORWARD_LOG => core.is_or_was_below(header.src_id),
         _ => core.remote(stream) == Some(header.src_id),
     };
     if !allowed {
@@ -91,6 +94,13 @@ fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
             core.gone(&gone, &death, stream);
         }
         Err(why) => core.log_offence(stream, &why),
+    }
+}
+
+fn forward_log(core: &Arc<Core>, message: &Message, stream: StreamId) {
+    match ForwardLog::decode(&message.payload) {
+        Ok(event) => core.forwarded(message.header.src_id, stream, &event),
+        Err(_) => malformed(core, message, stream),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The endpoints of this context: who gets a message for a handle, and who may send one.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::core::Delivery;
 use super::death::Death;
+use crate::hash::SmallMap;
 use crate::wire::{ContextId, DeadReason, Handle, Header};
 
 /// Gets the messages of a handle. Called on the thread that reads or sends; must not block.
@@ -30,9 +30,10 @@ pub(crate) enum Access {
 
 /// The table of handles, over the type that stands for a listener.
 pub(crate) struct Handles<L> {
-    entries: HashMap<Handle, Entry<L>>,
-    /// The handles that have a respondent, so that its end is no search through all of them.
-    by_respondent: BTreeSet<(ContextId, Handle)>,
+    entries: SmallMap<Handle, Entry<L>>,
+    /// The newest handle of each respondent, so that its end is no search through all handles: the first
+    /// one of a list that the entries themselves make.
+    by_respondent: SmallMap<ContextId, Handle>,
     next: u32,
     closed: bool,
 }
@@ -41,11 +42,19 @@ struct Entry<L> {
     listener: L,
     access: Access,
     /// The only context whose messages are taken.
-    respondent: Option<ContextId>,
+    respondent: Option<Respondent>,
     /// The first message is the last.
     once: bool,
     /// It has a place among the pending calls.
     counted: bool,
+}
+
+/// A place in the list of the handles that wait for one context; 0 stands for its ends.
+#[derive(Clone, Copy, Debug)]
+struct Respondent {
+    context: ContextId,
+    newer: Handle,
+    older: Handle,
 }
 
 /// A listener that has been found and may have a message.
@@ -69,7 +78,7 @@ impl<L: Clone> Handles<L> {
     ///
     /// A random start keeps strangers from guessing the handles of pending calls.
     pub(crate) fn new(start: u32) -> Self {
-        Self { entries: HashMap::new(), by_respondent: BTreeSet::new(), next: start, closed: false }
+        Self { entries: SmallMap::default(), by_respondent: SmallMap::default(), next: start, closed: false }
     }
 
     /// Listens on a reserved handle; gives the listener back if somebody else does so already.
@@ -81,18 +90,21 @@ impl<L: Clone> Handles<L> {
         Ok(())
     }
 
-    /// Puts another listener in the place of one.
-    pub(crate) fn replace(&mut self, handle: Handle, access: Access, listener: L) {
-        if !self.closed {
-            self.entries.insert(handle, Entry { listener, access, respondent: None, once: false, counted: false });
+    /// Puts another listener in the place of one, which is given; or gives it back if the table was closed.
+    pub(crate) fn replace(&mut self, handle: Handle, access: Access, listener: L) -> Option<L> {
+        if self.closed {
+            return Some(listener);
         }
+        let entry = Entry { listener, access, respondent: None, once: false, counted: false };
+        self.entries.insert(handle, entry).map(|replaced| replaced.listener)
     }
 
     /// A new handle for the one answer of `respondent`. `None` when the table was closed.
     pub(crate) fn await_one(&mut self, respondent: ContextId, counted: bool, listener: L) -> Option<Handle> {
         let handle = self.next_free()?;
-        self.by_respondent.insert((respondent, handle));
-        let respondent = Some(respondent);
+        let older = self.by_respondent.insert(respondent, handle).unwrap_or(Handle::NONE);
+        self.place(older, |place| place.newer = handle);
+        let respondent = Some(Respondent { context: respondent, newer: Handle::NONE, older });
         self.entries.insert(handle, Entry { listener, access: Access::Any, respondent, once: true, counted });
         Some(handle)
     }
@@ -135,16 +147,33 @@ impl<L: Clone> Handles<L> {
 
     fn take(&mut self, handle: Handle) -> Option<Entry<L>> {
         let entry = self.entries.remove(&handle)?;
-        if let Some(respondent) = entry.respondent {
-            self.by_respondent.remove(&(respondent, handle));
+        if let Some(Respondent { context, newer, older }) = entry.respondent {
+            self.place(older, |place| place.newer = newer);
+            self.place(newer, |place| place.older = older);
+            if newer == Handle::NONE {
+                match older {
+                    Handle::NONE => self.by_respondent.remove(&context),
+                    older => self.by_respondent.insert(context, older),
+                };
+            }
         }
         Some(entry)
+    }
+
+    /// Changes the place of a handle in its list, unless it is the list's end.
+    fn place(&mut self, handle: Handle, change: impl FnOnce(&mut Respondent)) {
+        if handle == Handle::NONE {
+            return;
+        }
+        if let Some(place) = self.entries.get_mut(&handle).and_then(|entry| entry.respondent.as_mut()) {
+            change(place);
+        }
     }
 
     /// Finds the listener for a message: handle, then respondent, then access, as in Mitogen.
     pub(crate) fn admit(&mut self, header: &Header, parent_authority: bool) -> Result<Admitted<L>, DeadReason> {
         let entry = self.entries.get(&header.handle).ok_or_else(DeadReason::invalid_handle)?;
-        if entry.respondent.is_some_and(|respondent| respondent != header.src_id) {
+        if entry.respondent.is_some_and(|respondent| respondent.context != header.src_id) {
             return Err(DeadReason::unexpected_context());
         }
         if entry.access == Access::Parents && !parent_authority {
@@ -160,9 +189,15 @@ impl<L: Clone> Handles<L> {
 
     /// Removes and gives all that waited for a context that has ended.
     pub(crate) fn forsake(&mut self, respondent: ContextId) -> Vec<Admitted<L>> {
-        let all = (respondent, Handle::NONE)..=(respondent, Handle::LAST);
-        let handles: Vec<_> = self.by_respondent.range(all).map(|(_, handle)| *handle).collect();
-        handles.into_iter().filter_map(|handle| self.take(handle)).map(Entry::into_admitted).collect()
+        let mut forsaken = Vec::new();
+        while let Some(newest) = self.by_respondent.get(&respondent).copied() {
+            // Each handle of the list has an entry, which this takes out of both.
+            let Some(entry) = self.take(newest) else { break };
+            forsaken.push(entry.into_admitted());
+        }
+        // Oldest first.
+        forsaken.reverse();
+        forsaken
     }
 
     /// Removes and gives all listeners, and takes no new ones.
@@ -175,6 +210,8 @@ impl<L: Clone> Handles<L> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::wire::Encoding;
 
@@ -241,6 +278,37 @@ mod tests {
         assert_eq!(got, [u32::MAX, 1000, 1001]);
         handles.next = 1000;
         assert_eq!(handles.await_one(me, false, "call").unwrap().get(), 1002);
+    }
+
+    proptest! {
+        #[test]
+        fn the_lists_hold_what_waits_for_each_context(steps in proptest::collection::vec((0..8u8, 0..3u32, 0..50usize), 1..300)) {
+            let mut handles = Handles::new(5000);
+            let mut waiting: Vec<(u32, Handle)> = Vec::new();
+            for (step, context, at) in steps {
+                match step {
+                    0 => {
+                        let got = handles.forsake(ContextId::new(context)).into_iter().map(|got| got.listener);
+                        let expected: Vec<_> = waiting.iter().filter(|(other, _)| *other == context).map(|(_, n)| *n).collect();
+                        let got: Vec<_> = got.collect();
+                        prop_assert_eq!(got.len(), expected.len());
+                        waiting.retain(|(other, _)| *other != context);
+                    }
+                    1..=3 if !waiting.is_empty() => {
+                        let (context, handle) = waiting.remove(at % waiting.len());
+                        if step == 1 {
+                            prop_assert!(handles.admit(&header(context, handle), false).is_ok());
+                        } else {
+                            prop_assert!(handles.remove(handle).is_some());
+                        }
+                    }
+                    _ => {
+                        let handle = handles.await_one(ContextId::new(context), true, "call").unwrap();
+                        waiting.push((context, handle));
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,12 +9,14 @@ mod context;
 mod control;
 mod core;
 mod death;
+mod forward;
 mod gate;
 mod handles;
 mod ids;
 mod lifecycle;
 mod names;
 mod offences;
+mod permits;
 #[expect(clippy::module_inception, reason = "the file of the type that the layer is named after")]
 mod router;
 mod table;

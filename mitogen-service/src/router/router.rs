@@ -1,6 +1,7 @@
 //! The router as a program holds it.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::death::Death;
 use super::handles::Listener;
 use super::lifecycle::Ending;
 use crate::error::{Error, Result};
+use crate::executable::{Executable, uname_names};
 use crate::latch::Latch;
 use crate::ledger::Ledger;
 use crate::wire::{ChannelBounds, ContextId, IdBlock};
@@ -60,6 +62,7 @@ pub struct RouterBuilder {
     unidirectional: bool,
     keep_alive: Option<Duration>,
     channels: ChannelBounds,
+    executables: Vec<(String, PathBuf)>,
     bounds: Bounds,
 }
 
@@ -71,6 +74,7 @@ impl Router {
             unidirectional: false,
             keep_alive: None,
             channels: ChannelBounds::default(),
+            executables: Vec::new(),
             bounds: Bounds::default(),
         }
     }
@@ -102,8 +106,9 @@ impl Router {
 
     /// Closes the router: gracefully within `bound`, hard after that.
     ///
-    /// Here and in every context below, queued calls are answered with `Stopped` and running
-    /// methods may come to their end; what is left after `bound` is killed. Returns when all of it
+    /// Here and in every context below, queued calls are answered with `Stopped`, and running methods and
+    /// answers that are held as [`Reply`](crate::Reply) may come to their end; what is left after `bound` is
+    /// killed. Returns when all of it
     /// is over. Whatever is asked of the router later fails with [`Error::Closed`].
     pub fn shutdown(&self, bound: Duration) {
         self.core.close(Close::Within(bound));
@@ -268,8 +273,8 @@ impl RouterBuilder {
         self
     }
 
-    /// How many bytes may wait to be written to one neighbour, 4 MiB by default; one message is
-    /// admitted whatever its size.
+    /// How many bytes may wait to be written to one neighbour, 4 MiB by default. One message larger than
+    /// that is admitted as soon as no more than half of the bound waits beside it.
     ///
     /// Beyond it a call of this process waits, a call that only passes through is refused as
     /// [`Overloaded`](crate::CallError::Overloaded), and calls from there do not begin to run.
@@ -396,6 +401,38 @@ impl RouterBuilder {
         self
     }
 
+    /// How many contexts may be connecting at once, 32 by default and at least one; who connects one more
+    /// waits for its turn. Each takes a thread, a process and three descriptors meanwhile.
+    ///
+    /// ```
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = mitogen_service::Router::builder().max_connecting(100).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_connecting(mut self, contexts: usize) -> Self {
+        self.bounds.connecting = contexts.max(1);
+        self
+    }
+
+    /// The same program built for another target, to be sent to machines that this executable does not
+    /// run on. `target` is the target of rustc; one that ends in `-musl` runs with any C library.
+    ///
+    /// ```no_run
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let arm = "aarch64-unknown-linux-musl";
+    /// let router = mitogen_service::Router::builder()
+    ///     .executable_for(arm, format!("target/{arm}/release/fleet"))
+    ///     .build()?;
+    /// let board = router.ssh("board").connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn executable_for(mut self, target: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.executables.push((target.into(), path.into()));
+        self
+    }
+
     /// Makes the router. It has no thread and no descriptor until its first child starts.
     ///
     /// # Errors
@@ -410,7 +447,7 @@ impl RouterBuilder {
 
     /// The root's state, without a look at the process that it is in.
     pub(crate) fn build_core(self) -> Result<Arc<Core>> {
-        let Self { max_message_size, unidirectional, keep_alive, channels, bounds } = self;
+        let Self { max_message_size, unidirectional, keep_alive, channels, executables, bounds } = self;
         if !(MIN_MESSAGE_SIZE..=u32::MAX as usize).contains(&max_message_size) {
             let what = format!(
                 "max_message_size is {max_message_size}, and must be between {MIN_MESSAGE_SIZE} and {} bytes",
@@ -423,6 +460,9 @@ impl RouterBuilder {
                 "the interval of keep_alive is zero, and must be longer; leave it out to switch it off".to_owned();
             return Err(Error::Invalid { what });
         }
+        for (target, path) in &executables {
+            check_executable(target, path).map_err(|what| Error::Invalid { what })?;
+        }
         crate::sys::ignore_sigpipe();
         let identity = Identity {
             id: ContextId::ROOT,
@@ -433,8 +473,26 @@ impl RouterBuilder {
             keep_alive,
             channels,
         };
-        Ok(Core::new(identity, Ending::Router, bounds))
+        let core = Core::new(identity, Ending::Router, bounds);
+        core.set_executables(executables);
+        Ok(core)
     }
+}
+
+/// Whether a file is what it was said to be: another one would only fail on some host.
+fn check_executable(target: &str, path: &Path) -> Result<(), String> {
+    let executable = Executable::open(path)
+        .map_err(|error| format!("the executable for {target}, {}, cannot be used: {error}", path.display()))?;
+    let machine = executable.needs().machine;
+    let names = uname_names(machine);
+    // Rust's names of the 32-bit ones are many: armv7, thumbv7, i586, i686...
+    let asked = target.split('-').next().unwrap_or_default();
+    let fits = names.iter().chain([&machine]).any(|name| asked.starts_with(name)) || asked.starts_with(machine);
+    if fits {
+        return Ok(());
+    }
+    let is = executable.needs();
+    Err(format!("the executable for {target}, {}, is one for {is}; build it with `--target {target}`", path.display()))
 }
 
 /// Below this, not even a refusal with its reason could travel.

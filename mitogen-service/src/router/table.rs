@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::ids::{Ids, Ranges};
+use crate::hash::SmallMap;
 use crate::io::StreamId;
 use crate::wire::{ContextId, DeadReason, Handle, Header};
 
@@ -38,8 +39,8 @@ pub(crate) struct Table {
     parents: Vec<ContextId>,
     parent: Option<StreamId>,
     /// The contexts below this one, each with the stream that leads there.
-    routes: HashMap<ContextId, StreamId>,
-    links: HashMap<StreamId, Link>,
+    routes: SmallMap<ContextId, StreamId>,
+    links: SmallMap<StreamId, Link>,
     ids: Ids,
     /// The ids that were ever given to this context and to what is below it.
     given: Ranges,
@@ -51,6 +52,8 @@ struct Link {
     remote: ContextId,
     /// The neighbour acts with a parent's authority, so `unidirectional` does not bind it.
     privileged: bool,
+    /// What is behind it talks to the contexts above it alone, though others may talk to each other.
+    apart: bool,
     /// The contexts that it has sent to, and of whose end it is told.
     egress: HashSet<ContextId>,
     /// The contexts that have asked something of it, and of whose end it is told, by the stream that
@@ -100,8 +103,8 @@ impl Table {
             me,
             parents,
             parent: None,
-            routes: HashMap::new(),
-            links: HashMap::new(),
+            routes: SmallMap::default(),
+            links: SmallMap::default(),
             ids,
             given: Ranges::default(),
             unidirectional,
@@ -127,6 +130,13 @@ impl Table {
         link.contexts = 1;
         link.allocated.push(id.get()..id.get() + 1);
         self.links.insert(stream, link);
+    }
+
+    /// Lets nobody but this context and those above it talk to what is behind a stream.
+    pub(crate) fn keep_apart(&mut self, stream: StreamId) {
+        if let Some(link) = self.links.get_mut(&stream) {
+            link.apart = true;
+        }
     }
 
     /// The stream to the parent.
@@ -187,7 +197,7 @@ impl Table {
         let toward = self.toward(header.dst_id).filter(|&out| Some(out) != ingress);
         match toward {
             None => Verdict::Refuse(DeadReason::no_route(header.dst_id, self.me)),
-            Some(out) if self.may_pass(ingress, out) => self.forward(header, ingress, out),
+            Some(out) if self.may_pass(header, ingress, out) => self.forward(header, ingress, out),
             Some(_) => Verdict::Refuse(DeadReason::unidirectional(header.src_id, header.dst_id, self.me)),
         }
     }
@@ -250,13 +260,18 @@ impl Table {
         wrong("auth_id", header.auth_id).or_else(|| wrong("src_id", header.src_id))
     }
 
-    /// Siblings do not talk to each other where routing is unidirectional.
-    fn may_pass(&self, ingress: Option<StreamId>, out: StreamId) -> bool {
-        let privileged = |stream| self.links.get(&stream).is_some_and(|link| link.privileged);
-        match ingress {
-            Some(ingress) if self.unidirectional => privileged(ingress) || privileged(out),
-            _ => true,
+    /// Siblings do not talk to each other where routing is unidirectional, nor to one that is kept apart.
+    fn may_pass(&self, header: &Header, ingress: Option<StreamId>, out: StreamId) -> bool {
+        let Some(ingress) = ingress else { return true };
+        let link = |stream| self.links.get(&stream);
+        let privileged = |stream| link(stream).is_some_and(|link| link.privileged);
+        let apart = |stream| link(stream).is_some_and(|link| link.apart);
+        if apart(out) && !self.parents.contains(&header.src_id)
+            || apart(ingress) && !self.parents.contains(&header.dst_id)
+        {
+            return false;
         }
+        !self.unidirectional || privileged(ingress) || privileged(out)
     }
 
     /// Whether the subtree behind a stream may have more ids.
@@ -399,6 +414,7 @@ impl Link {
         Self {
             remote,
             privileged,
+            apart: false,
             egress: HashSet::new(),
             askers: HashMap::new(),
             allocated: Ranges::default(),
@@ -515,6 +531,23 @@ mod tests {
         assert_eq!(table.judge(&header(0, 2, 2), Some(ONE)), Verdict::Forward(PARENT));
         assert_eq!(table.judge(&header(2, 0, 0), Some(PARENT)), Verdict::Forward(ONE));
         assert_eq!(table.judge(&header(1, 2, 2), Some(ONE)), Verdict::Local { origin: id(2) });
+    }
+
+    #[test]
+    fn who_is_kept_apart_talks_to_those_above_alone() {
+        let mut table = below(false);
+        table.keep_apart(ONE);
+        let refused = |from, to| Verdict::Refuse(DeadReason::unidirectional(id(from), id(to), id(1)));
+        // A sibling here, and one elsewhere in the tree.
+        assert_eq!(table.judge(&header(3, 2, 2), Some(ONE)), refused(2, 3));
+        assert_eq!(table.judge(&header(2, 3, 3), Some(TWO)), refused(3, 2));
+        assert_eq!(table.judge(&header(9, 2, 2), Some(ONE)), refused(2, 9));
+        assert_eq!(table.judge(&header(2, 9, 9), Some(PARENT)), refused(9, 2));
+        assert_eq!(table.judge(&header(0, 2, 2), Some(ONE)), Verdict::Forward(PARENT));
+        assert_eq!(table.judge(&header(2, 0, 0), Some(PARENT)), Verdict::Forward(ONE));
+        assert_eq!(table.judge(&header(2, 1, 1), None), Verdict::Forward(ONE));
+        // Others are not bound by that.
+        assert_eq!(table.judge(&header(9, 3, 3), Some(TWO)), Verdict::Forward(PARENT));
     }
 
     #[test]

@@ -157,6 +157,13 @@ pub(super) fn not_made(name: &str, error: CallError) -> CallError {
     }
 }
 
+/// The service is not there, and the caller may not cause it to be made.
+pub(super) fn not_activated(name: &str) -> CallError {
+    let mut service = name.to_owned();
+    crate::router::cut(&mut service, 200);
+    CallError::NotActivated { service, trace: Trace::default() }
+}
+
 /// No activator knows the name.
 pub(super) fn unknown(name: &str) -> CallError {
     let mut service = name.to_owned();

@@ -4,17 +4,20 @@ use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use tracing::Level;
 
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::dispatch::{Invocation, KeyOf, Outcome};
-use super::invoker::{Invoker, Order, default_invoker};
+use super::invoker::{Invoker, Order, default_invoker, panicked};
+use super::life::{Life, NotStarted};
 use super::meter::Meter;
 use super::scope::ServiceScope;
 use crate::channel::{Event, Select};
-use crate::error::CallError;
+use crate::error::{CallError, Trace};
+use crate::panics;
 use crate::router::Core;
 
 /// A service that is ready to be called, with its invokers.
@@ -29,17 +32,6 @@ pub struct Hosted {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WeakHosted(Weak<Inner>);
 
-/// How far the life of a service has come.
-#[derive(Default)]
-struct Life {
-    /// Its surroundings, once it has started.
-    scope: OnceLock<ServiceScope>,
-    /// A thread is to look at its select, or does.
-    is_scheduled: AtomicBool,
-    /// It has been told of the end.
-    is_over: AtomicBool,
-}
-
 /// Numbers the services of the process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -50,6 +42,11 @@ struct Inner {
     service: Arc<dyn Any + Send + Sync>,
     meters: Box<[Meter]>,
     life: Life,
+    /// Its surroundings, once it has started.
+    scope: OnceLock<ServiceScope>,
+    /// A thread is to look at its select, or does. Shared with those who tell of events and must not own
+    /// the service.
+    is_scheduled: Arc<AtomicBool>,
     invoker: Box<dyn Invoker>,
     /// The invokers of single methods, in the order of the descriptor.
     of_methods: Vec<Option<Box<dyn Invoker>>>,
@@ -132,6 +129,8 @@ impl Hosted {
                 service,
                 meters,
                 life: Life::default(),
+                scope: OnceLock::new(),
+                is_scheduled: Arc::default(),
                 invoker,
                 of_methods,
                 strands,
@@ -150,6 +149,8 @@ impl Hosted {
             service: Arc::new(()),
             meters,
             life: Life::default(),
+            scope: OnceLock::new(),
+            is_scheduled: Arc::default(),
             invoker: default_invoker(),
             of_methods: Vec::new(),
             strands: Box::default(),
@@ -168,35 +169,51 @@ impl Hosted {
         self.inner.service.clone().downcast().ok()
     }
 
-    /// Lets the service start in its surroundings, before its first call.
+    /// Lets the service start in its surroundings, before its first call. It starts once, also if it is
+    /// there under several names, or in a second pool: its surroundings are those of the first.
     pub(crate) fn start(&self, scope: &ServiceScope) -> Result<(), CallError> {
-        scope.bind(self);
-        // A service that is added to two pools has its surroundings in the first.
-        let _ = self.inner.life.scope.set(scope.clone());
-        self.inner.target.on_start(scope)
+        let started = self.inner.life.start(|| {
+            scope.bind(self);
+            let scope = self.inner.scope.get_or_init(|| scope.clone());
+            panics::guard(|| self.inner.target.on_start(scope)).unwrap_or_else(|panic| Err(panicked(panic)))
+        });
+        started.map_err(|why| match why {
+            NotStarted::Failed(error) => error,
+            NotStarted::TooLate => CallError::NoSuchService {
+                service: self.descriptor().name.to_owned(),
+                reason:
+                    "it has been told of the end of the pool that it was in, and does not start again; make another one"
+                        .to_owned(),
+                trace: Trace::default(),
+            },
+        })
     }
 
     /// Where messages to the service arrive, if it takes any.
     pub(crate) fn select(&self) -> Option<&Select> {
-        let scope = self.inner.life.scope.get()?;
+        let scope = self.inner.scope.get()?;
         self.inner.target.hooks().message.then(|| scope.select())
     }
 
-    /// Whether it wants to be told of the end of its pool.
-    pub(crate) fn has_farewell(&self) -> bool {
-        self.inner.target.hooks().shutdown
+    /// Tells it of the end of its pool, once. If another thread is about that, waits for it until
+    /// `deadline`; gives whether it has been told.
+    pub(crate) fn farewell(&self, deadline: Instant) -> bool {
+        self.inner.life.end(deadline, || panics::contain(|| self.inner.target.on_shutdown()))
     }
 
-    /// Tells it of the end of its pool, once.
-    pub(crate) fn farewell(&self) {
-        if !self.inner.life.is_over.swap(true, Ordering::SeqCst) {
-            self.inner.target.on_shutdown();
-        }
+    /// Whether it wants to be told of the end, has not been, and is not being told by this very thread.
+    pub(crate) fn waits_for_farewell(&self) -> bool {
+        self.inner.target.hooks().shutdown && !self.inner.life.needs_no_farewell()
     }
 
-    /// Sets whether a thread looks at the select; tells whether one did.
-    pub(crate) fn schedule(&self, scheduled: bool) -> bool {
-        self.inner.life.is_scheduled.swap(scheduled, Ordering::SeqCst)
+    /// Whether it has been told of the end, or is being told, and nothing may begin in it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.life.is_over()
+    }
+
+    /// Whether a thread is to look at the select, or does.
+    pub(crate) fn is_scheduled(&self) -> &Arc<AtomicBool> {
+        &self.inner.is_scheduled
     }
 
     /// What counts the calls of a method.

@@ -1,15 +1,16 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
-use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::by_caller::ByCaller;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::load::{Full, Limit, Load, ServiceKey, Weight};
-use crate::sync::Mutex;
+use crate::hash::SmallState;
+use crate::sync::{Condvar, Mutex};
 use crate::wire::{ContextId, Handle};
 
 /// What caller and callee agree on about one call.
@@ -30,15 +31,19 @@ pub(crate) type CallId = (ContextId, Handle);
 #[derive(Default)]
 pub(crate) struct InFlight {
     state: Mutex<State>,
-    keys: RandomState,
+    keys: SmallState,
+    /// How many have left and may still be sending their answers.
+    answering: AtomicUsize,
+    /// How many wait by [`settle`](Self::settle); nobody but them needs to be woken.
+    settling: AtomicUsize,
+    /// Signalled to them when a call has been answered, or its caller is gone.
+    settled: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     /// Those whose callers wait, and may cancel.
-    ///
-    /// In order, so that those of one caller are found without a search through all of them.
-    calls: BTreeMap<CallId, Arc<CallFlag>>,
+    calls: ByCaller<Arc<CallFlag>>,
     load: Load,
 }
 
@@ -113,13 +118,23 @@ impl InFlight {
         Ok(())
     }
 
-    /// The call is answered. A caller that uses a handle twice loses only its own means to cancel.
+    /// The call is about to be answered: it counts no more, so that its caller may make another one as
+    /// soon as it has the answer. A caller that uses a handle twice loses only its own means to cancel.
+    ///
+    /// [`answered`](Self::answered) is to follow when the answer has been sent.
     pub(crate) fn leave(&self, id: CallId, flag: &Arc<CallFlag>, (weight, limit): (Weight, Limit)) {
         let mut state = self.state.lock();
         state.load.leave(weight, limit);
         if state.calls.get(&id).is_some_and(|entered| Arc::ptr_eq(entered, flag)) {
             state.calls.remove(&id);
         }
+        self.answering.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The answer of a call that has left was sent.
+    pub(crate) fn answered(&self) {
+        self.answering.fetch_sub(1, Ordering::SeqCst);
+        self.news();
     }
 
     /// The caller does not wait for this call any more.
@@ -127,20 +142,55 @@ impl InFlight {
         if let Some(flag) = self.state.lock().calls.get(&id) {
             flag.cancel();
         }
+        self.news();
     }
 
     /// These callers are gone, and do not wait for any of their calls.
     pub(crate) fn cancel_all_of(&self, callers: &[ContextId]) {
         let state = self.state.lock();
         for caller in callers {
-            let all = (*caller, Handle::NONE)..=(*caller, Handle::LAST);
-            state.calls.range(all).for_each(|(_, flag)| flag.cancel());
+            state.calls.of(*caller).for_each(|flag| flag.cancel());
+        }
+        drop(state);
+        self.news();
+    }
+
+    /// Waits until the answers of all calls have been sent for which somebody waits, but for those of
+    /// `mine`, which wait for the calling thread. Until `deadline` at most.
+    pub(crate) fn settle(&self, deadline: Instant, mine: &[CallId]) {
+        // Before the look at what there is: who changes it from now on looks at this afterwards.
+        self.settling.fetch_add(1, Ordering::SeqCst);
+        let mut state = self.state.lock();
+        loop {
+            let waiting = |(id, flag): &(CallId, &Arc<CallFlag>)| !mine.contains(id) && !flag.is_cancelled();
+            let mut left = state.calls.iter().filter(waiting).peekable();
+            if left.peek().is_none() && self.answering.load(Ordering::SeqCst) == 0 {
+                break;
+            }
+            // Nobody tells when the time of a caller is over.
+            let late = left.filter_map(|(_, flag)| flag.deadline()).min();
+            let until = late.map_or(deadline, |late| late.min(deadline));
+            if self.settled.wait_until(&mut state, until).timed_out() && until == deadline {
+                break;
+            }
+        }
+        drop(state);
+        self.settling.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn news(&self) {
+        if self.settling.load(Ordering::SeqCst) > 0 {
+            // The lock orders this after the look of those who wait, and before their sleep.
+            drop(self.state.lock());
+            self.settled.notify_all();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const WEIGHT: (Weight, Limit) =
@@ -161,6 +211,46 @@ mod tests {
         calls.cancel_all_of(&[ContextId::new(2)]);
         calls.cancel_all_of(&[ContextId::new(3), ContextId::new(1)]);
         assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [true, true, false]);
+    }
+
+    /// Lets a thread wait until all is settled, and gives how that begins: with the thread having looked.
+    fn settles(calls: &Arc<InFlight>, mine: &'static [CallId]) -> std::thread::JoinHandle<()> {
+        let waiting = calls.clone();
+        let thread = std::thread::spawn(move || waiting.settle(Instant::now() + Duration::from_secs(20), mine));
+        while calls.settling.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        thread
+    }
+
+    #[test]
+    fn the_end_waits_until_answers_have_been_sent_and_not_just_begun() {
+        let calls = Arc::new(InFlight::default());
+        let flags: [Arc<CallFlag>; 2] = std::array::from_fn(|_| Arc::default());
+        let id = |handle| (ContextId::new(1), Handle::new(handle));
+        for (flag, at) in flags.iter().zip([id(1000), id(1001)]) {
+            calls.enter(at, flag, WEIGHT).unwrap();
+        }
+        let settled = settles(&calls, &[]);
+        calls.leave(id(1000), &flags[0], WEIGHT);
+        calls.cancel(id(1001));
+        let soon = Instant::now() + Duration::from_millis(5);
+        calls.settle(soon, &[]);
+        assert!(Instant::now() >= soon && !settled.is_finished(), "one is cancelled, and one is being answered");
+        calls.answered();
+        settled.join().unwrap();
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_calls_that_wait_for_it_or_whose_time_is_over() {
+        const MINE: [CallId; 1] = [(ContextId::ROOT, Handle::FIRST_DYNAMIC)];
+        let calls = Arc::new(InFlight::default());
+        calls.enter(MINE[0], &Arc::default(), WEIGHT).unwrap();
+        calls.enter((ContextId::ROOT, Handle::NONE), &Arc::default(), WEIGHT).unwrap();
+        let soon = Instant::now() + Duration::from_millis(5);
+        calls.enter((ContextId::new(1), Handle::new(1000)), &Arc::new(CallFlag::new(Some(soon))), WEIGHT).unwrap();
+        settles(&calls, &MINE).join().unwrap();
+        assert!(Instant::now() >= soon);
     }
 
     #[test]

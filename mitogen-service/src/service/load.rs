@@ -1,8 +1,8 @@
 //! How many calls there are, and whose: a plain state machine.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use crate::hash::SmallMap;
 use crate::wire::ContextId;
 
 const MIB: usize = 1024 * 1024;
@@ -40,8 +40,8 @@ pub(crate) struct Limit {
 #[derive(Default)]
 pub(crate) struct Load {
     all: Share,
-    callers: HashMap<ContextId, Share>,
-    services: HashMap<ServiceKey, Share>,
+    callers: SmallMap<ContextId, Share>,
+    services: SmallMap<ServiceKey, Share>,
 }
 
 /// Which bound does not admit a call.
@@ -131,7 +131,7 @@ impl Load {
 }
 
 /// Takes a call from the share that it was counted in.
-fn leave<K: Eq + Hash>(shares: &mut HashMap<K, Share>, key: K, size: usize, limit: Limit) {
+fn leave<K: Eq + Hash>(shares: &mut SmallMap<K, Share>, key: K, size: usize, limit: Limit) {
     if let Some(share) = shares.get_mut(&key) {
         share.remove(size, limit);
         if share.calls == 0 {

@@ -7,6 +7,8 @@
 
 mod activator;
 mod args;
+mod built_in;
+mod by_caller;
 mod caller;
 mod credentials;
 mod descriptor;
@@ -17,6 +19,7 @@ mod hooks;
 mod hosted;
 mod in_flight;
 mod invoker;
+mod life;
 mod load;
 mod meter;
 mod nesting;
@@ -31,6 +34,7 @@ mod uncached;
 
 pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, make_default};
 pub use args::{Args, CheckOutcome, apply_check};
+pub(crate) use built_in::provide;
 pub use caller::Caller;
 #[cfg(feature = "testing")]
 pub(crate) use caller::CallerParts;

@@ -5,10 +5,16 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::caller::Caller;
+use super::caller::{Caller, CallerParts};
+use super::descriptor::{MethodDescriptor, ServiceDescriptor};
+use super::in_flight::{CallFlag, CallId};
 use crate::error::{CallError, DeadlineBy, Trace};
-use crate::router::Core;
+use crate::router::{Core, Death, Delivery, Listener};
 use crate::wire::{Handle, Link, MAX_CHAIN, Meta};
+
+/// How the start of a service is called in a chain.
+static ON_START: MethodDescriptor =
+    MethodDescriptor { name: "on_start", docs: "", args: &[], policies: &[], result: "()", no_reply: false };
 
 thread_local! {
     /// The call that this thread runs, if it runs one.
@@ -27,6 +33,43 @@ pub(super) fn within<R>(caller: &Caller, f: impl FnOnce() -> R) -> R {
     }
     let _restore = Restore(RUNNING.replace(Some(caller.clone())));
     f()
+}
+
+/// Runs `f`, which lets a service start that no call has asked for, and tells it for which calls: those
+/// that wait for this thread, or else one that stands for the start itself. So a start that calls the very
+/// service is noticed, where both would wait for each other for ever.
+pub(super) fn starting<R>(core: &Arc<Core>, service: &'static ServiceDescriptor, f: impl FnOnce(&[CallId]) -> R) -> R {
+    let waiting = waited_for(core);
+    if !waiting.is_empty() {
+        return f(&waiting);
+    }
+    let me = core.identity().id;
+    // Nobody else has the handle meanwhile. At a closed router there is none, and nothing is called.
+    let Some(handle) = core.await_uncounted(me, Arc::new(NoAnswer)) else { return f(&[]) };
+    let id = (me, handle);
+    let flag = CallFlag::default();
+    flag.run(service, &ON_START);
+    let parts =
+        CallerParts { core: core.clone(), src_id: me, auth_id: me, is_local: true, credentials: None, id, chain: None };
+    let result = within(&Caller::new(parts, Arc::new(flag)), || f(&[id]));
+    core.give_up(handle);
+    result
+}
+
+/// Nobody answers the start of a service.
+struct NoAnswer;
+
+impl Listener for NoAnswer {
+    fn deliver(&self, _delivery: Delivery<'_>) {}
+
+    fn end(&self, _death: &Arc<Death>) {}
+}
+
+/// The calls of this router that wait for what this thread does, outermost first: the one that it runs
+/// is the last. None if nobody waits for that one.
+pub(super) fn waited_for(core: &Arc<Core>) -> Vec<CallId> {
+    let chain = running(core).as_ref().map_or_else(Vec::new, chain_below);
+    chain.into_iter().map(|link| (link.context, link.handle)).collect()
 }
 
 /// The call of this router that this thread runs. Calls through another router of this process are
@@ -71,7 +114,13 @@ fn chain_below(caller: &Caller) -> Vec<Link> {
     }
     let mut chain = caller.chain().to_vec();
     let (method, service) = caller.running();
-    chain.push(Link { context, handle, name: format!("{service}.{method} in {}", caller.core().identity().name) });
+    let here = &caller.core().identity().name;
+    let name = match service.as_str() {
+        // It has not come to its method yet.
+        "" => format!("the making of a service in {here}"),
+        _ => format!("{service}.{method} in {here}"),
+    };
+    chain.push(Link { context, handle, name });
     chain
 }
 

@@ -15,6 +15,9 @@ use crate::wire::value::EncodeError;
 /// method returns nothing, and the stub returns `Call<T>`. Dropped unanswered, it answers
 /// [`CallError::Cancelled`].
 ///
+/// A context or a router that ends gracefully waits for it, within its bound, but for what its services keep
+/// for themselves: those are told of the end, and dropped, before.
+///
 /// ```
 /// use mitogen_service::{AllowAny, Reply, service};
 ///

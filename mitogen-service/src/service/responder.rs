@@ -67,9 +67,7 @@ impl Responder {
 
     /// Answers with a payload that [`encode_reply`](super::dispatch::encode_reply) has made.
     pub(crate) fn answer(&self, payload: impl Into<Bytes>) {
-        if !self.claim() {
-            return;
-        }
+        let Some(_answering) = self.claim() else { return };
         let payload = payload.into();
         let size = payload.len();
         if let Err(error) = self.send(payload, Patience::Exceed) {
@@ -101,9 +99,7 @@ impl Responder {
     }
 
     fn fail_with(&self, error: &CallError, patience: Patience) {
-        if !self.claim() {
-            return;
-        }
+        let Some(_answering) = self.claim() else { return };
         if self.id.1 == Handle::NONE {
             let (method, service) = self.flag.running();
             let what = match service.as_str() {
@@ -121,12 +117,17 @@ impl Responder {
         self.claim();
     }
 
-    fn claim(&self) -> bool {
-        let first = !self.answered.swap(true, Ordering::AcqRel);
-        if let Some((in_flight, weight)) = self.counted.as_ref().filter(|_| first) {
-            in_flight.leave(self.id, &self.flag, (*weight, limit(&self.core)));
+    /// Tells whether the call is to be answered by whoever asks; it is being answered until what is given
+    /// is dropped.
+    fn claim(&self) -> Option<Answering<'_>> {
+        if self.answered.swap(true, Ordering::AcqRel) {
+            return None;
         }
-        first
+        let in_flight = self.counted.as_ref().map(|(in_flight, weight)| {
+            in_flight.leave(self.id, &self.flag, (*weight, limit(&self.core)));
+            &**in_flight
+        });
+        Some(Answering(in_flight))
     }
 
     fn send_error(&self, error: CallError, patience: Patience) {
@@ -143,6 +144,17 @@ impl Responder {
         }
         let message = Message::new(Encoding::MessagePack, context, handle, Handle::NONE, payload);
         self.core.send_as(message, None, (patience, cork::for_answer())).map(drop).map_err(|reason| reason.code)
+    }
+}
+
+/// The answer of a call is on its way into the output.
+struct Answering<'a>(Option<&'a InFlight>);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if let Some(in_flight) = self.0 {
+            in_flight.answered();
+        }
     }
 }
 

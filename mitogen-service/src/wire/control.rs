@@ -9,6 +9,7 @@
 //! | `CREDIT` | `[handle, bytes]`, or `[handle, nil, reason]` of a receiver that takes no more |
 //! | `CLAIM` | `[handle, token]` |
 //! | `BULK` | `[handle]`, and the reply is the handle for bulk; `[handle, nil]` at the end of a claim |
+//! | `FORWARD_LOG` | `[level, target, path, text]` |
 //! | `SHUTDOWN` | `[milliseconds of grace]` |
 //!
 //! This file must not know who may send these, nor what they do.
@@ -44,6 +45,43 @@ impl<'a> AddRoute<'a> {
         let route = Self { id: ContextId::new(cursor.u32()?), name: cursor.str()? };
         cursor.end()?;
         Ok(route)
+    }
+}
+
+/// A log event of a context, on its way to the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ForwardLog<'a> {
+    /// From 1, an error, to 5, a trace.
+    pub(crate) level: u8,
+    /// What the event calls itself, most often by the path of a module.
+    pub(crate) target: &'a str,
+    /// The names of the contexts from the root to this one.
+    pub(crate) path: &'a str,
+    /// What it says, with its fields.
+    pub(crate) text: &'a str,
+}
+
+impl<'a> ForwardLog<'a> {
+    /// The payload that says so.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(self.target.len() + self.path.len() + self.text.len() + 17);
+        msgpack::write_array_len(&mut payload, 4);
+        msgpack::write_uint(&mut payload, self.level.into());
+        for text in [self.target, self.path, self.text] {
+            msgpack::write_str(&mut payload, text);
+        }
+        payload
+    }
+
+    /// Reads it back.
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(4)?;
+        let level = u8::try_from(cursor.uint()?).ok().filter(|level| (1..=5).contains(level));
+        let level = level.ok_or(Malformed { what: "a level is 1 to 5", at: 0 })?;
+        let event = Self { level, target: cursor.str()?, path: cursor.str()?, text: cursor.str()? };
+        cursor.end()?;
+        Ok(event)
     }
 }
 
@@ -303,6 +341,16 @@ mod tests {
         let del = DelRoute { id: ContextId::new(300), death: None, twice: false };
         assert_eq!(del.encode(), b"\x92\xcd\x01\x2c\xc0");
         assert_eq!(DelRoute::decode(&del.encode()), Ok(del));
+    }
+
+    #[test]
+    fn a_log_event_stands_on_the_wire_byte_for_byte() {
+        let event = ForwardLog { level: 3, target: "a", path: "b", text: "c" };
+        assert_eq!(event.encode(), b"\x94\x03\xa1a\xa1b\xa1c");
+        assert_eq!(ForwardLog::decode(&event.encode()), Ok(event));
+        for bad in [&b"\x94\x00\xa1a\xa1b\xa1c"[..], b"\x94\x06\xa1a\xa1b\xa1c", b"\x93\x03\xa1a\xa1b"] {
+            assert!(ForwardLog::decode(bad).is_err());
+        }
     }
 
     #[test]

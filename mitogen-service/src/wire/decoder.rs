@@ -9,12 +9,14 @@
 //! really there.
 //!
 //! A small payload is copied out of the read buffer, so that a message which lives long does not
-//! hold a buffer that many others share. A large one is read straight into a buffer of its own,
-//! which becomes the payload without a copy.
+//! hold a buffer that many others share. Very small ones are put behind each other into a block of
+//! [`BLOCK`] bytes, which is used again as soon as all of its messages are gone: as a rule they are
+//! when the next one comes, so that nothing is allocated. A large one is read straight into a
+//! buffer of its own, which becomes the payload without a copy.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 use super::{BadMagic, Header, Message};
@@ -25,6 +27,13 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Largest payload that waits in the read buffer until it is complete. Also bounds what
 /// [`Decoder::space`] may have to move to the front of the buffer.
 const SMALL: usize = 4 * 1024;
+
+/// Size of the blocks that very small payloads share. It is what the smallest message may hold in
+/// memory for as long as it lives.
+const BLOCK: usize = 1024;
+
+/// Largest payload that shares a block.
+pub(super) const TINY: usize = BLOCK / 2;
 
 /// Memory given to a large payload before more than that has arrived.
 const FIRST_CHUNK: usize = 256 * 1024;
@@ -100,6 +109,8 @@ pub(crate) struct Decoder {
     /// `buffer[..start]` has been decoded. Invariant: `start <= buffer.len()`, and all of it has been while
     /// the state is `Payload`.
     start: usize,
+    /// The block of the payloads that share one; behind its end there is room for more.
+    block: BytesMut,
     state: State,
 }
 
@@ -107,7 +118,15 @@ impl Decoder {
     /// A decoder at the beginning of a frame; payloads over `max_message_size` bytes are a
     /// [`FrameError`].
     pub(crate) fn new(max_message_size: usize) -> Self {
-        Self { max_message_size, buffers: None, after_long: false, buffer: Vec::new(), start: 0, state: State::Frame }
+        Self {
+            max_message_size,
+            buffers: None,
+            after_long: false,
+            buffer: Vec::new(),
+            start: 0,
+            block: BytesMut::new(),
+            state: State::Frame,
+        }
     }
 
     /// The same; large payloads use memory again that others have used.
@@ -194,7 +213,7 @@ impl Decoder {
         let header = self.checked(head)?;
         let length = header.length as usize;
         if let Some(payload) = rest.get(..length) {
-            let payload = Bytes::copy_from_slice(payload);
+            let payload = own(&mut self.block, payload);
             self.after_long = false;
             self.start += Header::LEN + length;
             return Ok(Some(Message { header, payload }));
@@ -257,6 +276,22 @@ impl Decoder {
     fn fail(&mut self, error: FrameError) {
         self.state = State::Failed(error);
         self.start = self.buffer.len();
+    }
+}
+
+/// A payload that does not need the read buffer.
+fn own(block: &mut BytesMut, payload: &[u8]) -> Bytes {
+    match payload.len() {
+        0 => Bytes::new(),
+        1..=TINY => {
+            if block.capacity() < payload.len() {
+                // The same memory if nobody else uses it, and else as much anew.
+                block.reserve(BLOCK);
+            }
+            block.extend_from_slice(payload);
+            block.split().freeze()
+        }
+        _ => Bytes::copy_from_slice(payload),
     }
 }
 
@@ -403,6 +438,21 @@ mod tests {
         let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
         feed(&mut decoder, &long, usize::MAX).unwrap();
         assert!(decoder.buffer.capacity() <= 2 * BEHIND_LONG, "{}", decoder.buffer.capacity());
+    }
+
+    #[test]
+    fn very_small_payloads_share_a_block_that_is_used_again() {
+        let frame = frame(&message(vec![7; 100]));
+        let mut decoder = Decoder::new(MAX);
+        let mut next = || feed(&mut decoder, &frame, usize::MAX).unwrap().remove(0).payload;
+        // One that lives long holds one block alone, and its bytes stay.
+        let kept = next();
+        let mut memory: Vec<_> = (0..1000).map(|_| next().as_ptr() as usize / 16).collect();
+        memory.sort_unstable();
+        memory.dedup();
+        assert!(memory.len() <= 2 * BLOCK / 100, "{}", memory.len());
+        let many: Vec<_> = (0..1000).map(|_| next()).collect();
+        assert!(many.iter().chain([&kept]).all(|payload| payload[..] == [7; 100]));
     }
 
     #[test]

@@ -38,8 +38,16 @@ pub(crate) struct Head<'a> {
 impl<'a> CallEnvelope<'a> {
     /// Takes a call apart.
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
-        validate(payload, MAX_DEPTH)?;
-        Self::trusted(payload)
+        let mut cursor = Cursor::new(payload);
+        cursor.array_of(4)?;
+        let (service, method) = (cursor.str()?, cursor.str()?);
+        let meta_at = cursor.position();
+        let meta = read_meta(&mut cursor)?;
+        validate_within(meta, meta_at)?;
+        // The arguments, and nothing behind them: each byte is looked at once.
+        let args = validate_within(cursor.rest(), cursor.position())?;
+        cursor.expect_map()?;
+        Ok(Self { service, method, meta, args })
     }
 
     /// The beginning of a call, read without a look at its arguments.
@@ -49,18 +57,13 @@ impl<'a> CallEnvelope<'a> {
         let (service, method) = (cursor.str()?, cursor.str()?);
         Ok(Head { service, method, meta: cursor.skip()? })
     }
+}
 
-    /// Takes a call apart that has passed [`CallEnvelope::decode`] before.
-    pub(crate) fn trusted(payload: &'a [u8]) -> Result<Self, Malformed> {
-        let mut cursor = Cursor::new(payload);
-        cursor.array_of(4)?;
-        Ok(Self {
-            service: cursor.str()?,
-            method: cursor.str()?,
-            meta: read_meta(&mut cursor)?,
-            args: cursor.raw_map()?,
-        })
-    }
+/// Checks what lies within an array, at this position of the payload.
+fn validate_within(value: &[u8], position: usize) -> Result<&[u8], Malformed> {
+    let within = |error: Malformed| Malformed { at: position + error.at, ..error };
+    validate(value, MAX_DEPTH - 1).map_err(within)?;
+    Ok(value)
 }
 
 /// Nil or a map, as it is written.
@@ -149,12 +152,13 @@ pub(crate) enum Reply<'a> {
 impl<'a> Reply<'a> {
     /// Takes a reply apart.
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
-        validate(payload, MAX_DEPTH)?;
         let mut cursor = Cursor::new(payload);
         cursor.array_of(2)?;
-        match cursor.uint()? {
-            REPLY_OK => Ok(Self::Ok(cursor.skip()?)),
-            REPLY_ERR => Ok(Self::Err(cursor.skip()?)),
+        let kind = cursor.uint()?;
+        let value = validate_within(cursor.rest(), cursor.position())?;
+        match kind {
+            REPLY_OK => Ok(Self::Ok(value)),
+            REPLY_ERR => Ok(Self::Err(value)),
             _ => Err(Malformed { what: "a reply is neither a success nor a failure", at: 1 }),
         }
     }

@@ -12,8 +12,8 @@
 //!
 //! All numbers are big endian. Both ends say `encodings` and `pid`; the parent also tells the child
 //! who it is: `context_id`, `name`, `parents` (`[[id, name], ..]`, nearest first),
-//! `max_message_size`, `unidirectional`, and where they are not as usual `keep_alive`,
-//! `receiver_window` and `senders_per_receiver`.
+//! `max_message_size`, `unidirectional`, and where they are not as usual `log_level`, `keep_alive` or
+//! `link_keep_alive`, `pool_size`, `receiver_window` and `senders_per_receiver`.
 //!
 //! This file must not know how a child is started, nor what a feature does.
 
@@ -89,6 +89,12 @@ pub(crate) struct Identity {
     /// How often each end of the stream, and of those below, looks for a sign of life of the other; in
     /// whole microseconds on the wire.
     pub(crate) keep_alive: Option<Duration>,
+    /// The same for this stream alone, where `keep_alive` says nothing.
+    pub(crate) link_keep_alive: Option<Duration>,
+    /// How many threads the pool has that the child makes by itself, if the parent cares.
+    pub(crate) pool_size: Option<u64>,
+    /// Which log events it shall forward to the root: up to this level, from 1 to 5, 0 for none.
+    pub(crate) log_level: u64,
     /// What the channels of this tree take.
     pub(crate) channels: ChannelBounds,
 }
@@ -203,9 +209,7 @@ impl Hello {
     fn encode_body(&self) -> Vec<u8> {
         let identity = self.body.identity.as_ref();
         let mut body = Vec::new();
-        let keys = identity.map_or(2, |identity| {
-            7 + u32::from(identity.keep_alive.is_some()) + identity.channels.unusual().count() as u32
-        });
+        let keys = identity.map_or(2, |identity| 7 + identity.optional_keys());
         msgpack::write_map_len(&mut body, keys);
         msgpack::write_str(&mut body, "encodings");
         msgpack::write_array_len(&mut body, self.encodings.len() as u32);
@@ -250,14 +254,30 @@ impl Identity {
         msgpack::write_uint(body, self.max_message_size);
         msgpack::write_str(body, "unidirectional");
         msgpack::write_bool(body, self.unidirectional);
-        if let Some(interval) = self.keep_alive {
-            msgpack::write_str(body, "keep_alive");
-            msgpack::write_uint(body, u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1));
+        if self.log_level > 0 {
+            msgpack::write_str(body, "log_level");
+            msgpack::write_uint(body, self.log_level);
+        }
+        for (key, interval) in [("keep_alive", self.keep_alive), ("link_keep_alive", self.link_keep_alive)] {
+            if let Some(interval) = interval {
+                msgpack::write_str(body, key);
+                msgpack::write_uint(body, u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1));
+            }
+        }
+        if let Some(size) = self.pool_size {
+            msgpack::write_str(body, "pool_size");
+            msgpack::write_uint(body, size);
         }
         for (key, value) in self.channels.unusual() {
             msgpack::write_str(body, key);
             msgpack::write_uint(body, value);
         }
+    }
+
+    fn optional_keys(&self) -> u32 {
+        let intervals = [self.keep_alive, self.link_keep_alive].map(|interval| interval.is_some());
+        let others = [self.pool_size.is_some(), self.log_level > 0];
+        intervals.into_iter().chain(others).map(u32::from).sum::<u32>() + self.channels.unusual().count() as u32
     }
 }
 
@@ -273,6 +293,9 @@ struct Fields {
     unidirectional: Option<bool>,
     keep_alive: Option<u64>,
     channels: ChannelBounds,
+    link_keep_alive: Option<u64>,
+    pool_size: Option<u64>,
+    log_level: Option<u64>,
 }
 
 impl Fields {
@@ -298,6 +321,9 @@ impl Fields {
             "keep_alive" => self.keep_alive = Some(cursor.uint()?),
             "receiver_window" => self.channels.window = cursor.uint()?,
             "senders_per_receiver" => self.channels.senders = cursor.uint()?,
+            "link_keep_alive" => self.link_keep_alive = Some(cursor.uint()?),
+            "log_level" => self.log_level = Some(cursor.uint()?),
+            "pool_size" => self.pool_size = Some(cursor.uint()?),
             _ => drop(cursor.skip()?),
         }
         Ok(())
@@ -317,10 +343,17 @@ impl Fields {
             parents: found(self.parents, "the key \"parents\" is missing")?,
             max_message_size: found(self.max_message_size, "the key \"max_message_size\" is missing")?,
             unidirectional: found(self.unidirectional, "the key \"unidirectional\" is missing")?,
-            keep_alive: self.keep_alive.filter(|&micros| micros > 0).map(Duration::from_micros),
+            keep_alive: interval(self.keep_alive),
+            link_keep_alive: interval(self.link_keep_alive),
+            pool_size: self.pool_size.filter(|&size| size > 0),
+            log_level: self.log_level.unwrap_or(0),
             channels: self.channels,
         })
     }
+}
+
+fn interval(micros: Option<u64>) -> Option<Duration> {
+    micros.filter(|&micros| micros > 0).map(Duration::from_micros)
 }
 
 fn found<T>(value: Option<T>, missing: &'static str) -> Result<T, Malformed> {
@@ -447,6 +480,9 @@ mod tests {
             unidirectional: true,
             keep_alive: None,
             channels: ChannelBounds::default(),
+            link_keep_alive: None,
+            pool_size: None,
+            log_level: 0,
         };
         Hello::of_parent(0, 1, identity)
     }
@@ -461,6 +497,19 @@ mod tests {
         hello.extend_from_slice(&(body.len() as u32).to_be_bytes());
         hello.extend_from_slice(body);
         hello
+    }
+
+    #[test]
+    fn what_a_parent_may_leave_out_comes_through() {
+        let mut hello = parent();
+        if let Some(identity) = &mut hello.body.identity {
+            identity.keep_alive = Some(Duration::from_secs(1));
+            identity.link_keep_alive = Some(Duration::from_secs(15));
+            identity.pool_size = Some(7);
+            identity.log_level = 4;
+        }
+        let bytes = hello.encode();
+        assert_eq!(decode(&bytes), Ok(Some((hello, bytes.len()))));
     }
 
     #[test]

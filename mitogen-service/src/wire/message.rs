@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::decoder::TINY;
 use super::{ContextId, Encoding, Handle, Header};
 
 /// One message on its way. Cloning it shares the payload.
@@ -27,6 +28,13 @@ impl Message {
         let header =
             Header { encoding, dst_id, src_id: ContextId::ROOT, auth_id: ContextId::ROOT, handle, reply_to, length };
         Self { header, payload }
+    }
+
+    /// Lets a very small payload, which may share its memory with others, have its own.
+    pub(crate) fn stand_alone(&mut self) {
+        if (1..=TINY).contains(&self.payload.len()) {
+            self.payload = Bytes::copy_from_slice(&self.payload);
+        }
     }
 
     /// Whether the endpoint that it goes to will get nothing more.

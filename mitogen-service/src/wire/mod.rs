@@ -42,7 +42,7 @@ mod protocol_examples;
 pub mod value;
 
 pub use blob::Blob;
-pub(crate) use control::{AddRoute, Bulk, Claim, Credit, CreditNews, DelRoute, IdBlock};
+pub(crate) use control::{AddRoute, Bulk, Claim, Credit, CreditNews, DelRoute, ForwardLog, IdBlock};
 pub(crate) use dead::{DeadCode, DeadReason};
 pub(crate) use decoder::{Buffers, Decoder};
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};

@@ -146,6 +146,9 @@ fn hellos() {
         unidirectional: false,
         keep_alive: None,
         channels: ChannelBounds::default(),
+        link_keep_alive: None,
+        pool_size: None,
+        log_level: 0,
     };
     let features = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
     let hellos = [

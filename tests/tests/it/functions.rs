@@ -88,7 +88,7 @@ fn a_sibling_calls_no_function() {
     let [child, sibling] = ["worker", "sibling"].map(|name| bench.child(name));
     // There is no pool yet, and a sibling's call makes none.
     let early = sibling.call(pid_at, child.clone()).wait().unwrap_err();
-    assert!(matches!(early, CallError::Refused { .. }), "{early:?}");
+    assert!(matches!(early, CallError::NotActivated { .. }), "{early:?}");
     child.call(pid, ()).wait().unwrap();
     let refused = sibling.call(pid_at, child).wait().unwrap_err();
     let CallError::Unauthorized { method, service, .. } = &refused else { panic!("{refused:?}") };

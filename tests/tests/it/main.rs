@@ -24,6 +24,7 @@ mod nesting;
 mod parent_test;
 mod policy;
 mod pool;
+mod pool_ends;
 mod programs;
 mod receiver_test;
 mod router_test;

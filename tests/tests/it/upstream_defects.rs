@@ -649,15 +649,27 @@ fn a_route_renames_nobody() {
 
 // B21
 #[test]
-fn nobody_forwards_log_records() {
+fn log_records_have_the_name_of_their_sender_and_a_bound() {
     let router = root();
     let _pool = pool(&router);
     let mut peer = Peer::join(&router, "peer");
     // What Mitogen's children send: logger, level, text.
     let record = text("mitogen\0ERROR\0forged");
     peer.send(FORWARD_LOG, 9000, &record);
-    assert!(peer.refusal(9000).contains("invalid handle"));
-    peer.send(FORWARD_LOG, 0, &record);
+    // Ours, with the path of somebody else and a forged line: both are shown as what they are.
+    let event = |level: u8, text: &str| {
+        let mut payload = vec![0x94, level];
+        for part in ["a target\nforged", "root/somebody else", text] {
+            payload.extend_from_slice(&[0xda, (part.len() >> 8) as u8, part.len() as u8]);
+            payload.extend_from_slice(part.as_bytes());
+        }
+        payload
+    };
+    peer.send(FORWARD_LOG, 0, &event(1, "a forged event\n[root] all is well"));
+    // No more than a mebibyte in a second comes through of as many as there are.
+    for _ in 0..200 {
+        peer.send(FORWARD_LOG, 0, &event(2, &"x".repeat(60_000)));
+    }
     peer.settle();
     assert!(peer.me.is_connected());
 }

@@ -3,9 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::key::Key;
-
-/// What waits where a select was closed, and why nothing is added to it.
-pub(super) const CLOSED: &str = "the Select has been closed";
+use crate::error::SELECT_CLOSED;
 
 /// The members of a select, over the type that stands for one.
 pub(super) struct Members<S> {
@@ -63,7 +61,7 @@ impl<S> Members<S> {
     /// Makes a place for a member, which may have events from now on; or says why not.
     pub(super) fn reserve(&mut self, key: Key) -> Result<u64, &'static str> {
         if self.closed {
-            return Err(CLOSED);
+            return Err(SELECT_CLOSED);
         }
         if self.numbers.contains_key(&key) {
             return Err("a member has this key already");

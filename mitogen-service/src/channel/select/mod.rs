@@ -23,14 +23,15 @@ pub use member::{Removed, Selectable};
 
 use super::call::given_up;
 use super::mailbox::Notify;
-use crate::error::{CallError, Error, Result, Trace};
+use crate::error::{CallError, Error, Result, SELECT_CLOSED, Trace};
 use crate::io::cork;
 use gathering::Gathering;
 use member::{Member, Taken};
-use members::{CLOSED, Next};
+use members::Next;
 
-/// What Mitogen says to those who wait for nothing.
-const EMPTY: &str = "Cannot get(), Select instance is empty";
+/// What those are told who wait for nothing; it begins with Mitogen's words.
+const EMPTY: &str = "Cannot get(), Select instance is empty: nothing could ever come; add a receiver, a call or another \
+                     select first (one that has come to its end is a member no more)";
 
 /// Waits for many receivers, calls and other selects at once, and gives their events in the order of
 /// arrival.
@@ -118,7 +119,7 @@ impl Select {
             }
         };
         let events = member.watch(Some(Arc::new(tell)));
-        if self.shared.insert(number, member, events) { Ok(()) } else { Err(cannot_add(&shown, CLOSED)) }
+        if self.shared.insert(number, member, events) { Ok(()) } else { Err(cannot_add(&shown, SELECT_CLOSED)) }
     }
 
     /// Takes a member out, with everything that it has received and that was not got.
@@ -131,7 +132,7 @@ impl Select {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`CallError::Failed`] "Cannot get(), Select instance is empty" when there are no members, also if
+    /// [`CallError::Failed`] "Cannot get(), Select instance is empty: .." when there are no members, also if
     /// the last one goes while this waits; [`CallError::Cancelled`] when the select is closed.
     pub fn get(&self) -> std::result::Result<Event, CallError> {
         self.wait(None)
@@ -198,7 +199,15 @@ fn event_of(next: Next<Taken, Box<dyn Member>>) -> Option<std::result::Result<Ev
         Next::Item { key, item, removed } => Some(Ok(item.with_removed(removed).into_event(key))),
         Next::Nothing => None,
         Next::Empty => Some(Err(Error::Invalid { what: EMPTY.to_owned() }.into())),
-        Next::Closed => Some(Err(CallError::Cancelled { reason: CLOSED.to_owned(), trace: Trace::default() })),
+        Next::Closed => Some(Err(CallError::Cancelled { reason: SELECT_CLOSED.to_owned(), trace: Trace::default() })),
+    }
+}
+
+/// What is in it goes with its owner. Whoever tells it of an event, which may be the I/O thread, may know
+/// the rest for a little longer, and shall not be the one who drops what belongs to a user.
+impl Drop for Select {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -239,4 +248,31 @@ impl<'a> IntoIterator for &'a Select {
 
 fn cannot_add(key: &str, why: &str) -> Error {
     Error::Invalid { what: format!("Cannot add `{key}`: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Call;
+    use super::*;
+
+    /// Tells when it is dropped.
+    struct Tells(Arc<()>);
+
+    #[test]
+    fn what_is_in_a_select_goes_with_it_and_not_with_whoever_tells_it_of_an_event() {
+        let select = Select::new();
+        let alive = Arc::new(());
+        select.add(Call::ready(Ok(Tells(alive.clone()))), "call").unwrap();
+        // As the I/O thread has it for a moment.
+        let telling = select.shared.clone();
+        drop(select);
+        assert_eq!(Arc::strong_count(&alive), 1);
+        telling.ready(0);
+    }
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            assert!(Arc::strong_count(&self.0) > 1);
+        }
+    }
 }

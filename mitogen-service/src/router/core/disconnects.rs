@@ -48,10 +48,9 @@ impl Core {
         for waiting in waiting {
             waiting.listener.end(death);
         }
-        if let Some(workers) = self.workers() {
-            let gone: Vec<_> = gone.iter().map(|gone| gone.id).collect();
-            workers.callers_gone(&gone);
-        }
+        let gone: Vec<_> = gone.iter().map(|gone| gone.id).collect();
+        // Methods of a pool that was stopped may still run.
+        self.all_workers().iter().for_each(|workers| workers.callers_gone(&gone));
         self.lifecycle.news();
     }
 

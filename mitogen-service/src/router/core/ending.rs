@@ -1,14 +1,16 @@
 //! The end of a router, or of the whole process that it lives in.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-use super::{Close, Core};
+use super::{Close, Core, Workers};
 use crate::deadline;
 use crate::io::is_reading;
+use crate::panics;
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
 use crate::wire::control::encode_shutdown;
@@ -33,7 +35,7 @@ const COURIER_BOUND: Duration = Duration::from_secs(1);
 /// How long what is still queued for the parent may take to leave.
 const DRAIN_BOUND: Duration = Duration::from_millis(300);
 
-/// How long services may take to hear of the end when the parent is gone.
+/// How long services may take to hear of the end, beyond what their methods may.
 const FAREWELL_BOUND: Duration = Duration::from_millis(300);
 
 /// The status of a context whose I/O thread has crashed. "Internal software error" in `sysexits.h`.
@@ -56,8 +58,10 @@ impl Core {
     /// The parent of this process is gone. Services that want to be told have a short time for it; then,
     /// or at once if there are none, the process ends. On the broker's thread.
     pub(crate) fn orphaned(self: &Arc<Self>) {
-        let workers = self.workers().filter(|workers| workers.has_farewell());
-        let Some(workers) = workers else { self.end_process() };
+        let pools = self.all_workers();
+        if !pools.iter().any(|workers| workers.waits_for_farewell()) {
+            self.end_process();
+        }
         if self.orphaned.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -65,8 +69,13 @@ impl Core {
         self.close_streams();
         let core = self.clone();
         let told = self.ledger.spawn("mitogen-farewell", move || {
-            workers.stop();
-            workers.farewell();
+            pools.iter().for_each(|workers| workers.stop());
+            let deadline = deadline::after(FAREWELL_BOUND);
+            // There is little time, so the pool, of which there is one as a rule, does not wait for one thread more.
+            let Some((pool, before)) = pools.split_first() else { core.end_process() };
+            let told: Vec<_> = before.iter().map(|workers| workers.begin_farewell(deadline)).collect();
+            pool.farewell(deadline);
+            before.iter().zip(told).for_each(|(workers, told)| workers.end_farewell(told, deadline));
             core.end_process();
         });
         let core = self.clone();
@@ -118,15 +127,16 @@ impl Core {
             Ending::Router => deadline::after(bound.saturating_add(KILL_MARGIN)),
             Ending::Process => deadline,
         };
-        let workers = self.workers();
-        if let Some(workers) = &workers {
-            workers.stop();
-        }
+        let pools = self.all_workers();
+        pools.iter().for_each(|workers| workers.stop());
+        self.permits.close();
         self.end_connecting_processes();
         self.end_children(how, children_deadline);
-        if let Some(workers) = &workers {
-            workers.join(deadline);
-        }
+        pools.iter().for_each(|workers| workers.join(deadline));
+        say_farewell(&pools, deadline + FAREWELL_BOUND);
+        // Services that were told, or are gone, have given up the answers that were theirs to give. What is
+        // left is in the hands of other threads, which may still come to it.
+        pools.iter().for_each(|workers| workers.settle(deadline));
         // The last answers leave, and what was sent before.
         let drained_by = deadline::after(DRAIN_BOUND);
         for parent in self.parent_streams() {
@@ -139,18 +149,37 @@ impl Core {
             self.end_process();
         }
         self.forsake_everything();
-        self.clear_workers();
-        drop(workers);
+        self.forget_workers();
+        drop(pools);
         self.close_streams();
-        let broker = self.broker.lock().take();
+        // It stays known until its thread has left, for those who must not do on it what others may.
+        let broker = self.broker.lock().clone();
         if let Some(broker) = broker {
             broker.stop();
         }
+        let broker = self.broker.lock().take();
+        drop(broker);
         let ready = self.ready.lock().take();
         drop(ready);
         self.callbacks.stop(COURIER_BOUND);
         self.logs.stop(COURIER_BOUND);
         self.lifecycle.closed();
+    }
+
+    /// Drops what belongs to a user, wherever that happens to be, but not on the I/O thread, nor on one that
+    /// reads a stream for it: from there it goes on a thread of its own, and is lost if there can be none.
+    pub(crate) fn drop_aside(&self, value: impl Send + 'static) {
+        if !self.is_broker() && !is_reading() {
+            return panics::contain(|| drop(value));
+        }
+        // What cannot be started drops what it should have run.
+        let value = ManuallyDrop::new(value);
+        let thread = self.ledger.spawn("mitogen-drop", move || {
+            panics::contain(|| drop(ManuallyDrop::into_inner(value)));
+        });
+        if let Err(error) = thread {
+            self.log(Level::ERROR, format!("cannot start a thread to let go of a service: {error}"));
+        }
     }
 
     fn is_broker(&self) -> bool {
@@ -245,5 +274,13 @@ impl Core {
             process.kill();
         }
         self.forsake_everything();
+    }
+}
+
+/// Tells the services of all pools of the end, none of them later because of another one.
+fn say_farewell(pools: &[Arc<dyn Workers>], deadline: Instant) {
+    let told: Vec<_> = pools.iter().map(|workers| workers.begin_farewell(deadline)).collect();
+    for (workers, told) in pools.iter().zip(told) {
+        workers.end_farewell(told, deadline);
     }
 }

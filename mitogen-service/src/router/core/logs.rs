@@ -66,6 +66,17 @@ impl Core {
         self.log_line(move || crate::log::output(&context, source, &line));
     }
 
+    /// Writes an event of another context.
+    pub(in crate::router) fn log_forwarded(&self, write: impl FnOnce() + Send + 'static) {
+        self.log_line(write);
+    }
+
+    /// Writes such a line to stderr as it is.
+    pub(crate) fn print_output(&self, line: &str) {
+        let line = format!("{line}\n");
+        self.log_line(move || crate::log::line(line));
+    }
+
     fn log_line(&self, write: impl FnOnce() + Send + 'static) {
         let lost = self.lost_logs.swap(0, Ordering::Relaxed);
         let name = self.identity.name.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Core, Delivery};
+use super::{Core, Delivery, Workers};
 use crate::io::cork::{self, Haste};
 use crate::io::{Patience, SendError, Stream, StreamId};
 use crate::router::control;
@@ -210,6 +210,14 @@ impl Core {
                     Ok(()) | Err(SendError::Closed) => Ok(Routed::Sent(Some(stream))),
                     Err(SendError::Full(message)) => {
                         if patience == Patience::Reserve {
+                            // A context above waits for this word, and there is no stream to cut. They have only
+                            // so many calls pending.
+                            let is_for_parent =
+                                self.identity.parents.iter().any(|(id, _)| *id == message.header.dst_id);
+                            if is_for_parent {
+                                let sent = stream.pass_on(message, (Patience::Exceed, haste), None);
+                                return Ok(Routed::Sent(sent.is_ok().then_some(stream)));
+                            }
                             self.cut(out);
                         }
                         Err(Unrouted { message, reason: DeadReason::overloaded(OUTPUT_FULL) })
@@ -312,9 +320,23 @@ impl Core {
         self.handles.lock().listen(handle, access, listener).is_ok()
     }
 
-    /// Puts another listener in the place of one.
-    pub(crate) fn relisten(&self, handle: Handle, access: Access, listener: Arc<dyn Listener>) {
-        self.handles.lock().replace(handle, access, listener);
+    /// Puts the listeners of a pool in the place of others, if it still is the router's. What they replace
+    /// is let go of without a lock: it may be all that is left of an earlier pool.
+    pub(crate) fn relisten<const N: usize>(
+        &self,
+        workers: &Arc<dyn Workers>,
+        listeners: [(Handle, Access, Arc<dyn Listener>); N],
+    ) {
+        let mut handles = self.handles.lock();
+        // One pool comes after the other: they are not taken apart while these are put there.
+        let pools = self.workers.lock();
+        let is_current = pools.is_current(workers);
+        let replaced = is_current.then(|| {
+            listeners.each_ref().map(|(handle, access, listener)| handles.replace(*handle, *access, listener.clone()))
+        });
+        drop(pools);
+        drop(handles);
+        drop((replaced, listeners));
     }
 
     /// A handle for the one answer of `respondent`. While too many calls are pending it waits, as
@@ -380,5 +402,55 @@ impl Core {
         let removed = self.handles.lock().remove(handle);
         self.calls.leave(usize::from(removed.as_ref().is_some_and(|removed| removed.counted)));
         removed.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+    use crate::io::{ReadEnd, WriteEnd};
+    use crate::router::core::{Close, Identity};
+    use crate::router::{Bounds, Ending};
+    use crate::wire::{ChannelBounds, Decoder};
+
+    /// More than the reserve of a stream takes.
+    const REFUSALS: u32 = 20_000;
+
+    #[test]
+    fn contexts_above_hear_of_every_refusal_however_slowly_they_read() {
+        let me = ContextId::new(1);
+        let identity = Identity {
+            id: me,
+            name: "child".to_owned(),
+            parents: vec![(ContextId::ROOT, "root".to_owned())],
+            max_message_size: 1024 * 1024,
+            unidirectional: false,
+            keep_alive: None,
+            channels: ChannelBounds::default(),
+        };
+        let core = Core::new(identity, Ending::Router, Bounds { output: 1024, ..Bounds::default() });
+        let ((from, _to), (told, tells)) =
+            (pipe_with(PipeFlags::CLOEXEC).unwrap(), pipe_with(PipeFlags::CLOEXEC).unwrap());
+        let stream = core.new_stream((ReadEnd(from), WriteEnd(tells)), None).unwrap();
+        core.join_parent((&stream, None), 0).unwrap();
+        for number in 0..REFUSALS {
+            let reply_to = Handle::new(Handle::FIRST_DYNAMIC.get() + number);
+            let call = Message::new(Encoding::MessagePack, me, Handle::CALL_SERVICE, reply_to, bytes::Bytes::new());
+            core.refuse(&call, me, &DeadReason::refused());
+        }
+        let mut decoder = Decoder::new(1024 * 1024);
+        for number in 0..REFUSALS {
+            let message = loop {
+                if let Some(message) = decoder.next().unwrap() {
+                    break message;
+                }
+                rustix::io::read(&told, rustix::buffer::spare_capacity(decoder.space())).unwrap();
+            };
+            assert_eq!(message.header.handle.get(), Handle::FIRST_DYNAMIC.get() + number);
+            assert!(message.is_dead());
+        }
+        core.close(Close::Promptly);
     }
 }

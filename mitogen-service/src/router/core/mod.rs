@@ -25,20 +25,25 @@ pub(crate) use messages::TooMany;
 use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
 use super::context::{Context, Inner as ContextInner};
+use super::forward::Rate;
 use super::gate::Gate;
 use super::handles::{Handles, RouterHandles};
 use super::lifecycle::{Ending, Lifecycle};
 use super::names::sane_name;
 use super::offences::Offences;
+use super::permits::Permits;
 use super::table::Table;
 use crate::error::{Error, Result};
+use crate::hash::SmallMap;
 use crate::io::{Broker, Closed, Courier, Ready, Reassembly, Spare, Stream, StreamId};
+use crate::latch::Latch;
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ChannelBounds, ContextId, Handle, Message};
@@ -98,14 +103,29 @@ pub(crate) trait Workers: Send + Sync {
     /// Waits until nothing runs any more, until `deadline` at most.
     fn join(&self, deadline: Instant);
 
-    /// Whether somebody wants to be told of the end.
-    fn has_farewell(&self) -> bool;
+    /// Whether somebody wants to be told of the end, and has not been. Lets go of nothing that belongs to a
+    /// user.
+    fn waits_for_farewell(&self) -> bool;
 
-    /// Tells them, and waits until they have heard it.
-    fn farewell(&self);
+    /// Tells those of the end who have not been told, on this thread, which may never come back. Where it
+    /// waits for somebody else who tells them, it does so until `deadline`. To follow on [`stop`](Self::stop).
+    fn farewell(&self, deadline: Instant);
+
+    /// Begins to do so on another thread; gives what is filled when they have been,
+    /// or nothing if there is nobody to tell.
+    fn begin_farewell(&self, deadline: Instant) -> Option<Arc<Latch<()>>>;
+
+    /// Waits until they have been told, until `deadline` at most, and lets go of what nobody uses any more.
+    fn end_farewell(&self, told: Option<Arc<Latch<()>>>, deadline: Instant);
+
+    /// Waits until the calls have been answered whose answers are in other hands, until `deadline` at most.
+    fn settle(&self, deadline: Instant);
 
     /// Whether [`stop`](Self::stop) has been called.
     fn is_stopped(&self) -> bool;
+
+    /// Whether nothing is left of it that the end of the router is of any interest to.
+    fn is_idle(&self) -> bool;
 
     /// A stream takes answers again that was full of them, or has ended.
     fn relieved(&self, stream: StreamId);
@@ -137,9 +157,9 @@ pub(crate) struct Core {
     calls: Gate,
     /// What the layer above keeps for each router.
     attached: OnceLock<Arc<dyn Any + Send + Sync>>,
-    links: Mutex<HashMap<StreamId, Link>>,
+    links: Mutex<SmallMap<StreamId, Link>>,
     contexts: Mutex<Contexts>,
-    workers: Mutex<Option<Arc<dyn Workers>>>,
+    workers: Mutex<Pools>,
     ready: Mutex<Option<Arc<Ready>>>,
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
@@ -147,6 +167,9 @@ pub(crate) struct Core {
     spare: Arc<Spare>,
     /// The processes that were started and have not joined yet.
     connecting: Mutex<Vec<Arc<dyn Process>>>,
+    permits: Permits,
+    /// The executables for other machines, each by its target. Set once, by whoever makes the router.
+    executables: OnceLock<Vec<(String, PathBuf)>>,
     lifecycle: Lifecycle,
     /// The parent is gone, and services are being told.
     orphaned: AtomicBool,
@@ -154,6 +177,13 @@ pub(crate) struct Core {
     logs: Courier,
     lost_logs: AtomicUsize,
     callbacks: Courier,
+}
+
+/// The pools of a router: the one that it has, and those before it that are not at their end.
+#[derive(Default)]
+struct Pools {
+    current: Option<Arc<dyn Workers>>,
+    stopped: Vec<Arc<dyn Workers>>,
 }
 
 /// A neighbour: its streams, and its process if we have started it.
@@ -171,6 +201,8 @@ struct Link {
     /// What the neighbour understands beyond the first version of the protocol.
     features: u32,
     offences: Offences,
+    /// The log events that come from there.
+    log_rate: Rate,
 }
 
 /// The contexts that somebody has a name of.
@@ -198,13 +230,15 @@ impl Core {
             attached: OnceLock::new(),
             links: Mutex::default(),
             contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
-            workers: Mutex::new(None),
+            workers: Mutex::default(),
             ready: Mutex::new(None),
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),
             spare: Arc::default(),
             connecting: Mutex::default(),
+            permits: Permits::new(bounds.connecting),
+            executables: OnceLock::new(),
             lifecycle: Lifecycle::new(),
             orphaned: AtomicBool::new(false),
             logs: Courier::new("mitogen-log", LOG_CAPACITY, &ledger),
@@ -225,6 +259,21 @@ impl Core {
     /// What it takes at most.
     pub(crate) fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// Who may connect, and who has to wait.
+    pub(crate) fn connecting_permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// The executables for other machines that the program has handed in.
+    pub(crate) fn executables(&self) -> &[(String, PathBuf)] {
+        self.executables.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Hands in executables for other machines, once.
+    pub(in crate::router) fn set_executables(&self, executables: Vec<(String, PathBuf)>) {
+        let _ = self.executables.set(executables);
     }
 
     /// What counts this router's threads, descriptors and children.
@@ -302,7 +351,13 @@ impl Core {
 
     /// The pool, if there is one.
     pub(crate) fn workers(&self) -> Option<Arc<dyn Workers>> {
-        self.workers.lock().clone()
+        self.workers.lock().current.clone()
+    }
+
+    /// The pool, and those before it that have been stopped and are not at their end.
+    pub(crate) fn all_workers(&self) -> Vec<Arc<dyn Workers>> {
+        let pools = self.workers.lock();
+        pools.current.iter().chain(&pools.stopped).cloned().collect()
     }
 
     /// Makes this the router's pool. Fails if it has one, or is closed.
@@ -311,19 +366,47 @@ impl Core {
         if !self.lifecycle.is_open() {
             return Err(Error::Closed);
         }
-        if place.as_ref().is_some_and(|workers| !workers.is_stopped()) {
+        if place.current.as_ref().is_some_and(|workers| !workers.is_stopped()) {
             return Err(Error::PoolExists);
         }
-        let stopped = place.replace(workers);
+        let before = place.current.replace(workers);
+        let idle = place.retire(before);
         drop(place);
-        drop(stopped);
+        drop(idle);
         Ok(())
     }
 
-    /// Forgets a pool that could not be started.
-    pub(crate) fn clear_workers(&self) {
-        let workers = self.workers.lock().take();
-        drop(workers);
+    /// The router has no pool any more, if it still is this one, which could not be started. Like any
+    /// other that was stopped it is told of the router's end while anything is left of it.
+    pub(crate) fn clear_workers(&self, workers: &Arc<dyn Workers>) {
+        let mut place = self.workers.lock();
+        if !place.is_current(workers) {
+            return;
+        }
+        let before = place.current.take();
+        let idle = place.retire(before);
+        drop(place);
+        drop(idle);
+    }
+
+    /// Forgets all pools: the router has ended.
+    fn forget_workers(&self) {
+        let pools = std::mem::take(&mut *self.workers.lock());
+        drop(pools);
+    }
+}
+
+impl Pools {
+    fn is_current(&self, workers: &Arc<dyn Workers>) -> bool {
+        // By the address alone: one type may have several tables of functions.
+        self.current.as_ref().is_some_and(|current| std::ptr::addr_eq(Arc::as_ptr(current), Arc::as_ptr(workers)))
+    }
+
+    /// Remembers a pool that was stopped; gives those that need not be remembered any more, to be dropped
+    /// without the lock.
+    fn retire(&mut self, workers: Option<Arc<dyn Workers>>) -> Vec<Arc<dyn Workers>> {
+        self.stopped.extend(workers);
+        self.stopped.extract_if(.., |workers| workers.is_idle()).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::io::{Broker, BrokerHandle, Closed, Limits, ReadEnd, Ready, Sink, Stre
 use crate::router::context::Context;
 use crate::router::control;
 use crate::router::death::Death;
+use crate::router::forward::Rate;
 use crate::router::offences::Offences;
 use crate::router::table::Table;
 use crate::wire::{ContextId, Decoder, Encoding, FEATURE_BULK, FEATURE_PING, Handle, Header, Message};
@@ -104,18 +105,26 @@ impl Core {
         self.start(stream, bulk)
     }
 
-    /// Joins a child to this context, and tells the contexts above.
+    /// Joins a child to this context, and tells the contexts above. One that is kept `apart` talks to no
+    /// others.
     pub(crate) fn join_child(
         self: &Arc<Self>,
         (stream, bulk): (&Arc<Stream>, Option<&Arc<Stream>>),
         (id, name): (ContextId, &str),
         features: u32,
         process: Option<Arc<dyn Process>>,
+        apart: bool,
     ) -> Result<Context> {
         // The link comes first: whatever the stream brings, its end included, finds it.
         self.add_link(Link::new((stream, bulk), name.to_owned(), features, process));
         self.contexts.lock().names.insert(id, name.to_owned());
-        self.table.lock().add_child(stream.id(), id);
+        {
+            let mut table = self.table.lock();
+            table.add_child(stream.id(), id);
+            if apart {
+                table.keep_apart(stream.id());
+            }
+        }
         let context = self.context(id);
         // Before the child's first message can pass, so that every hop knows the way back.
         control::announce(self, id, name);
@@ -147,6 +156,11 @@ impl Core {
     pub(crate) fn end_connecting(&self, process: &Arc<dyn Process>) {
         self.connecting.lock().retain(|other| !Arc::ptr_eq(other, process));
         self.lifecycle.news();
+    }
+
+    /// What has come from a stream of the logs of others; `None` if that has ended.
+    pub(in crate::router) fn with_log_rate<R>(&self, stream: StreamId, take: impl FnOnce(&mut Rate) -> R) -> Option<R> {
+        self.links.lock().get_mut(&stream).map(|link| take(&mut link.log_rate))
     }
 
     /// Kills a direct child's process; `false` if there is none of ours.
@@ -313,6 +327,7 @@ impl Link {
             name,
             features,
             offences: Offences::default(),
+            log_rate: Rate::default(),
         }
     }
 

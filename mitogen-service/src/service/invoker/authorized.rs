@@ -15,7 +15,7 @@ use crate::service::dispatch::{Answer, AnswerKind, Invocation};
 use crate::service::hosted::Hosted;
 use crate::service::nesting;
 use crate::service::responder::Responder;
-use crate::wire::{CallEnvelope, payload};
+use crate::wire::payload;
 
 /// A call that every policy of its method has agreed to.
 ///
@@ -25,7 +25,8 @@ pub struct Authorized {
     hosted: Hosted,
     method: usize,
     caller: Caller,
-    payload: Bytes,
+    /// The arguments, as they are written; they have been validated.
+    args: Bytes,
     responder: Arc<Responder>,
 }
 
@@ -35,7 +36,7 @@ impl Authorized {
         hosted: &Hosted,
         method: usize,
         caller: Caller,
-        (core, payload): (&Arc<Core>, Bytes),
+        (core, args): (&Arc<Core>, Bytes),
         responder: Arc<Responder>,
     ) -> Result<Self, CallError> {
         if !hosted.target().authorize(method, &caller) {
@@ -46,7 +47,7 @@ impl Authorized {
                 trace: Trace::default(),
             });
         }
-        Ok(Self { core: core.clone(), hosted: hosted.clone(), method, caller, payload, responder })
+        Ok(Self { core: core.clone(), hosted: hosted.clone(), method, caller, args, responder })
     }
 
     /// The service that is called.
@@ -76,6 +77,10 @@ impl Authorized {
 
     /// Runs the method on this thread and answers nobody. What it calls itself is called for `caller`.
     pub(super) fn execute(&self, caller: &Caller) -> Result<Answer, CallError> {
+        // An invoker may have kept the call for longer than its pool was there.
+        if self.hosted.is_over() {
+            return Err(CallError::Stopped { trace: Trace::default() });
+        }
         self.responder.flag().run(self.service(), self.method());
         let began = Instant::now();
         let answer = self.with_invocation(caller, |invocation| self.hosted.target().invoke(self.method, invocation));
@@ -108,19 +113,15 @@ impl Authorized {
         caller: &Caller,
         run: impl FnOnce(&Invocation<'_>) -> Result<R, CallError>,
     ) -> Result<R, CallError> {
-        // It was validated when the call was taken from the queue.
-        let envelope = CallEnvelope::trusted(&self.payload);
-        let envelope =
-            envelope.map_err(|error| CallError::Malformed { reason: error.to_string(), trace: Trace::default() })?;
         let invocation = Invocation {
             service: self.service(),
             method: self.method(),
-            args: envelope.args,
+            args: &self.args,
             caller,
             router: &Router::borrowed(&self.core),
             responder: &self.responder,
         };
-        let run = || payload::with(self.payload.clone(), || run(&invocation));
+        let run = || payload::with(self.args.clone(), || run(&invocation));
         let outcome = panics::guard(|| nesting::within(caller, || decoding_for(&self.core, run)));
         outcome.unwrap_or_else(|panic| Err(panicked(panic)))
     }

@@ -13,9 +13,23 @@ use crate::service::scope::ServiceScope;
 /// Asks the activator, whose code is a user's. No lock is held meanwhile.
 pub(super) struct Activation(Arc<dyn Activator>);
 
+/// Stands where an activator has been.
+struct Nothing;
+
+impl Activator for Nothing {
+    fn activate(&self, _name: &str, _scope: &ServiceScope) -> Option<Result<Hosted, CallError>> {
+        None
+    }
+}
+
 impl Activation {
     pub(super) fn new(activator: Arc<dyn Activator>) -> Self {
         Self(activator)
+    }
+
+    /// Takes out what is a user's.
+    pub(super) fn take(&mut self) -> Arc<dyn Activator> {
+        std::mem::replace(&mut self.0, Arc::new(Nothing))
     }
 
     /// Whether the caller may cause the service to be made; a panic is a no. One that is not there is

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::queue::Queued;
 use super::turns::{Arrival, Strands, Waiter};
 use crate::error::{CallError, Trace};
@@ -27,8 +29,9 @@ const MESSAGES: usize = usize::MAX;
 pub(super) enum Job {
     Call(QueuedCall),
     Deferred(Box<dyn FnOnce() + Send>),
-    /// Something may have arrived at the select of a service.
-    Message,
+    /// Something may have arrived at the select of the service that is there under this name, which need
+    /// not be its own.
+    Message(Arc<str>),
 }
 
 /// A call that waits for a thread.
@@ -41,6 +44,8 @@ pub(super) struct QueuedCall {
     origin: ContextId,
     /// The calls that wait for it.
     chain: Option<Arc<[Link]>>,
+    /// The name of the service, as it stands in the payload; `None` for what is no call at all.
+    pub(super) service: Option<Bytes>,
 }
 
 impl Strands<Job> for Hosted {
@@ -48,7 +53,7 @@ impl Strands<Job> for Hosted {
         let call = match job {
             Job::Call(call) => call,
             Job::Deferred(_) => return None,
-            Job::Message => return Some(MESSAGES),
+            Job::Message(_) => return Some(MESSAGES),
         };
         self.strand_of(|| {
             let head = CallEnvelope::head(&call.message.payload).ok()?;
@@ -61,7 +66,7 @@ impl Queued for Job {
     fn held(&self) -> Option<StreamId> {
         match self {
             Self::Call(call) => call.ingress.as_ref().filter(|stream| stream.is_over()).map(|stream| stream.id()),
-            Self::Deferred(_) | Self::Message => None,
+            Self::Deferred(_) | Self::Message(_) => None,
         }
     }
 }
@@ -74,6 +79,8 @@ impl QueuedCall {
         let head = CallEnvelope::head(&message.payload);
         // What is no call at all is told so by the thread that takes it.
         let service = in_flight.key(head.as_ref().map_or("", |head| head.service));
+        let named = head.as_ref().ok().filter(|_| message.header.encoding == Encoding::MessagePack);
+        let named = named.map(|head| message.payload.slice_ref(head.service.as_bytes()));
         let meta = head.map_or_else(|_| Ok(Meta::default()), |head| Meta::decode(head.meta));
         let time = meta.as_ref().map_or(None, |meta| meta.time);
         let deadline = time.and_then(|time| Instant::now().checked_add(time));
@@ -92,7 +99,7 @@ impl QueuedCall {
             return None;
         }
         let chain = (!meta.chain.is_empty()).then(|| meta.chain.into());
-        Some(Self { message, responder, ingress: ingress.cloned(), origin, chain })
+        Some(Self { message, responder, ingress: ingress.cloned(), origin, chain, service: named })
     }
 
     /// The calls that wait for it, by their names.
@@ -105,12 +112,12 @@ impl QueuedCall {
         self.chain().iter().map(waiter).collect()
     }
 
-    /// The call on its way into the queue; `payload` is that of its message.
-    pub(super) fn arrival<'a>(self, payload: &'a [u8], chain: &'a [Waiter]) -> Arrival<'a, Job> {
-        // What is no call at all is told so by the thread that takes it.
-        let head = CallEnvelope::head(payload).ok().filter(|_| self.is_message_pack());
+    /// The call on its way into the queue; `service` is a copy of its own.
+    pub(super) fn arrival<'a>(self, service: Option<&'a [u8]>, chain: &'a [Waiter]) -> Arrival<'a, Job> {
+        // It was a text when it was found.
+        let service = service.and_then(|service| std::str::from_utf8(service).ok());
         let id = Some(self.id()).filter(|id| id.1 != Handle::NONE);
-        Arrival { service: head.map(|head| head.service), caller: self.origin, id, chain, job: Job::Call(self) }
+        Arrival { service, caller: self.origin, id, chain, job: Job::Call(self) }
     }
 
     /// The name of the call; its handle is 0 if nobody waits for it.

@@ -26,12 +26,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::activator::{self, Activator, RegistryActivator};
+use super::built_in;
 use super::descriptor::Service;
 use super::function;
 use super::hosted::Hosted;
 use crate::deadline;
 use crate::error::{Error, Result};
-use crate::router::Router;
+use crate::router::{Router, Workers};
 pub(crate) use listeners::listen_for_first_call;
 use shared::Shared;
 pub use stats::{MethodStats, PoolStats};
@@ -95,10 +96,14 @@ impl Pool {
         }
     }
 
-    /// Adds a service.
+    /// Adds a service, and returns when its `#[on_start]` has. Calls of it that come meanwhile wait.
+    ///
+    /// If a call has asked for the name just now, this waits until it is settled whether that has a service made.
     ///
     /// # Errors
-    /// [`Error::ServiceExists`] if one of the same name is there, [`Error::PoolStopped`] after a stop.
+    /// [`Error::ServiceExists`] if one of the same name is there or just starts: this one does not start then;
+    /// [`Error::PoolStopped`] after a stop, also if that comes while it starts: it has been told of the end then;
+    /// [`Error::Call`] if its `#[on_start]` fails, panics, or calls the service itself.
     pub fn add<S: Service>(&self, service: S) -> Result<()> {
         self.shared.add(Hosted::new(service))
     }
@@ -193,6 +198,9 @@ impl Pool {
 
     /// Waits until the threads of a stopped pool have ended, for `bound` at most, and tells which
     /// methods still run after that. A thread of the pool does not wait for itself.
+    ///
+    /// Then the services are told of the end, which may take 300 ms beyond the bound; if somebody else does
+    /// so already, this waits for that. A service that is just being added is waited for like a method.
     pub fn join(&self, bound: Duration) -> Vec<Running> {
         self.shared.join(deadline::after(bound))
     }
@@ -240,13 +248,15 @@ impl PoolBuilder {
         activator::check_registry()?;
         let functions = function::all()?;
         core.set_workers(shared.clone())?;
-        let mut services = [functions].into_iter().chain(self.services);
+        let mut services = [functions].into_iter().chain(built_in::make()).chain(self.services);
         if let Err(error) = services.try_for_each(|service| shared.add(service)).and_then(|()| shared.spawn()) {
             // Those that have started are told of the end.
             shared.stop();
             shared.join(Instant::now());
-            core.clear_workers();
-            return Err(error);
+            let workers: Arc<dyn Workers> = shared;
+            core.clear_workers(&workers);
+            let is_closed = matches!(error, Error::PoolStopped) && !core.lifecycle().is_open();
+            return Err(if is_closed { Error::Closed } else { error });
         }
         listeners::listen(&core, &shared);
         Ok(Pool { shared })
@@ -271,5 +281,43 @@ impl fmt::Debug for PoolBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { size, services, .. } = self;
         f.debug_struct("PoolBuilder").field("size", size).field("services", services).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::error::CallError;
+    use crate::service::scope::ServiceScope;
+
+    /// Tells on which thread it is dropped.
+    struct Owned(mpsc::Sender<Option<String>>);
+
+    impl Activator for Owned {
+        fn activate(&self, _name: &str, _scope: &ServiceScope) -> Option<Result<Hosted, CallError>> {
+            None
+        }
+    }
+
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            let _ = self.0.send(std::thread::current().name().map(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_user_is_not_dropped_on_the_io_thread() {
+        let router = Router::builder().build().unwrap();
+        let (dropped, on) = mpsc::channel();
+        let pool = Pool::builder(&router).size(1).activator(Owned(dropped)).start().unwrap();
+        assert!(pool.close(Duration::from_secs(20)).is_empty());
+        // Now the router knows another one, and `pool` is the last that knows the first.
+        let next = Pool::builder(&router).size(1).start().unwrap();
+        router.core().broker().unwrap().defer(move |_| drop(pool));
+        let on = on.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(on.as_deref(), Some("mitogen-drop"));
+        next.close(Duration::from_secs(20));
     }
 }

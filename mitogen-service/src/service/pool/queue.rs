@@ -6,8 +6,9 @@
 //! values.
 
 use super::crew::{Crew, Orders, Rest, Run};
-use super::turns::{Arrival, Place, Settled, Strands, Turn, Turns};
+use super::turns::{Arrival, Place, Reserved, Settled, Strands, Turn, Turns};
 use crate::io::StreamId;
+use crate::service::in_flight::CallId;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Handle};
 
@@ -41,6 +42,8 @@ pub(super) trait Hands: Send + Sync {
 /// A queue that can be closed. What is in it is bounded by those who put it there.
 pub(super) struct Queue<J, S> {
     state: Mutex<State<J, S>>,
+    /// Signalled when it is settled whether a service is there, or the queue is closed.
+    settled: Condvar,
     /// Signalled for each thread that is unparked.
     unparked: Condvar,
     hands: Box<dyn Hands>,
@@ -76,11 +79,31 @@ pub(super) enum NotQueued<J> {
     Circle(J),
 }
 
+/// Why a name was not kept for a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotReserved {
+    /// The queue is closed.
+    Closed,
+    /// A service of this name is there, or starts.
+    Taken,
+}
+
+/// What follows when it is told what has come of a place.
+pub(super) struct Aftermath<J> {
+    /// The jobs that are to be failed.
+    pub(super) failed: Vec<J>,
+    /// The handles of calls that wait for what is there.
+    pub(super) nested: Vec<Handle>,
+    /// The queue was closed meanwhile: a service that has started is not there, and no job ever reaches
+    /// it. Who has started it is the one to tell it of the end.
+    pub(super) closed: bool,
+}
+
 impl<J: Queued, S: Strands<J>> Queue<J, S> {
     /// Nothing waits, and there is no service and no thread; `size` threads may be started.
     pub(super) fn new(me: ContextId, size: usize, hands: Box<dyn Hands>) -> Self {
         let state = State { turns: Turns::new(me), crew: Crew::new(size), unparked: 0, closed: false };
-        Self { state: Mutex::new(state), unparked: Condvar::new(), hands }
+        Self { state: Mutex::new(state), settled: Condvar::new(), unparked: Condvar::new(), hands }
     }
 
     /// Has done what the crew needs; the watch under the lock, so that the last word is the last one done.
@@ -126,12 +149,20 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         started
     }
 
-    /// Adds a service; `false` if there is one of its name, or one is being made.
-    pub(super) fn add(&self, name: &str, service: S) -> bool {
+    /// Keeps a name for a service that is about to start, for whoever acts for the last call of a chain,
+    /// until [`settle`](Self::settle). Waits while it is open whether a call has a service of the name made.
+    pub(super) fn reserve(&self, name: &str, chain: &[CallId]) -> Result<Place, NotReserved> {
         let mut state = self.state.lock();
-        let added = state.turns.add(name, service);
-        self.rouse(state);
-        added
+        loop {
+            if state.closed {
+                return Err(NotReserved::Closed);
+            }
+            match state.turns.reserve(name, chain) {
+                Reserved::Yes(place) => return Ok(place),
+                Reserved::No => return Err(NotReserved::Taken),
+                Reserved::NotYet => self.settled.wait(&mut state),
+            }
+        }
     }
 
     /// The service of this name, if it is there.
@@ -141,7 +172,13 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
 
     /// All services that are there.
     pub(super) fn services(&self) -> Vec<S> {
-        self.state.lock().turns.services()
+        self.state.lock().turns.services().cloned().collect()
+    }
+
+    /// Whether any of the services is such a one. `is` is called under the lock, and for threads that
+    /// must not come to own a service.
+    pub(super) fn any_service(&self, is: impl FnMut(&S) -> bool) -> bool {
+        self.state.lock().turns.services().any(is)
     }
 
     /// How many jobs wait for a thread.
@@ -252,17 +289,22 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         nested
     }
 
-    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed, and the handles
-    /// of calls that wait for what is there.
-    pub(super) fn settle(&self, place: Place, settled: Settled<J, S>) -> (Vec<J>, Vec<Handle>) {
+    /// Tells what has come of a [`Turn::Vacant`] or of a reserved place.
+    pub(super) fn settle(&self, place: Place, settled: Settled<J, S>) -> Aftermath<J> {
         let mut state = self.state.lock();
-        let mut settled = state.turns.settle(place, settled);
-        if state.closed {
-            // The job that the service was made for has come back too late.
-            settled.0.extend(state.turns.drain_all());
-        }
+        let closed = state.closed;
+        // A service that comes too late is let go of without the lock.
+        let (settled, late_job, late_service) = match settled {
+            Settled::Made(service, job) if closed => (Settled::Refused, Some(job), Some(service)),
+            Settled::Added(service) if closed => (Settled::Refused, None, Some(service)),
+            settled => (settled, None, None),
+        };
+        let (mut failed, nested) = state.turns.settle(place, settled);
         self.rouse(state);
-        settled
+        self.settled.notify_all();
+        drop(late_service);
+        failed.extend(late_job);
+        Aftermath { failed, nested, closed }
     }
 
     /// A stream takes answers again.
@@ -286,6 +328,7 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
         }
         let jobs = state.turns.drain_all();
         drop(state);
+        self.settled.notify_all();
         self.unparked.notify_all();
         jobs
     }

@@ -11,7 +11,7 @@ use tracing::Level;
 use super::activation::Activation;
 use super::crew::Run;
 use super::job::{Job, MAX_DEFERRED, QueuedCall, too_many_deferred};
-use super::queue::{Hands, NotQueued, Queue, Taken};
+use super::queue::{Aftermath, Hands, NotQueued, NotReserved, Queue, Taken};
 use super::threads::{Running, Threads, What};
 use super::turns::{Arrival, Place, Settled, Turn};
 use crate::channel::{Event, EventKind, Helper, helping};
@@ -36,8 +36,9 @@ thread_local! {
     /// How many calls this thread runs, each while the one before waits.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 
-    /// This thread looks for jobs as soon as it has read what there is.
-    static COMING: Cell<bool> = const { Cell::new(false) };
+    /// The pool for which this thread looks for jobs as soon as it has read what there is. What it reads
+    /// may be for the pool after that one, whose threads have to be told.
+    static COMING: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
 }
 
 /// How long a thread is trusted to come back from a method that is known to be fast.
@@ -105,59 +106,66 @@ impl Shared {
         self.threads.spawn(self.core.ledger(), &format!("mitogen-pool-{number}"), move || shared.work())
     }
 
-    /// Adds a service.
+    /// Adds a service. Its name is kept for it before it starts, so that of two with one name only one
+    /// does; and this thread is one that a join waits for until it has, so that it is told of the end.
     pub(super) fn add(&self, service: Hosted) -> Result<()> {
-        if self.stopped.load(Ordering::SeqCst) {
-            return Err(Error::PoolStopped);
-        }
         let name = service.descriptor().name;
-        let exists = || Error::ServiceExists { name: name.to_owned() };
-        if self.queue.get(name).is_some() {
-            return Err(exists());
-        }
-        self.start(&service, &ServiceScope::new(&self.core))?;
-        if !self.queue.add(name, service.clone()) {
-            return Err(exists());
-        }
-        self.listen(&service);
-        Ok(())
-    }
-
-    /// Lets a service start. Its code is a user's.
-    fn start(&self, service: &Hosted, scope: &ServiceScope) -> Result<(), CallError> {
-        panics::guard(|| service.start(scope)).unwrap_or_else(|panic| Err(panicked(panic)))
-    }
-
-    /// Lets the threads take what arrives at the select of a service.
-    fn listen(&self, service: &Hosted) {
-        let Some(select) = service.select() else { return };
-        let (shared, weak) = (self.me.clone(), service.downgrade());
-        let waiting = select.set_notify(Some(Arc::new(move || {
-            if let (Some(shared), Some(service)) = (shared.upgrade(), weak.upgrade()) {
-                shared.schedule(&service);
+        let _adding = self.threads.begin(What::Activation(name.to_owned()));
+        nesting::starting(&self.core, service.descriptor(), |calls| {
+            let place = self.queue.reserve(name, calls).map_err(|why| match why {
+                NotReserved::Closed => Error::PoolStopped,
+                NotReserved::Taken => Error::ServiceExists { name: name.to_owned() },
+            })?;
+            let started = service.start(&ServiceScope::new(&self.core));
+            let settled = if started.is_ok() { Settled::Added(service.clone()) } else { Settled::Failed };
+            let Aftermath { failed, nested, closed } = self.queue.settle(place, settled);
+            self.nudge(nested);
+            if let Err(error) = started {
+                self.fail_waiting(name, failed, &activator::not_made(name, error.clone()));
+                return Err(error.into());
             }
-        })));
-        if waiting > 0 {
-            self.schedule(service);
+            if closed {
+                service.farewell(Instant::now());
+                return Err(Error::PoolStopped);
+            }
+            self.listen(name, &service);
+            Ok(())
+        })
+    }
+
+    /// Lets the threads take what arrives at the select of a service, which calls have asked for by this
+    /// name. Who tells of an event may be the I/O thread, and never comes to own the service.
+    fn listen(&self, name: &str, service: &Hosted) {
+        let Some(select) = service.select() else { return };
+        let (shared, is_scheduled, name) = (self.me.clone(), service.is_scheduled().clone(), Arc::<str>::from(name));
+        let schedule = move || {
+            let Some(shared) = shared.upgrade() else { return };
+            if !is_scheduled.swap(true, Ordering::SeqCst) {
+                shared.push_message(&name);
+            }
+        };
+        let schedule = Arc::new(schedule);
+        if select.set_notify(Some(schedule.clone())) > 0 {
+            schedule();
         }
     }
 
     /// Sees to it that a thread looks at the select of a service.
-    fn schedule(&self, service: &Hosted) {
-        if !service.schedule(true) {
-            self.push_message(service);
-        }
+    fn push_message(&self, name: &Arc<str>) {
+        let caller = self.core.identity().id;
+        let job = Job::Message(name.clone());
+        // A queue that is closed has nobody who could look.
+        let arrival = Arrival { service: Some(name), caller, id: None, chain: &[], job };
+        let _ = self.queue.push(arrival, self.is_coming());
     }
 
-    fn push_message(&self, service: &Hosted) {
-        let (name, caller) = (service.descriptor().name, self.core.identity().id);
-        // A queue that is closed has nobody who could look.
-        let arrival = Arrival { service: Some(name), caller, id: None, chain: &[], job: Job::Message };
-        let _ = self.queue.push(arrival, COMING.get());
+    /// Whether the calling thread will look for jobs here as soon as it has read what there is.
+    fn is_coming(&self) -> bool {
+        std::ptr::eq(COMING.get(), self)
     }
 
     /// Gives a service what has arrived at its select, and sees to it that the rest is taken as well.
-    fn take_message(&self, service: &Hosted) {
+    fn take_message(&self, name: &Arc<str>, service: &Hosted) {
         let Some(select) = service.select() else { return };
         let next = || match select.try_get() {
             Some(Ok(event)) => Some(event),
@@ -167,16 +175,16 @@ impl Shared {
         let mut is_queued = false;
         if event.is_none() {
             // What arrives from now on schedules anew; what has arrived before is seen here.
-            service.schedule(false);
+            service.is_scheduled().store(false, Ordering::SeqCst);
             event = next();
-            is_queued = event.is_some() && service.schedule(true);
+            is_queued = event.is_some() && service.is_scheduled().swap(true, Ordering::SeqCst);
         }
         let Some(event) = event else { return };
-        if self.is_welcome(service, &event) {
+        if !service.is_over() && self.is_welcome(service, &event) {
             panics::contain(|| service.target().on_message(event));
         }
         if !is_queued {
-            self.push_message(service);
+            self.push_message(name);
         }
     }
 
@@ -251,8 +259,8 @@ impl Shared {
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
         let waiters = call.waiters(self.core.identity().id);
-        let (payload, chain) = (call.message.payload.clone(), call.chain_ids());
-        match self.queue.push(call.arrival(&payload, &chain), COMING.get()) {
+        let (service, chain) = (call.service.clone(), call.chain_ids());
+        match self.queue.push(call.arrival(service.as_deref(), &chain), self.is_coming()) {
             Ok(()) => self.nudge(waiters),
             Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
             Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
@@ -291,7 +299,7 @@ impl Shared {
                         cork::let_go();
                         taken = self.queue.park();
                     }
-                    Taken::Leave => return,
+                    Taken::Leave => return cork::let_go(),
                 }
             }
         });
@@ -300,16 +308,16 @@ impl Shared {
     /// Reads what comes for this router, until there is something to look for in the queue. Tells whether
     /// help was wanted.
     fn wait(&self, seat: &mut Seat) -> bool {
-        COMING.set(true);
+        COMING.set(std::ptr::from_ref(self));
         let ready = self.ready.upgrade().ok_or_else(|| std::io::Error::other("the router has ended"));
         let waited = ready.and_then(|ready| {
             let helped = ready.wait(seat)?;
-            if helped && !self.stopped.load(Ordering::SeqCst) {
-                ready.let_leave();
+            if helped {
+                ready.let_leave(|| self.stopped.load(Ordering::SeqCst));
             }
             Ok(helped)
         });
-        COMING.set(false);
+        COMING.set(std::ptr::null());
         waited.unwrap_or_else(|error| {
             // A poller that does not work any more would be asked again and again.
             self.core.log(Level::ERROR, format!("cannot wait for streams: {error}"));
@@ -324,10 +332,10 @@ impl Shared {
         let Some(broker) = self.core.broker_if_started() else { return false };
         let timer = broker.call_after(TICK, move |_| {
             let Some(pool) = pool.upgrade() else { return };
-            if !pool.queue.tick() {
-                // One that is trusted may have blocked, with answers held behind it.
-                pool.core.let_go();
-            } else if !pool.tick_later() {
+            let goes_on = pool.queue.tick();
+            // One that is trusted may have blocked, with answers held behind it, while others go on.
+            pool.core.let_go();
+            if goes_on && !pool.tick_later() {
                 pool.queue.ticks_end();
             }
         });
@@ -357,21 +365,23 @@ impl Shared {
     }
 
     fn run_turn(&self, turn: Turn<Job, Hosted>) {
-        let _working = self.threads.begin(What::Job);
+        // A call takes note of its method when it runs it.
+        let _working = (!matches!(turn, Turn::Ready(Job::Call(_), ..))).then(|| self.threads.begin(What::Job));
         match turn {
             Turn::Ready(Job::Call(call), hosted, place) => {
                 self.serve(&call, |envelope| self.run(&call, envelope, &hosted));
                 self.done(place);
             }
-            Turn::Ready(Job::Message, hosted, place) => {
-                self.run_as(false, || self.take_message(&hosted));
+            Turn::Ready(Job::Message(name), hosted, place) => {
+                self.run_as(false, || self.take_message(&name, &hosted));
                 self.done(place);
             }
             // A service is asked for messages only once it is there.
-            Turn::Vacant(Job::Message, place) => {
-                self.queue.settle(place, Settled::Refused);
+            Turn::Vacant(Job::Message(_), place) => {
+                let Aftermath { nested, .. } = self.queue.settle(place, Settled::Refused);
+                self.nudge(nested);
             }
-            Turn::Nowhere(Job::Message) => {}
+            Turn::Nowhere(Job::Message(_)) => {}
             Turn::Vacant(Job::Call(call), place) => self.run_as(false, || self.serve_vacant(call, place)),
             Turn::Nowhere(Job::Call(call)) => self.serve(&call, |_| Err(no_service())),
             Turn::Ready(Job::Deferred(f), ..) | Turn::Vacant(Job::Deferred(f), _) | Turn::Nowhere(Job::Deferred(f)) => {
@@ -402,7 +412,7 @@ impl Shared {
             }
             Turn::Vacant(job, place) => {
                 refuse(job);
-                let (_, nested) = self.queue.settle(place, Settled::Refused);
+                let Aftermath { nested, .. } = self.queue.settle(place, Settled::Refused);
                 self.nudge(nested);
             }
             Turn::Nowhere(job) => refuse(job),
@@ -433,9 +443,9 @@ impl Shared {
         let method = descriptor.method(envelope.method).ok_or_else(|| no_such_method(envelope))?;
         self.run_as(hosted.meter(method).is_fast(), || {
             let caller = call.caller(&self.core);
-            let payload = call.message.payload.clone();
-            let authorized = Authorized::check(hosted, method, caller, (&self.core, payload), call.responder.clone())?;
             let _running = self.threads.begin(What::Method(descriptor, &descriptor.methods[method]));
+            let args = call.message.payload.slice_ref(envelope.args);
+            let authorized = Authorized::check(hosted, method, caller, (&self.core, args), call.responder.clone())?;
             // A method's panic ends in `Authorized::run`; this one is the invoker's own.
             panics::guard(|| hosted.invoker(method).invoke(authorized)).map_err(panicked)
         })
@@ -452,32 +462,37 @@ impl Shared {
             let hosted: Result<Hosted, CallError> = nesting::within(&call.caller(&self.core), || {
                 let scope = ServiceScope::new(&self.core);
                 let made = self.activation.make(name, &scope)?;
-                self.start(&made, &scope).map_err(|error| activator::not_made(name, error))?;
+                made.start(&scope).map_err(|error| activator::not_made(name, error))?;
                 Ok(made)
             });
-            made = Some(hosted.map_err(|error| (name.to_owned(), error)));
+            made = Some((name.to_owned(), hosted));
             Ok(())
         });
         let responder = call.responder.clone();
         let settled = match &made {
-            Some(Ok(hosted)) => Settled::Made(hosted.clone(), Job::Call(call)),
-            Some(Err(_)) => Settled::Failed,
+            Some((_, Ok(hosted))) => Settled::Made(hosted.clone(), Job::Call(call)),
+            Some((_, Err(_))) => Settled::Failed,
             None => Settled::Refused,
         };
-        let (back, nested) = self.queue.settle(place, settled);
+        let Aftermath { failed, nested, closed } = self.queue.settle(place, settled);
+        self.nudge(nested);
         match made {
             // Only now, so that whoever has the error and calls again does not wait for this try.
-            Some(Err((name, error))) => {
+            Some((name, Err(error))) => {
                 responder.fail(&error);
-                self.fail_waiting(&name, back, &error);
+                self.fail_waiting(&name, failed, &error);
             }
-            Some(Ok(hosted)) => {
-                self.answer_stopped(back);
-                self.listen(&hosted);
+            Some((name, Ok(hosted))) => {
+                self.answer_stopped(failed);
+                if closed {
+                    // It has started too late to be among those whom others tell of the end.
+                    hosted.farewell(Instant::now());
+                } else {
+                    self.listen(&name, &hosted);
+                }
             }
-            None => self.answer_stopped(back),
+            None => self.answer_stopped(failed),
         }
-        self.nudge(nested);
     }
 
     /// The calls that have waited for a service get the error of its making, if that is their business.
@@ -497,22 +512,49 @@ impl Shared {
         self.answer_stopped(self.queue.close());
     }
 
-    /// Tells the services of the end, on a thread of its own, since their code may not come back.
-    fn farewell(&self, deadline: Instant) {
-        let services: Vec<_> = self.queue.services().into_iter().filter(Hosted::has_farewell).collect();
-        if services.is_empty() || !self.stopped.load(Ordering::SeqCst) {
-            return;
+    /// Begins to tell the services of the end, on a thread of its own, since their code may not come
+    /// back. Where somebody else tells one of them, waits for that until `deadline`. Gives what is filled
+    /// when all have been told, or nothing if there is nobody to tell.
+    fn begin_farewell(&self, deadline: Instant) -> Option<Arc<Latch<()>>> {
+        if !self.stopped.load(Ordering::SeqCst) {
+            return None;
+        }
+        let services = self.to_be_told();
+        if services.is_empty() {
+            return None;
         }
         let done = Arc::new(Latch::new());
         let told = done.clone();
         let thread = self.core.ledger().spawn("mitogen-farewell", move || {
-            for service in services {
-                panics::contain(|| service.farewell());
-            }
+            say_farewell(services, deadline);
             told.put(());
         });
-        if thread.is_ok() && done.wait(Some(deadline)).is_none() {
+        if let Err(error) = thread {
+            self.core.log(Level::ERROR, format!("cannot start a thread to run `on_shutdown`: {error}"));
+            return None;
+        }
+        Some(done)
+    }
+
+    /// The services that are there and have not been told of the end.
+    fn to_be_told(&self) -> Vec<Hosted> {
+        self.queue.services().into_iter().filter(Hosted::waits_for_farewell).collect()
+    }
+
+    /// Waits until the services that are told of the end have been.
+    fn end_farewell(&self, told: Option<Arc<Latch<()>>>, deadline: Instant) {
+        if told.is_some_and(|told| told.wait(Some(deadline)).is_none()) {
             self.core.log(Level::WARN, "an `on_shutdown` still runs, and is left alone".to_owned());
+        }
+    }
+
+    /// Lets the services go, if no thread is left that could be in one of them. Otherwise they stay until
+    /// the pool goes.
+    fn release_services(&self) {
+        if self.threads.all_left() {
+            for service in self.queue.clear() {
+                panics::contain(|| drop(service));
+            }
         }
     }
 
@@ -523,20 +565,17 @@ impl Shared {
                 Job::Call(call) => call.responder.fail(&stopped()),
                 // What it owns is a user's.
                 Job::Deferred(f) => panics::contain(|| drop(f)),
-                Job::Message => {}
+                Job::Message(_) => {}
             }
         }
     }
 
-    /// Waits for the threads. The services go if none is left; otherwise they stay until the pool goes.
+    /// Waits for the threads, and then until the services have been told of the end and are gone.
     pub(super) fn join(&self, deadline: Instant) -> Vec<Running> {
         let running = self.threads.join(deadline);
-        self.farewell(deadline + FAREWELL);
-        if self.threads.all_left() {
-            for service in self.queue.clear() {
-                panics::contain(|| drop(service));
-            }
-        }
+        let deadline = deadline + FAREWELL;
+        self.end_farewell(self.begin_farewell(deadline), deadline);
+        self.release_services();
         running
     }
 }
@@ -598,6 +637,15 @@ impl Hands for PoolHands {
     }
 }
 
+/// What belongs to users may go with the last who knows the pool, and that may be the I/O thread.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let (services, jobs) = (self.queue.clear(), self.queue.close());
+        let activation = self.activation.take();
+        self.core.drop_aside((services, jobs, activation));
+    }
+}
+
 impl Helper for Shared {
     fn core(&self) -> &Arc<Core> {
         &self.core
@@ -626,20 +674,35 @@ impl Workers for Shared {
     }
 
     fn join(&self, deadline: Instant) {
-        for Running { service, method, elapsed } in self.join(deadline) {
+        for Running { service, method, elapsed } in self.threads.join(deadline) {
             let what = format!("'{method}' of service '{service}' still runs after {elapsed:?}, and is left alone");
             self.core.log(Level::WARN, what);
         }
     }
 
-    fn has_farewell(&self) -> bool {
-        self.queue.services().iter().any(Hosted::has_farewell)
+    fn waits_for_farewell(&self) -> bool {
+        self.queue.any_service(Hosted::waits_for_farewell)
     }
 
-    fn farewell(&self) {
-        for service in self.queue.services() {
-            panics::contain(|| service.farewell());
-        }
+    fn farewell(&self, deadline: Instant) {
+        say_farewell(self.to_be_told(), deadline);
+    }
+
+    fn begin_farewell(&self, deadline: Instant) -> Option<Arc<Latch<()>>> {
+        self.begin_farewell(deadline)
+    }
+
+    fn end_farewell(&self, told: Option<Arc<Latch<()>>>, deadline: Instant) {
+        self.end_farewell(told, deadline);
+        self.release_services();
+    }
+
+    fn settle(&self, deadline: Instant) {
+        self.in_flight.settle(deadline, &nesting::waited_for(&self.core));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.threads.all_left() && !self.waits_for_farewell() && self.in_flight.total().0 == 0
     }
 
     fn is_stopped(&self) -> bool {
@@ -657,6 +720,18 @@ impl Workers for Shared {
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
+}
+
+/// Tells services of the end; where somebody else does so, waits for that until `deadline`.
+fn say_farewell(services: Vec<Hosted>, deadline: Instant) {
+    // Those come first that nobody tells yet: another one may take its time.
+    for deadline in [Instant::now(), deadline] {
+        for service in &services {
+            service.farewell(deadline);
+        }
+    }
+    // Before others go on, who let go of them as well: they are gone then, and not some time later.
+    panics::contain(|| drop(services));
 }
 
 fn stopped() -> CallError {

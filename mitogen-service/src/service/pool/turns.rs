@@ -25,6 +25,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::hash::SmallMap;
 use crate::io::StreamId;
 use crate::service::in_flight::CallId;
 use crate::wire::{ContextId, Handle};
@@ -76,14 +77,26 @@ pub(super) enum Turn<J, S> {
     Nowhere(J),
 }
 
-/// What has come of a [`Turn::Vacant`].
+/// What has come of a [`Turn::Vacant`], or of a place that was reserved.
 pub(super) enum Settled<J, S> {
     /// The service is there now, and the job that it was made for is to have its turn.
     Made(S, J),
+    /// The service is there that the place was [reserved](Turns::reserve) for.
+    Added(S),
     /// It is not: the jobs that wait for it are given back, to be failed as well.
     Failed,
     /// The job was not entitled to have it made; the next one is to be tried.
     Refused,
+}
+
+/// Whether a name is kept for a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reserved {
+    Yes(Place),
+    /// There is a service of the name, or one starts.
+    No,
+    /// Whether there will be one is being settled.
+    NotYet,
 }
 
 /// The jobs that wait, `J`, for services, `S`.
@@ -91,8 +104,8 @@ pub(super) struct Turns<J, S> {
     me: ContextId,
     places: Vec<Spot<S>>,
     free_places: Vec<Place>,
-    by_name: HashMap<Arc<str>, Place>,
-    lanes: HashMap<(Place, ContextId), Lane>,
+    by_name: SmallMap<Arc<str>, Place>,
+    lanes: SmallMap<(Place, ContextId), Lane>,
     nodes: Vec<Node<J>>,
     free_nodes: Vec<usize>,
     /// The places that have a job to give out, next first.
@@ -100,7 +113,7 @@ pub(super) struct Turns<J, S> {
     /// The lanes that are passed over, by the stream that their caller's answers leave through.
     held: HashMap<StreamId, Vec<(Place, ContextId)>>,
     /// The jobs that calls of this context wait for, by the handles of these calls.
-    nested: HashMap<Handle, Nested>,
+    nested: SmallMap<Handle, Nested>,
     waiting: usize,
     arrivals: u64,
 }
@@ -125,8 +138,10 @@ struct Spot<S> {
 
 enum State<S> {
     Vacant,
-    /// It is being made for a job.
+    /// It is being made for a job, if that may be.
     Making(Stub),
+    /// It is being added by somebody who acts for this call.
+    Starting(Option<CallId>),
     Ready(S),
     Nowhere,
     /// A strand of a service.
@@ -183,15 +198,17 @@ impl<S> Spot<S> {
 
     /// Whether it gives nothing out at present.
     fn is_shut(&self) -> bool {
-        matches!(self.state, State::Making(_) | State::Strand(_, Busy::With(_)))
+        matches!(self.state, State::Making(_) | State::Starting(_) | State::Strand(_, Busy::With(_)))
     }
 
     /// Whether one of these calls runs here, so that nothing can run that it waits for.
-    fn is_busy_with(&self, chain: &[Waiter]) -> bool {
-        let (State::Making(Stub { id: Some(id), .. }) | State::Strand(_, Busy::With(Some(id)))) = &self.state else {
-            return false;
-        };
-        chain.iter().any(|waiter| waiter.id == *id)
+    fn is_busy_with(&self, mut has: impl FnMut(&CallId) -> bool) -> bool {
+        match &self.state {
+            State::Making(Stub { id: Some(id), .. })
+            | State::Starting(Some(id))
+            | State::Strand(_, Busy::With(Some(id))) => has(id),
+            _ => false,
+        }
     }
 }
 
@@ -202,13 +219,13 @@ impl<J, S: Strands<J>> Turns<J, S> {
             me,
             places: vec![Spot::new(None, State::Nowhere)],
             free_places: Vec::new(),
-            by_name: HashMap::new(),
-            lanes: HashMap::new(),
+            by_name: SmallMap::default(),
+            lanes: SmallMap::default(),
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             turn: VecDeque::new(),
             held: HashMap::new(),
-            nested: HashMap::new(),
+            nested: SmallMap::default(),
             waiting: 0,
             arrivals: 0,
         }
@@ -223,12 +240,11 @@ impl<J, S: Strands<J>> Turns<J, S> {
     }
 
     /// All services that are there.
-    pub(super) fn services(&self) -> Vec<S> {
-        let ready = self.places.iter().filter_map(|spot| match &spot.state {
-            State::Ready(service) => Some(service.clone()),
+    pub(super) fn services(&self) -> impl Iterator<Item = &S> {
+        self.places.iter().filter_map(|spot| match &spot.state {
+            State::Ready(service) => Some(service),
             _ => None,
-        });
-        ready.collect()
+        })
     }
 
     /// How many jobs wait.
@@ -236,14 +252,21 @@ impl<J, S: Strands<J>> Turns<J, S> {
         self.waiting
     }
 
-    /// Adds a service; `false` if there is one of the name, or one is being made.
-    pub(super) fn add(&mut self, name: &str, service: S) -> bool {
+    /// Keeps a name for a service that is about to start, for whoever acts for the last call of a chain.
+    /// Who calls it waits until [`settle`](Self::settle); what is a part of that call is refused, since
+    /// it would wait for itself.
+    pub(super) fn reserve(&mut self, name: &str, chain: &[CallId]) -> Reserved {
         let place = self.place(name);
-        let is_vacant = matches!(self.places[place.0].state, State::Vacant);
-        if is_vacant {
-            self.made(place, service, None);
+        let spot = &mut self.places[place.0];
+        match spot.state {
+            State::Vacant => {
+                spot.state = State::Starting(chain.last().copied());
+                Reserved::Yes(place)
+            }
+            // Whoever has asked for it may be nobody who is entitled to have it made.
+            State::Making(_) if !spot.is_busy_with(|id| chain.contains(id)) => Reserved::NotYet,
+            _ => Reserved::No,
         }
-        is_vacant
     }
 
     /// Lets a job wait for the service that it names. Gives it back if it would wait for itself.
@@ -251,7 +274,7 @@ impl<J, S: Strands<J>> Turns<J, S> {
         let Arrival { service, caller, id, chain, job } = arrival;
         let main = service.map_or(NOWHERE, |name| self.place(name));
         let place = self.place_for(main, &job);
-        if self.places[place.0].is_busy_with(chain) {
+        if self.places[place.0].is_busy_with(|id| chain.iter().any(|waiter| waiter.id == *id)) {
             return Err(job);
         }
         let mut mine: Vec<_> = chain.iter().filter(|waiter| waiter.is_pending_here).map(|waiter| waiter.id.1).collect();
@@ -386,7 +409,7 @@ impl<J, S: Strands<J>> Turns<J, S> {
                 Turn::Ready(job, service.clone(), Some(place))
             }
             State::Nowhere => Turn::Nowhere(job),
-            State::Vacant | State::Making(_) => {
+            State::Vacant | State::Making(_) | State::Starting(_) => {
                 *state = State::Making(Stub { caller, id, mine, arrival });
                 Turn::Vacant(job, place)
             }
@@ -424,13 +447,14 @@ impl<J, S: Strands<J>> Turns<J, S> {
         any
     }
 
-    /// Tells what has come of a [`Turn::Vacant`]; gives the jobs that are to be failed, and the handles
-    /// of calls that have waited for that.
+    /// Tells what has come of a [`Turn::Vacant`] or of a reserved place; gives the jobs that are to be
+    /// failed, and the handles of calls that have waited for that.
     pub(super) fn settle(&mut self, place: Place, settled: Settled<J, S>) -> (Vec<J>, Vec<Handle>) {
         let mut failed = Vec::new();
         let mut nested = Vec::new();
         match settled {
             Settled::Made(service, job) => nested = self.made(place, service, Some(job)),
+            Settled::Added(service) => nested = self.made(place, service, None),
             Settled::Failed => {
                 self.places[place.0].state = State::Vacant;
                 failed = self.drain(place).into_iter().filter_map(|node| node.job).collect();
@@ -451,9 +475,9 @@ impl<J, S: Strands<J>> Turns<J, S> {
         let mut waiting = self.drain(place);
         let mut nested = Vec::new();
         let before = std::mem::replace(&mut self.places[place.0].state, State::Ready(service));
-        if let State::Making(Stub { caller, id, mine, arrival }) = before {
+        if let (State::Making(Stub { caller, id, mine, arrival }), Some(job)) = (before, first) {
             nested.clone_from(&mine);
-            waiting.push(Node { job: first, next: NONE, place, caller, id, mine, arrival });
+            waiting.push(Node { job: Some(job), next: NONE, place, caller, id, mine, arrival });
         }
         waiting.sort_by_key(|node| node.arrival);
         for mut node in waiting {
@@ -475,7 +499,7 @@ impl<J, S: Strands<J>> Turns<J, S> {
         let states = self.places.iter_mut().skip(1).map(|spot| std::mem::replace(&mut spot.state, State::Vacant));
         let services = states.filter_map(|state| match state {
             State::Ready(service) | State::Strand(service, _) => Some(service),
-            State::Vacant | State::Making(_) | State::Nowhere => None,
+            State::Vacant | State::Making(_) | State::Starting(_) | State::Nowhere => None,
         });
         services.collect()
     }
@@ -598,6 +622,16 @@ mod tests {
 
     const ME: ContextId = ContextId::new(99);
 
+    impl Turns<Job, u32> {
+        /// Adds a service that has nothing to do when it starts.
+        fn add(&mut self, name: &str, service: u32) -> bool {
+            match self.reserve(name, &[]) {
+                Reserved::Yes(place) => self.settle(place, Settled::Added(service)).0.is_empty(),
+                Reserved::No | Reserved::NotYet => false,
+            }
+        }
+    }
+
     fn id((_, caller, number): Job) -> CallId {
         (ContextId::new(caller), Handle::new(1000 + number))
     }
@@ -657,6 +691,45 @@ mod tests {
         assert_eq!(next(&mut turns), Some(Turn::Ready((1, 12, 0), 1, None)));
         assert_eq!(next(&mut turns), Some(Turn::Ready((1, 13, 0), 1, None)));
         assert!(!turns.add("service 1", 7), "it is there");
+    }
+
+    #[test]
+    fn a_name_is_kept_for_a_service_that_starts_and_calls_wait_for_it() {
+        let mut turns = turns();
+        push(&mut turns, (1, 10, 0));
+        let mine = id((2, 20, 0));
+        let Reserved::Yes(place) = turns.reserve("service 1", &[id((2, 19, 0)), mine]) else { panic!("it is free") };
+        assert_eq!(turns.reserve("service 1", &[]), Reserved::No, "one at a time");
+        push(&mut turns, (1, 11, 0));
+        assert_eq!(next(&mut turns), None, "it has not started");
+        assert_eq!(push_nested(&mut turns, (1, 12, 0), &[mine]), Err((1, 12, 0)), "its start would wait for itself");
+        assert_eq!((turns.get("service 1"), turns.services().count()), (None, 0));
+        assert_eq!(turns.settle(place, Settled::Added(1)), (vec![], vec![]));
+        let order: Vec<_> = std::iter::from_fn(|| next(&mut turns)).collect();
+        assert_eq!(order, [(1, 10, 0), (1, 11, 0)].map(|job| Turn::Ready(job, 1, None)));
+        assert_eq!((turns.waiting(), turns.reserve("service 1", &[])), (0, Reserved::No));
+    }
+
+    #[test]
+    fn a_name_is_free_again_when_its_service_did_not_start() {
+        let mut turns = turns();
+        let Reserved::Yes(place) = turns.reserve("service 1", &[]) else { panic!("it is free") };
+        push(&mut turns, (1, 10, 0));
+        assert_eq!(turns.settle(place, Settled::Failed), (vec![(1, 10, 0)], vec![]));
+        assert_eq!((turns.waiting(), turns.by_name.len()), (0, 0));
+        assert!(matches!(turns.reserve("service 1", &[]), Reserved::Yes(_)));
+    }
+
+    #[test]
+    fn a_name_that_a_call_has_asked_for_is_free_if_the_call_may_not_have_it_made() {
+        let mut turns = turns();
+        let call = (1, 10, 0);
+        push(&mut turns, call);
+        let Some(Turn::Vacant(_, place)) = next(&mut turns) else { panic!("it is to be made") };
+        assert_eq!(turns.reserve("service 1", &[]), Reserved::NotYet);
+        assert_eq!(turns.reserve("service 1", &[id(call), id((2, 10, 1))]), Reserved::No, "it would wait for itself");
+        turns.settle(place, Settled::Refused);
+        assert!(matches!(turns.reserve("service 1", &[]), Reserved::Yes(_)));
     }
 
     #[test]

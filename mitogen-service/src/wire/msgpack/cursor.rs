@@ -138,6 +138,19 @@ impl<'a> Cursor<'a> {
         Err(Malformed { what: "a map is expected", at })
     }
 
+    /// Looks whether the next value is a map, and stays where it is.
+    pub(crate) fn expect_map(&self) -> Result<(), Malformed> {
+        if kind(self.rest()) == Kind::Map.name() {
+            return Ok(());
+        }
+        Err(Malformed { what: "a map is expected", at: self.at })
+    }
+
+    /// How much has been read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     fn enter(&mut self, kind: Kind, expected: &'static str) -> Result<usize, Malformed> {
         let at = self.at;
         let head = self.head()?;

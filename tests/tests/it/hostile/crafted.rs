@@ -1,8 +1,8 @@
 //! Messages made by hand, each with what becomes of it.
 
 use super::peer::{
-    ADD_ROUTE, ALLOCATE_ID, Answer, CALL_SERVICE, CANCEL, DEAD, DEL_ROUTE, Frame, INVALID_HANDLE, MARKER, MESSAGE_PACK,
-    NO_ROUTE, PING, PONG, REFUSED, SHUTDOWN, Stranger, call, header, nothing, pack, text,
+    ADD_ROUTE, ALLOCATE_ID, Answer, CALL_SERVICE, CANCEL, DEAD, DEL_ROUTE, FORWARD_LOG, Frame, INVALID_HANDLE, MARKER,
+    MESSAGE_PACK, NO_ROUTE, PING, PONG, REFUSED, SHUTDOWN, Stranger, call, header, nothing, pack, text,
 };
 use super::{Everyone, alone};
 
@@ -85,7 +85,7 @@ impl Cases {
     /// Handles that nobody listens on, and answers wanted at odd places.
     fn handles(&mut self) {
         let nobody =
-            [0, 1, 99, 100, 101, 102, 107, 108, 109, 111, 112, 113, 119, 123, 124, 125, 126, 127, 998, 999, u32::MAX];
+            [0, 1, 99, 100, 101, 107, 108, 109, 111, 112, 113, 119, 123, 124, 125, 126, 127, 998, 999, u32::MAX];
         for handle in nobody {
             let frame = self.frame(handle, MARKER.as_bytes());
             self.add(format!("handle {handle}"), frame, Dead(INVALID_HANDLE));
@@ -128,11 +128,16 @@ impl Cases {
             self.control(&format!("ADD_ROUTE of {name}"), ADD_ROUTE, payload);
             self.control(&format!("DEL_ROUTE of {name}"), DEL_ROUTE, payload);
             self.control(&format!("CANCEL of {name}"), CANCEL, payload);
+            self.control(&format!("FORWARD_LOG of {name}"), FORWARD_LOG, payload);
             self.control(&format!("PING of {name}"), PING, payload);
             self.control(&format!("PONG of {name}"), PONG, payload);
             let frame = self.frame(SHUTDOWN, payload);
             self.add(format!("SHUTDOWN of {name}"), frame, Dead(REFUSED));
         }
+        for level in [0, 6, u32::MAX] {
+            self.control(&format!("FORWARD_LOG of level {level}"), FORWARD_LOG, &pack(&(level, "a", "b", MARKER)));
+        }
+        self.control("FORWARD_LOG that nobody wants", FORWARD_LOG, &pack(&(5, "a", "b", MARKER)));
         for id in [0, self.me, self.sibling, 0xdead_beef] {
             self.control(&format!("ADD_ROUTE {id}"), ADD_ROUTE, &pack(&(id, MARKER)));
             self.control(&format!("DEL_ROUTE {id}"), DEL_ROUTE, &pack(&(id, ())));

@@ -21,6 +21,7 @@ pub(crate) const MESSAGE_PACK: u16 = 0x4d50;
 pub(crate) const FEATURE_CANCEL: u32 = 1;
 pub(crate) const FEATURE_PING: u32 = 4;
 
+pub(crate) const FORWARD_LOG: u32 = 102;
 pub(crate) const ADD_ROUTE: u32 = 103;
 pub(crate) const DEL_ROUTE: u32 = 104;
 pub(crate) const ALLOCATE_ID: u32 = 105;

@@ -1,0 +1,88 @@
+//! Waiting for an answer, and reading it.
+//!
+//! Whoever waits for an answer takes the read role of the stream that brings it if that is free, waits for
+//! the role otherwise, and completes the calls of others as well while it reads. It looks up whenever it is
+//! [nudged](Latch::nudge), to do what the answer needs.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::io::Reading;
+use crate::latch::Latch;
+
+/// The stream that an answer comes over, as the one sees it who waits for the answer.
+pub(super) trait Link {
+    /// Whether the time is over.
+    fn is_over(&self) -> bool;
+
+    /// Asks for the read role.
+    fn join(&self) -> Reading;
+
+    /// Wants it no more; `false` if it is the caller's own already, or there is none any more.
+    fn quit(&self) -> bool;
+
+    /// Whether there is none any more.
+    fn is_ended(&self) -> bool;
+
+    /// Reads until `is_done`; `false` if that cannot be done here any more.
+    fn read_until(&self, deadline: Option<Instant>, is_done: impl FnMut(Option<&Waker>) -> bool) -> bool;
+
+    /// Gives the role back.
+    fn leave_reading(&self);
+
+    /// Lets others read.
+    fn attend(&self);
+}
+
+/// Waits for the value until `deadline`, and does `meanwhile` whenever somebody has nudged.
+pub(super) fn read_and_wait<T>(
+    latch: &Latch<T>,
+    link: &impl Link,
+    deadline: Option<Instant>,
+    mut meanwhile: Option<&mut dyn FnMut()>,
+) -> Option<T> {
+    loop {
+        if let Some(value) = latch.take() {
+            return Some(value);
+        }
+        if latch.take_nudge()
+            && let Some(meanwhile) = &mut meanwhile
+        {
+            meanwhile();
+            continue;
+        }
+        if link.is_over() {
+            return None;
+        }
+        let is_reader = match link.join() {
+            Reading::Own => true,
+            Reading::Others => {
+                let value = latch.wait_unless_called(deadline);
+                // If it does not wait in the queue any more the role has been handed over to it.
+                let is_reader = !link.quit() && !link.is_ended();
+                if value.is_some() {
+                    if is_reader {
+                        link.leave_reading();
+                    }
+                    return value;
+                }
+                is_reader
+            }
+            Reading::Nobody => return latch.wait_and(deadline, meanwhile),
+        };
+        if is_reader && !read(latch, link, deadline) {
+            link.attend();
+            return latch.wait_and(deadline, meanwhile);
+        }
+    }
+}
+
+/// Reads until there is something to look at; `false` if that cannot be done here any more.
+fn read<T>(latch: &Latch<T>, link: &impl Link, deadline: Option<Instant>) -> bool {
+    let goes_on = link.read_until(deadline, |waker| match waker {
+        Some(waker) => latch.is_wanted_or_wakes(waker),
+        None => latch.forget_waker(),
+    });
+    link.leave_reading();
+    goes_on
+}

@@ -1,0 +1,320 @@
+//! Talks to a command that was started: its stdin, stdout and stderr at once, with a deadline. Blocks, on
+//! the thread that connects.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::connect::process::LocalProcess;
+use crate::connect::request::{Prompt, Secret};
+
+/// How much is read before the mark at most: whoever prints more is no login script.
+const MAX_NOISE: usize = 1024 * 1024;
+
+/// How much of it is kept.
+const KEPT_NOISE: usize = 2 * 1024;
+
+/// The longest line of the first stage.
+const MAX_LINE: usize = 4 * 1024;
+
+/// The longest line of stderr that is kept whole.
+const MAX_STDERR_LINE: usize = 4 * 1024;
+
+/// How much is written at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a talk has ended before its time.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It has closed its stdout, or ended.
+    Eof,
+    /// The time was over.
+    Timeout,
+    /// A password was asked for, and there is none.
+    PasswordRequired,
+    /// A password was asked for again.
+    PasswordIncorrect,
+    /// It says what nobody can understand.
+    Noise(String),
+    /// The system said no.
+    Io(&'static str, std::io::Error),
+}
+
+/// What there is to do first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    /// Something can be read from stdout.
+    Stdout,
+    /// Something can be written to stdin.
+    Stdin,
+}
+
+/// The three descriptors of a command.
+pub(super) struct Talk<'a> {
+    pub(super) stdin: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    /// `None` after its end.
+    stderr: Option<OwnedFd>,
+    /// The line of stderr that has no end yet.
+    partial: Vec<u8>,
+    /// The end of what came before the mark.
+    noise: Vec<u8>,
+    process: &'a LocalProcess,
+    deadline: Instant,
+    prompt: Option<(&'a Prompt, Option<&'a Secret>)>,
+    password_sent: bool,
+}
+
+impl<'a> Talk<'a> {
+    pub(super) fn new(
+        (stdin, stdout, stderr): (OwnedFd, OwnedFd, OwnedFd),
+        process: &'a LocalProcess,
+        deadline: Instant,
+    ) -> std::io::Result<Self> {
+        for fd in [&stdin, &stdout, &stderr] {
+            rustix::io::ioctl_fionbio(fd, true)?;
+        }
+        Ok(Self {
+            stdin,
+            stdout,
+            stderr: Some(stderr),
+            partial: Vec::new(),
+            noise: Vec::new(),
+            process,
+            deadline,
+            prompt: None,
+            password_sent: false,
+        })
+    }
+
+    /// Gives this password to whoever asks for it in this way, before the mark has come.
+    pub(super) fn answer(&mut self, prompt: &'a Prompt, password: Option<&'a Secret>) {
+        self.prompt = Some((prompt, password));
+    }
+
+    /// Reads until the mark stands in a line, whatever stands before it.
+    pub(super) fn skip_to(&mut self, mark: &str) -> Result<(), Stop> {
+        let mark = format!("{mark}\n").into_bytes();
+        let mut seen = 0;
+        loop {
+            self.wait_for_stdout()?;
+            // Byte by byte would do; the first stage says nothing more until it is answered.
+            let mut buffer = [0; 1024];
+            let Some(got) = self.read_stdout(&mut buffer)? else { continue };
+            // A terminal ends its lines by two characters.
+            self.noise.extend(buffer[..got].iter().filter(|byte| **byte != b'\r'));
+            seen += got;
+            if let Some(at) = self.noise.windows(mark.len()).position(|window| window == mark) {
+                self.noise.truncate(at);
+                self.prompt = None;
+                return Ok(());
+            }
+            if self.noise.len() > KEPT_NOISE + mark.len() {
+                let excess = self.noise.len() - KEPT_NOISE - mark.len();
+                self.noise.drain(..excess);
+            }
+            if seen > MAX_NOISE {
+                return Err(Stop::Noise("it prints without end, and starts no shell".to_owned()));
+            }
+        }
+    }
+
+    /// The next line of the first stage, without its mark.
+    pub(super) fn line(&mut self, mark: &str) -> Result<String, Stop> {
+        let mut line = Vec::new();
+        loop {
+            self.wait_for_stdout()?;
+            // What comes behind the line belongs to somebody else.
+            let mut byte = [0];
+            if self.read_stdout(&mut byte)?.is_none() {
+                continue;
+            }
+            if byte != *b"\n" {
+                line.extend_from_slice(&byte);
+                if line.len() > MAX_LINE {
+                    return Err(Stop::Noise("a line of the first stage has no end".to_owned()));
+                }
+                continue;
+            }
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+            match text.strip_prefix(mark) {
+                Some(said) => return Ok(said.trim().to_owned()),
+                // Something in the background of the login.
+                None => self.process.remember(&format!("stdout: {}", printable(&text))),
+            }
+        }
+    }
+
+    /// Sends bytes. Stops without an error when the other side has something to say, or no ear.
+    pub(super) fn send(&mut self, mut bytes: impl Read) -> Result<(), Stop> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let got = match bytes.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(got) => got,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Stop::Io("read the executable", error)),
+            };
+            let mut rest = &buffer[..got];
+            while !rest.is_empty() {
+                if self.wait(true)? == Ready::Stdout {
+                    return Ok(());
+                }
+                match rustix::io::write(&self.stdin, rest) {
+                    Ok(sent) => rest = &rest[sent..],
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    // What it has said at last is read by whoever asks next.
+                    Err(Errno::PIPE) => return Ok(()),
+                    Err(error) => return Err(Stop::Io("write to the command", error.into())),
+                }
+            }
+        }
+    }
+
+    /// What has come before the mark, or instead of it.
+    pub(super) fn noise(&self) -> String {
+        let text = String::from_utf8_lossy(&self.noise);
+        text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Reads what is left on stderr after the end.
+    pub(super) fn finish(&mut self) {
+        while self.stderr.is_some() {
+            match self.read_stderr() {
+                Ok(true) => {}
+                Ok(false) | Err(_) => break,
+            }
+        }
+        self.end_line();
+    }
+
+    /// Gives the descriptors back, to be the wire and its log.
+    pub(super) fn into_parts(mut self) -> (OwnedFd, OwnedFd, Option<OwnedFd>) {
+        self.end_line();
+        (self.stdin, self.stdout, self.stderr)
+    }
+
+    fn wait_for_stdout(&mut self) -> Result<(), Stop> {
+        self.wait(false).map(drop)
+    }
+
+    /// `None` if there is nothing at the moment.
+    fn read_stdout(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Stop> {
+        match rustix::io::read(&self.stdout, buffer) {
+            Ok(0) => Err(Stop::Eof),
+            Ok(got) => Ok(Some(got)),
+            Err(Errno::INTR | Errno::AGAIN) => Ok(None),
+            Err(_) => Err(Stop::Eof),
+        }
+    }
+
+    /// Waits for stdout, or also for room in stdin, and reads stderr meanwhile.
+    fn wait(&mut self, to_write: bool) -> Result<Ready, Stop> {
+        loop {
+            let [stdout, stdin, stderr, ended] = self.poll(to_write)?;
+            if stderr {
+                self.read_stderr()?;
+            }
+            if stdout {
+                return Ok(Ready::Stdout);
+            }
+            if stdin {
+                return Ok(Ready::Stdin);
+            }
+            if ended && !stderr {
+                return Err(Stop::Eof);
+            }
+        }
+    }
+
+    /// Whether there is something on stdout, stdin and stderr, and whether the process has ended.
+    fn poll(&self, to_write: bool) -> Result<[bool; 4], Stop> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let pidfd = self.process.pidfd();
+        let stderr: BorrowedFd<'_> = self.stderr.as_ref().map_or(pidfd, |stderr| stderr.as_fd());
+        let out = if to_write { PollFlags::OUT } else { PollFlags::empty() };
+        let mut fds = [
+            PollFd::new(&self.stdout, PollFlags::IN),
+            // Without room wanted, the end of the reader is no news either: stdout tells it.
+            PollFd::from_borrowed_fd(if to_write { self.stdin.as_fd() } else { pidfd }, out),
+            PollFd::from_borrowed_fd(stderr, PollFlags::IN),
+            PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut fds, Some(&timeout)) {
+            Ok(0) => Err(Stop::Timeout),
+            Ok(_) => {
+                let [stdout, stdin, stderr, ended] = fds.map(|fd| !fd.revents().is_empty());
+                Ok([stdout, stdin && to_write, stderr && self.stderr.is_some(), ended])
+            }
+            Err(Errno::INTR) => Ok([false; 4]),
+            Err(error) => Err(Stop::Io("wait for the command", error.into())),
+        }
+    }
+
+    /// Reads what is there on stderr; tells whether there was anything.
+    fn read_stderr(&mut self) -> Result<bool, Stop> {
+        let Some(stderr) = &self.stderr else { return Ok(false) };
+        let mut buffer = [0; 1024];
+        let got = match rustix::io::read(stderr, &mut buffer) {
+            Ok(got) if got > 0 => got,
+            Err(Errno::INTR) => return Ok(true),
+            Err(Errno::AGAIN) => return Ok(false),
+            Ok(_) | Err(_) => {
+                self.stderr = None;
+                return Ok(false);
+            }
+        };
+        for &byte in &buffer[..got] {
+            if byte == b'\n' || self.partial.len() >= MAX_STDERR_LINE {
+                self.end_line();
+            }
+            if byte != b'\n' {
+                self.partial.push(byte);
+            }
+        }
+        self.look_for_prompt()?;
+        Ok(true)
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.partial);
+        let line = printable(&String::from_utf8_lossy(&line));
+        if !line.trim().is_empty() {
+            self.process.printed(&line);
+        }
+    }
+
+    fn look_for_prompt(&mut self) -> Result<(), Stop> {
+        let Some((prompt, password)) = self.prompt else { return Ok(()) };
+        let text = String::from_utf8_lossy(&self.partial);
+        let asked = match prompt {
+            Prompt::Own(own) => text.contains(own.as_str()),
+            Prompt::Password => text.trim_end().ends_with(':') && text.to_lowercase().contains("password"),
+            Prompt::AskPass => false,
+        };
+        if !asked {
+            return Ok(());
+        }
+        // What stands before it may be worth reading; the prompt itself is not.
+        self.partial.clear();
+        if self.password_sent {
+            return Err(Stop::PasswordIncorrect);
+        }
+        let password = password.ok_or(Stop::PasswordRequired)?.line();
+        self.password_sent = true;
+        // A line is smaller than the buffer of an empty pipe.
+        match rustix::io::write(&self.stdin, &password) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Stop::Io("give the password", error.into())),
+        }
+    }
+}
+
+/// A line as it may be shown.
+fn printable(line: &str) -> String {
+    line.chars().filter(|c| *c == '\t' || !c.is_control()).collect()
+}

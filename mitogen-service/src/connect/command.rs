@@ -1,0 +1,288 @@
+//! The general connector: any command that gives a shell on its stdin and stdout.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::askpass::AskPass;
+use super::bootstrap::{Conversation, Ended, Failure, Token, Wire};
+use super::connecting::{Cancel, default_name};
+use super::handshake::{self, Terms};
+use super::local;
+use super::options::{Options, common_options, far_options};
+use super::process::{LocalProcess, Started};
+use super::request::{Ending, Kind, Method, Prompt, Request, Way};
+use crate::deadline;
+use crate::error::{ConnectKind, Error};
+use crate::executable::Executable;
+use crate::router::{Context, Core, Process as RouterProcess, Router};
+use crate::wire::{ContextId, FEATURE_PING};
+
+/// How often a sign of life is looked for on links that leave the machine, unless the router says.
+const LINK_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Starts a context behind a command; see [`Router::command`].
+#[must_use = "call `connect` or `start` to run the command"]
+pub struct Command {
+    router: Router,
+    options: Options,
+    argv: Vec<std::ffi::OsString>,
+    ending: Ending,
+}
+
+impl Router {
+    /// Starts a context behind any command that gives a shell on its stdin and stdout: a container, a
+    /// jail, a serial line, a program of your own.
+    ///
+    /// The command gets three more arguments, `sh`, `-c` and a short script, and has to run them; so a
+    /// command that ends where another one may follow is complete. The script looks for this executable
+    /// in a cache of the target, by its hash, and takes it over the same stream if it is not there. All
+    /// that is needed there is a POSIX shell and the usual tools. Nothing else may read the command's
+    /// stdin, and what comes over its stdout has to come unchanged: no terminal in between.
+    ///
+    /// ```no_run
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// # let router = mitogen_service::Router::builder().build()?;
+    /// let container = router.command(["docker", "exec", "-i", "web"]).name("web").connect()?;
+    /// let elsewhere = router.command(["unshare", "--net", "--map-root-user"]).connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn command<T: Into<std::ffi::OsString>>(&self, argv: impl IntoIterator<Item = T>) -> Command {
+        let method = Method::new(Kind::Command, Ending::Arguments, String::new());
+        Command {
+            router: self.clone(),
+            options: Options::new(Way::Command(method)),
+            argv: argv.into_iter().map(Into::into).collect(),
+            ending: Ending::Arguments,
+        }
+    }
+}
+
+impl Command {
+    common_options!();
+    far_options!();
+
+    /// Adds the script as one argument that a shell will read, for commands that hand theirs to one
+    /// as `ssh` and `su -c` do.
+    ///
+    /// ```no_run
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// # let router = mitogen_service::Router::builder().build()?;
+    /// let host = router.command(["dbclient", "web1"]).through_shell().connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn through_shell(mut self) -> Self {
+        self.ending = Ending::ForShell;
+        self
+    }
+
+    fn finish(&self) -> Options {
+        let mut options = self.options.clone();
+        let program = self.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+        let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+        let method = Method::new(Kind::Command, self.ending, format!("command.{program}"));
+        let argv = self.argv.iter().map(Into::into).collect();
+        options.request.way = Way::Command(Method { argv, is_remote: true, ..method });
+        options
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("program", &self.argv.first()).finish_non_exhaustive()
+    }
+}
+
+impl Method {
+    pub(super) fn new(kind: Kind, ending: Ending, default_name: String) -> Self {
+        Self {
+            kind,
+            argv: Vec::new(),
+            ending,
+            env: Vec::new(),
+            prompt: None,
+            password: None,
+            default_name,
+            is_remote: false,
+            problem: None,
+        }
+    }
+}
+
+/// Runs the command, sees to it that this executable runs behind it, and joins that.
+///
+/// `supplied` is an executable that another context has sent for this target.
+pub(super) fn connect(
+    router: &Router,
+    request: &Request,
+    method: &Method,
+    cancel: &Cancel,
+    supplied: Option<&Arc<Executable>>,
+) -> std::result::Result<Context, Failed> {
+    let deadline = deadline::after(request.connect_timeout);
+    let core = router.core();
+    let broker = core.broker()?;
+    let name = request.name.clone().unwrap_or_else(|| default_name(core, method));
+    let fail = |kind| Error::Connect { context: name.clone(), kind, stderr_tail: String::new() };
+    let id = router.allocate_id(deadline).map_err(|what| fail(ConnectKind::NoId { what }))?;
+    let askpass = match (&method.prompt, &method.password) {
+        (Some(Prompt::AskPass), Some(password)) => {
+            Some(AskPass::new(password).map_err(|error| fail(ConnectKind::io("lay a password ready for ssh", error)))?)
+        }
+        _ => None,
+    };
+    let token = Token::new();
+    let mut child = spawn(method, &token, askpass.as_ref()).map_err(fail)?;
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let output = request.output.clone();
+    let started = Started { name: name.clone(), child, output, leads_group: true };
+    let process = LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
+        true => fail(ConnectKind::io("watch the command", error)),
+        false => fail(ConnectKind::Cancelled),
+    })?;
+    let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+        process.abandon(true);
+        let error = std::io::Error::other("it has no pipes");
+        return Err(fail(ConnectKind::io("talk to the command", error)).into());
+    };
+    let connecting: Arc<dyn RouterProcess> = process.clone();
+    core.begin_connecting(connecting.clone());
+    let killed = process.clone();
+    cancel.by(move || killed.kill());
+    let attempt = Attempt { core, request, method, id, name: &name, process: &process, deadline, supplied };
+    let result = attempt.run((stdin.into(), stdout.into(), stderr.into()), &token, askpass.as_ref(), cancel);
+    cancel.done();
+    core.end_connecting(&connecting);
+    result
+}
+
+fn spawn(
+    method: &Method,
+    token: &Token,
+    askpass: Option<&AskPass>,
+) -> std::result::Result<std::process::Child, ConnectKind> {
+    let argv = method.command(&token.command());
+    let mut command = Process::new(&argv[0]);
+    command.args(&argv[1..]).envs(method.env.iter().map(|(key, value)| (key, value)));
+    if let Some(askpass) = askpass {
+        command.envs(askpass.env());
+        if std::env::var_os("DISPLAY").is_none() {
+            // Without it, some versions do not ask.
+            command.env("DISPLAY", ":");
+        }
+    }
+    // A group of its own: whatever the command starts here ends with it.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.spawn().map_err(|error| ConnectKind::Start { source: Arc::new(error) })
+}
+
+/// One command that is running, and what shall come of it.
+struct Attempt<'a> {
+    core: &'a Arc<Core>,
+    request: &'a Request,
+    method: &'a Method,
+    id: ContextId,
+    name: &'a str,
+    process: &'a Arc<LocalProcess>,
+    deadline: Instant,
+    supplied: Option<&'a Arc<Executable>>,
+}
+
+/// Why there is no context.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// This is told to whoever wanted it.
+    Error(Error),
+    /// The same, but whoever has an executable for such a target may send it and try again.
+    Needs { target: String, error: Box<Error> },
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Failed {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Needs { error, .. } => *error,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    fn run(
+        &self,
+        pipes: (OwnedFd, OwnedFd, OwnedFd),
+        token: &Token,
+        askpass: Option<&AskPass>,
+        cancel: &Cancel,
+    ) -> std::result::Result<Context, Failed> {
+        let Self { core, request, method, id, name, process, deadline, supplied } = *self;
+        let conversation = Conversation { core, request, method, name, token, process, deadline, supplied };
+        let joined = conversation.run(pipes).and_then(|wire| self.greet(wire));
+        let failure = match joined {
+            Ok((features, read, write)) => {
+                let keep_alive = core.keep_alive(features).or(self.link_keep_alive(features));
+                let ends = local::Ends { read, write, socket: None };
+                return local::join(core, (id, name), (features, keep_alive, request.unidirectional), ends, process)
+                    .map_err(Failed::Error);
+            }
+            Err(failure) => failure,
+        };
+        let (exit, words) = process.abandon(matches!(failure, Failure::Kind(_) | Failure::Needs { .. }));
+        let mut needed = None;
+        let kind = match failure {
+            _ if cancel.is_cancelled() || !core.lifecycle().is_open() => ConnectKind::Cancelled,
+            Failure::Ended { shell } => {
+                let password_given = askpass.is_some_and(AskPass::was_asked);
+                let ended = Ended { shell, has_password: method.password.is_some(), password_given };
+                method.kind.explain(&ended, exit, &words)
+            }
+            // What the target could not take is told by its own tools.
+            Failure::Told(ConnectKind::Transfer { what }) if is_full(&words) => ConnectKind::NoSpace { what },
+            Failure::Told(kind) | Failure::Kind(kind) => kind,
+            Failure::Needs { target, kind } => {
+                needed = Some(target);
+                kind
+            }
+        };
+        let error = Error::Connect { context: name.to_owned(), kind, stderr_tail: words };
+        Err(match needed {
+            Some(target) => Failed::Needs { target, error: Box::new(error) },
+            None => Failed::Error(error),
+        })
+    }
+
+    /// Both say hello over what is the wire now.
+    fn greet(&self, wire: Wire) -> std::result::Result<(u32, OwnedFd, OwnedFd), Failure> {
+        let Wire { read, write, stderr } = wire;
+        if let Some(stderr) = stderr {
+            let watched = self.process.read(stderr, "stderr");
+            watched.map_err(|error| Failure::Kind(ConnectKind::io("read the stderr of the command", error)))?;
+        }
+        let terms = Terms::of(self.request, self.method.is_remote.then_some(LINK_KEEP_ALIVE));
+        let ends = (&read, &write);
+        let greeted = handshake::with_child(self.core, (self.id, self.name), &terms, ends, self.deadline);
+        match greeted {
+            Ok(features) => Ok((features, read, write)),
+            Err(handshake::Failure::Eof) => Err(Failure::Ended { shell: true }),
+            Err(failure) => Err(Failure::Kind(failure.into_kind(self.request.connect_timeout))),
+        }
+    }
+
+    fn link_keep_alive(&self, features: u32) -> Option<Duration> {
+        (self.method.is_remote && features & FEATURE_PING != 0).then_some(LINK_KEEP_ALIVE)
+    }
+}
+
+fn is_full(words: &str) -> bool {
+    words.contains("No space left on device") || words.contains("Disk quota exceeded")
+}

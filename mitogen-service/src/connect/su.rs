@@ -1,0 +1,87 @@
+//! Contexts of another user, through su.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use super::options::{Options, common_options, far_options};
+use super::request::{Ending, Kind, Method, Prompt, Secret, Way, wrong_target};
+use crate::router::Router;
+
+/// Starts a context as another user; see [`Router::su`].
+#[must_use = "call `connect` or `start` to connect"]
+pub struct Su {
+    router: Router,
+    options: Options,
+    user: String,
+    password: Option<Secret>,
+    program: OsString,
+}
+
+impl Router {
+    /// Starts a context as another user of this machine, root by default, through `su`.
+    ///
+    /// The password is that of the user to become. It is given when su asks for one in English: su runs with
+    /// `LC_ALL=C`, the context does not.
+    ///
+    /// ```no_run
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// # let router = mitogen_service::Router::builder().build()?;
+    /// let root = router.su().password("secret").connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn su(&self) -> Su {
+        let way = Way::Command(Method::new(Kind::Su, Ending::ForShell, String::new()));
+        Su {
+            router: self.clone(),
+            options: Options::new(way),
+            user: "root".to_owned(),
+            password: None,
+            program: "su".into(),
+        }
+    }
+}
+
+impl Su {
+    common_options!();
+    far_options!();
+
+    /// The user to become, root by default.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// The password of the user to become. It goes to su's stdin, once, and stands in no command line,
+    /// environment or file.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(Secret::new(password.into()));
+        self
+    }
+
+    /// Another program than `su`.
+    pub fn su_path(mut self, program: impl Into<OsString>) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    fn finish(&self) -> Options {
+        let mut options = self.options.clone();
+        let argv = [self.program.clone(), self.user.clone().into(), "-c".into()];
+        options.request.way = Way::Command(Method {
+            argv: argv.iter().map(Into::into).collect(),
+            env: vec![("LC_ALL".to_owned(), "C".to_owned())],
+            prompt: Some(Prompt::Password),
+            password: self.password.clone(),
+            problem: wrong_target("the user of su", &self.user),
+            ..Method::new(Kind::Su, Ending::ForShell, format!("su.{}", self.user))
+        });
+        options
+    }
+}
+
+impl fmt::Debug for Su {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Su").field("user", &self.user).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! What a connection costs. `cargo test --release -p mitogen-service-tests --test far -- --ignored --nocapture bench`
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mitogen_service::Router;
+use mitogen_service_tests::within;
+
+use crate::support::{LONG, Probe};
+use crate::world::World;
+
+/// How many connections of each kind.
+const ROUNDS: usize = 15;
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Neither side keeps a connection open (no ControlMaster): each pays for a login.
+#[test]
+#[ignore = "a measurement, for a release build that nothing else disturbs"]
+fn a_second_connection_costs_little_more_than_ssh_itself() {
+    within(LONG, || {
+        let Some(world) = World::new() else { return };
+        let router = Router::builder().build().unwrap();
+        let began = Instant::now();
+        drop(world.ssh(&router, "joe").connect().unwrap());
+        let first = began.elapsed();
+        let size = fs::metadata(&world.cached("joe")[0]).unwrap().len();
+        let (mut plain, mut ours) = (Vec::new(), Vec::new());
+        // In turns, so that both have the same luck with whatever else the machine does.
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            let ssh = Command::new(world.path().join("ssh")).args(["-l", "joe", "host", "true"]).status().unwrap();
+            assert!(ssh.success());
+            plain.push(began.elapsed());
+
+            let began = Instant::now();
+            let context = world.ssh(&router, "joe").connect().unwrap();
+            ours.push(began.elapsed());
+            assert!(Probe::stub(&context).pid().wait().is_ok());
+            context.shutdown(Duration::from_secs(5)).unwrap();
+        }
+        let (plain, ours) = (median(plain), median(ours));
+        let factor = ours.as_secs_f64() / plain.as_secs_f64();
+        println!(
+            "ssh true {plain:?}, second connection {ours:?}: {factor:.2} times; first {first:?} with {size} bytes"
+        );
+        assert!(factor <= 1.3, "{factor:.2}");
+    });
+}

@@ -1,0 +1,166 @@
+//! Places to connect to, and what is asked there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use mitogen_service::{AllowParents, CallError, Context, Router, service};
+use tempfile::TempDir;
+
+/// Level, target and fields of a log event.
+pub(crate) type Seen = (String, String, Vec<(String, String)>);
+
+/// How long anything may take here that takes a second on an idle machine: a debug build is sent.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+/// Says where it runs.
+#[derive(Default)]
+pub(crate) struct Probe;
+
+#[service(activate)]
+impl Probe {
+    #[expose(policy = AllowParents)]
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    /// The user's id, from the owner of its own process.
+    #[expose(policy = AllowParents)]
+    fn uid(&self) -> u32 {
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap())
+    }
+
+    #[expose(policy = AllowParents)]
+    fn env(&self, key: String) -> Option<String> {
+        std::env::var(key).ok()
+    }
+
+    #[expose(policy = AllowParents)]
+    fn cwd(&self) -> PathBuf {
+        std::env::current_dir().unwrap()
+    }
+
+    #[expose(policy = AllowParents)]
+    fn executable(&self) -> PathBuf {
+        fs::read_link("/proc/self/exe").unwrap()
+    }
+
+    #[expose(policy = AllowParents)]
+    fn print(&self, text: String) {
+        println!("{text}");
+        eprintln!("{text} (stderr)");
+    }
+
+    #[expose(policy = AllowParents)]
+    fn path(&self, router: &Router) -> Vec<String> {
+        let me = router.myself().name().to_owned();
+        [me].into_iter().chain(router.parent().map(|parent| parent.name().to_owned())).collect()
+    }
+
+    /// How many bytes a stranger's large argument has.
+    #[expose(policy = AllowParents)]
+    fn length(&self, bytes: Vec<u8>) -> usize {
+        bytes.len()
+    }
+
+    #[expose(policy = AllowParents)]
+    fn pool_size(&self, router: &Router) -> usize {
+        router.pool().unwrap().size()
+    }
+
+    /// Asks another context, which has no reason to answer.
+    #[expose(policy = AllowParents)]
+    fn ask(&self, whom: Context) -> Result<u32, CallError> {
+        Probe::stub(&whom).pid().wait()
+    }
+
+    #[expose(policy = AllowParents)]
+    fn sleep(&self, seconds: u64) {
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+
+    #[expose(policy = AllowParents)]
+    fn log(&self, text: String) {
+        tracing::warn!(number = 3, "{text}");
+        tracing::debug!("{text} for nobody");
+        tracing::info!("{text} again");
+    }
+
+    #[expose(policy = AllowParents)]
+    fn fail(&self) -> Result<(), CallError> {
+        Err(CallError::failed("as it was asked to"))
+    }
+
+    #[expose(policy = AllowParents)]
+    fn exit(&self, status: i32) {
+        eprintln!("about to exit");
+        std::process::exit(status);
+    }
+}
+
+/// A home directory that nothing of ours has been in.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let prefix = "mitogen-service-home-";
+        Self(tempfile::Builder::new().prefix(prefix).tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path().join(".cache/mitogen-service")
+    }
+
+    /// The executables in its cache.
+    pub(crate) fn cached(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.cache()) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// A command that runs another one as if its user lived here.
+    pub(crate) fn command(&self) -> Vec<String> {
+        vec!["env".into(), "-u".into(), "XDG_CACHE_HOME".into(), format!("HOME={}", self.path().display())]
+    }
+}
+
+/// Whether there are such programs, and why not.
+pub(crate) fn has(programs: &[&str]) -> bool {
+    let missing: Vec<_> = programs.iter().filter(|program| !is_there(program)).collect();
+    missing.is_empty() || skip(&format!("there is no {missing:?} on this machine"))
+}
+
+fn is_there(program: &str) -> bool {
+    let script = "PATH=$PATH:/usr/sbin:/sbin command -v \"$1\"";
+    Command::new("sh").args(["-c", script, "sh", program]).output().is_ok_and(|output| output.status.success())
+}
+
+/// A test cannot run here.
+pub(crate) fn skip(why: &str) -> bool {
+    assert!(std::env::var_os("CI").is_none(), "must not be skipped under CI: {why}");
+    eprintln!("SKIPPED: {why}");
+    false
+}
+
+/// The shells that the first stage has to run under, as commands.
+pub(crate) fn shells() -> Vec<&'static [&'static str]> {
+    let all: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
+    all.into_iter().filter(|shell| has(&shell[..1])).collect()
+}
+
+/// The processes that a process has started, with their names.
+pub(crate) fn children_of(pid: u32) -> Vec<(u32, String)> {
+    let all =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let child = |other: u32| {
+        let stat = fs::read_to_string(format!("/proc/{other}/stat")).ok()?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let parent: u32 = after.split_whitespace().nth(1)?.parse().ok()?;
+        (parent == pid).then(|| (other, before.split_once('(').map_or("", |(_, name)| name).to_owned()))
+    };
+    all.filter_map(child).collect()
+}
