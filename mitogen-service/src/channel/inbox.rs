@@ -37,6 +37,9 @@ pub(super) struct Inbox<M> {
     left: u64,
     /// Whose claims were closed from this end: what was on its way from them is no offence.
     dismissed: HashSet<ContextId>,
+    /// How many ends of claims are still to come over the links for bulk, of those who have no account;
+    /// below 0 if they have come first.
+    bulk_ends: HashMap<ContextId, i32>,
     next: u64,
     holds: usize,
     /// Somebody has claimed, so that the last one to close ends the receiver.
@@ -61,6 +64,26 @@ struct Account {
     granting: Granting,
     /// Where this context hears of the end of the other one.
     watch: Option<Handle>,
+    /// The claim is open on the main links. It is over when it has ended there and on those for bulk, if
+    /// the sender has used them.
+    main: bool,
+    /// How many ends are still to come over the links for bulk; below 0 if one has come first.
+    bulk_ends: i32,
+    /// How many more, of claims that were closed from this end: what comes before them is late.
+    stale: i32,
+}
+
+impl Account {
+    fn is_over(&self) -> bool {
+        !self.main && self.bulk_ends <= 0 && self.stale == 0
+    }
+}
+
+/// Over which links something has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Main,
+    Bulk,
 }
 
 /// Why a claim is not granted.
@@ -133,6 +156,7 @@ impl<M> Inbox<M> {
             lingering: HashMap::new(),
             left: 0,
             dismissed: HashSet::new(),
+            bulk_ends: HashMap::new(),
             next: 0,
             holds: 0,
             claimed: false,
@@ -158,8 +182,13 @@ impl<M> Inbox<M> {
         if self.respondent.is_some_and(|respondent| respondent != source) {
             return Err(NoClaim::Stranger);
         }
-        if self.open.contains_key(&source) {
-            return Err(NoClaim::Twice);
+        if let Some(account) = self.open.get(&source).and_then(|number| self.accounts.get_mut(number)) {
+            if account.main {
+                return Err(NoClaim::Twice);
+            }
+            // The rest of the last one is still on the links for bulk.
+            account.main = true;
+            return Ok(None);
         }
         let lingering = self.lingering.remove(&source);
         if lingering.is_none() && !self.has_room() {
@@ -168,12 +197,15 @@ impl<M> Inbox<M> {
         self.open.insert(source, lingering.unwrap_or(self.next));
         self.dismissed.remove(&source);
         self.claimed |= source != self.me;
-        if lingering.is_some() {
+        if let Some(account) = lingering.and_then(|number| self.accounts.get_mut(&number)) {
+            account.main = true;
             return Ok(None);
         }
         let number = self.next;
         self.next += 1;
-        self.accounts.insert(number, Account { source, granting: Granting::new(self.bounds.window), watch: None });
+        let stale = self.bulk_ends.remove(&source).unwrap_or(0).max(0);
+        let granting = Granting::new(self.bounds.window);
+        self.accounts.insert(number, Account { source, granting, watch: None, main: true, bulk_ends: 0, stale });
         Ok(Some(number))
     }
 
@@ -197,13 +229,16 @@ impl<M> Inbox<M> {
     }
 
     /// A message has come.
-    pub(super) fn arrive(&mut self, source: ContextId, cost: u64, message: M) -> Result<(), NotTaken> {
+    pub(super) fn arrive(&mut self, (source, way): (ContextId, Way), cost: u64, message: M) -> Result<(), NotTaken> {
         let Some(&number) = self.open.get(&source) else {
             let late = self.end.is_some() || self.dismissed.contains(&source);
             return Err(if late { NotTaken::Late } else { NotTaken::Unclaimed });
         };
-        let admitted = self.accounts.get_mut(&number).is_some_and(|account| account.granting.arrive(cost));
-        if !admitted {
+        let Some(account) = self.accounts.get_mut(&number) else { return Err(NotTaken::Unclaimed) };
+        if way == Way::Bulk && account.stale > 0 {
+            return Err(NotTaken::Late);
+        }
+        if !account.granting.arrive(cost) {
             return Err(NotTaken::BeyondWindow);
         }
         self.queue.push_back(Item { account: number, cost, message });
@@ -236,10 +271,71 @@ impl<M> Inbox<M> {
         Some(taken)
     }
 
+    /// Whether a context has an open claim.
+    pub(super) fn is_claimed_by(&self, source: ContextId) -> bool {
+        self.open.get(&source).and_then(|number| self.accounts.get(number)).is_some_and(|account| account.main)
+    }
+
+    /// A context says over the main links that it has closed its claim, and that the end of it comes over
+    /// those for bulk.
+    pub(super) fn last_but_bulk(&mut self, source: ContextId) -> Option<Closed> {
+        match self.open.get(&source).and_then(|number| self.accounts.get_mut(number)) {
+            // One that was closed from this end has ended before the next one is claimed.
+            Some(account) if account.main => {
+                account.main = false;
+                account.bulk_ends += 1;
+                let over = account.is_over();
+                if over { self.close(source, None) } else { None }
+            }
+            _ => {
+                self.count_bulk_ends(source, 1);
+                None
+            }
+        }
+    }
+
+    /// A context says that it has closed its claim, behind everything that it has sent this way.
+    pub(super) fn closed_by_sender(&mut self, source: ContextId, way: Way) -> Option<Closed> {
+        let Some(account) = self.open.get(&source).and_then(|number| self.accounts.get_mut(number)) else {
+            if way == Way::Bulk {
+                self.count_bulk_ends(source, -1);
+            }
+            return None;
+        };
+        match way {
+            Way::Main => account.main = false,
+            Way::Bulk if account.stale > 0 => account.stale -= 1,
+            // Whoever says it more than once a claim has claimed so often as well, or spoils its own.
+            Way::Bulk => account.bulk_ends = (account.bulk_ends - 1).max(-1),
+        }
+        let over = account.is_over();
+        if over { self.close(source, None) } else { None }
+    }
+
+    /// An end of a claim came over one of both links, or is still to come, whose account is gone.
+    fn count_bulk_ends(&mut self, source: ContextId, more: i32) {
+        if self.bulk_ends.len() as u64 >= self.bounds.senders {
+            // So many can only be those who never stop, or are gone.
+            self.bulk_ends.clear();
+        }
+        let count = self.bulk_ends.entry(source).or_default();
+        *count = count.saturating_add(more);
+        if *count == 0 {
+            self.bulk_ends.remove(&source);
+        }
+    }
+
     /// A context has closed its claim, or it ends for a reason that is somebody's trouble. `None` if it
     /// had none.
     pub(super) fn close(&mut self, source: ContextId, trouble: Option<CallError>) -> Option<Closed> {
         let number = self.open.remove(&source)?;
+        if let Some(account) = self.accounts.get_mut(&number) {
+            let left = std::mem::take(&mut account.bulk_ends) + std::mem::take(&mut account.stale);
+            account.main = false;
+            if left != 0 && trouble.is_some() {
+                self.count_bulk_ends(source, left);
+            }
+        }
         let watch = self.settle_account(source, number, trouble.is_none());
         if self.trouble.is_none() {
             self.trouble = trouble;
@@ -351,6 +447,11 @@ impl<M> Inbox<M> {
         self.end.as_ref()
     }
 
+    /// Whether no message waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// How many messages wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
@@ -397,6 +498,73 @@ mod tests {
         Inbox::new(ME, TOKEN, ChannelBounds { window: WINDOW, senders: 256 })
     }
 
+    #[test]
+    fn a_claim_that_has_moved_is_over_when_it_has_ended_on_both_links() {
+        for main_first in [true, false] {
+            let mut inbox = inbox();
+            inbox.claim(id(1), TOKEN).unwrap();
+            inbox.arrive((id(1), Way::Bulk), 1, 7).unwrap();
+            if main_first {
+                assert_eq!(inbox.last_but_bulk(id(1)), None);
+                assert!(!inbox.is_over() && !inbox.is_claimed_by(id(1)));
+                inbox.arrive((id(1), Way::Bulk), 1, 8).unwrap();
+                assert!(inbox.closed_by_sender(id(1), Way::Bulk).unwrap().over);
+            } else {
+                assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+                assert!(!inbox.is_over() && inbox.is_claimed_by(id(1)));
+                assert!(inbox.last_but_bulk(id(1)).unwrap().over);
+            }
+            assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 9), Err(NotTaken::Unclaimed));
+            assert!(inbox.bulk_ends.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_next_claim_may_come_before_the_end_of_the_one_that_has_moved() {
+        let mut inbox = inbox();
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(None));
+        assert_eq!(inbox.claim(id(1), TOKEN), Err(NoClaim::Twice));
+        inbox.arrive((id(1), Way::Bulk), 1, 7).unwrap();
+        assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None, "the second one is open");
+        assert!(inbox.closed_by_sender(id(1), Way::Main).unwrap().over);
+    }
+
+    #[test]
+    fn what_a_closed_claim_has_on_the_links_for_bulk_is_not_taken_for_that_of_the_next_one() {
+        let mut inbox = inbox();
+        inbox.hold();
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.dismiss(id(1), trouble("spoiled")).unwrap();
+        assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 7), Err(NotTaken::Late));
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(1)));
+        assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 7), Err(NotTaken::Late));
+        inbox.arrive((id(1), Way::Main), 1, 8).unwrap();
+        assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+        inbox.arrive((id(1), Way::Bulk), 1, 9).unwrap();
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert!(inbox.closed_by_sender(id(1), Way::Bulk).is_some());
+        assert!(inbox.bulk_ends.is_empty());
+        // The other order.
+        inbox.claim(id(1), TOKEN).unwrap();
+        inbox.dismiss(id(1), trouble("spoiled")).unwrap();
+        assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+        assert_eq!(inbox.last_but_bulk(id(1)), None);
+        assert!(inbox.bulk_ends.is_empty());
+    }
+
+    #[test]
+    fn ends_that_nobody_has_claimed_for_have_a_bound() {
+        let mut inbox = inbox();
+        for source in 0..10_000 {
+            inbox.closed_by_sender(id(source), Way::Bulk);
+            inbox.last_but_bulk(id(source + 10_000));
+        }
+        assert!(inbox.bulk_ends.len() <= 256);
+    }
+
     fn trouble(text: &str) -> CallError {
         CallError::failed(text)
     }
@@ -408,12 +576,12 @@ mod tests {
     #[test]
     fn only_who_has_the_token_may_send_and_only_once_a_context() {
         let mut inbox = inbox();
-        assert_eq!(inbox.arrive(id(1), 1, 0), Err(NotTaken::Unclaimed));
+        assert_eq!(inbox.arrive((id(1), Way::Main), 1, 0), Err(NotTaken::Unclaimed));
         assert_eq!(inbox.claim(id(1), 43), Err(NoClaim::WrongToken));
         assert_eq!(inbox.claim(id(1), TOKEN), Ok(Some(0)));
         assert_eq!(inbox.claim(id(1), TOKEN), Err(NoClaim::Twice));
-        assert_eq!(inbox.arrive(id(1), 1, 7), Ok(()));
-        assert_eq!(inbox.arrive(id(2), 1, 0), Err(NotTaken::Unclaimed));
+        assert_eq!(inbox.arrive((id(1), Way::Main), 1, 7), Ok(()));
+        assert_eq!(inbox.arrive((id(2), Way::Main), 1, 0), Err(NotTaken::Unclaimed));
         assert_eq!(inbox.take().map(|taken| taken.message), Some(7));
     }
 
@@ -429,7 +597,7 @@ mod tests {
     fn what_has_arrived_before_the_end_is_given_out_first() {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
-        inbox.arrive(id(1), 1, 7).unwrap();
+        inbox.arrive((id(1), Way::Main), 1, 7).unwrap();
         assert!(inbox.close(id(1), None).unwrap().over);
         let grant = Grant { source: id(1), bytes: 1, watch: None };
         assert_eq!(inbox.take(), Some(Taken { message: 7, grant: Some(grant), unwatch: None }));
@@ -509,11 +677,11 @@ mod tests {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
         inbox.claim(id(2), TOKEN).unwrap();
-        inbox.arrive(id(1), WINDOW, 1).unwrap();
-        assert_eq!(inbox.arrive(id(1), 1, 2), Err(NotTaken::BeyondWindow));
+        inbox.arrive((id(1), Way::Main), WINDOW, 1).unwrap();
+        assert_eq!(inbox.arrive((id(1), Way::Main), 1, 2), Err(NotTaken::BeyondWindow));
         assert!(!inbox.dismiss(id(1), trouble("window")).unwrap().over);
-        assert_eq!(inbox.arrive(id(1), 1, 3), Err(NotTaken::Late));
-        assert_eq!(inbox.arrive(id(2), 1, 4), Ok(()));
+        assert_eq!(inbox.arrive((id(1), Way::Main), 1, 3), Err(NotTaken::Late));
+        assert_eq!(inbox.arrive((id(2), Way::Main), 1, 4), Ok(()));
         assert_eq!(inbox.take().unwrap(), Taken { message: 1, grant: None, unwatch: None });
         assert_eq!(inbox.take().unwrap().message, 4);
     }
@@ -522,7 +690,7 @@ mod tests {
     fn a_message_that_is_found_bad_after_the_end_is_why_it_has_ended() {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
-        inbox.arrive(id(1), 1, 7).unwrap();
+        inbox.arrive((id(1), Way::Main), 1, 7).unwrap();
         assert!(inbox.close(id(1), None).unwrap().over && inbox.settle());
         assert_eq!(inbox.take().unwrap().message, 7);
         assert_eq!(inbox.spoil(id(1), trouble("bad")), None);
@@ -535,7 +703,7 @@ mod tests {
         let mut inbox = inbox();
         for source in 1..=256 {
             inbox.claim(id(source), TOKEN).unwrap();
-            inbox.arrive(id(source), 1, source).unwrap();
+            inbox.arrive((id(source), Way::Main), 1, source).unwrap();
         }
         assert_eq!(inbox.claim(id(257), TOKEN), Err(NoClaim::TooMany));
         inbox.close(id(1), None).unwrap();
@@ -549,11 +717,11 @@ mod tests {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
         assert!(inbox.watch(0, Handle::new(5000)));
-        inbox.arrive(id(1), WINDOW - 1, 0).unwrap();
+        inbox.arrive((id(1), Way::Main), WINDOW - 1, 0).unwrap();
         assert_eq!(inbox.close(id(1), None), Some(Closed { watch: None, over: true }));
         assert_eq!(inbox.claim(id(1), TOKEN), Ok(None), "it goes on where it was");
-        inbox.arrive(id(1), 1, 0).unwrap();
-        assert_eq!(inbox.arrive(id(1), 1, 0), Err(NotTaken::BeyondWindow));
+        inbox.arrive((id(1), Way::Main), 1, 0).unwrap();
+        assert_eq!(inbox.arrive((id(1), Way::Main), 1, 0), Err(NotTaken::BeyondWindow));
         inbox.close(id(1), None).unwrap();
         let watch = Some(Handle::new(5000));
         assert_eq!(inbox.take().unwrap().grant, Some(Grant { source: id(1), bytes: WINDOW - 1, watch }));
@@ -567,7 +735,7 @@ mod tests {
         let mut inbox = inbox();
         let mut claims = 0;
         while inbox.claim(id(1), TOKEN).is_ok() {
-            inbox.arrive(id(1), WINDOW, 0).unwrap();
+            inbox.arrive((id(1), Way::Main), WINDOW, 0).unwrap();
             inbox.dismiss(id(1), trouble("bad")).unwrap();
             claims += 1;
         }
@@ -585,8 +753,8 @@ mod tests {
         let mut inbox = Inbox::new(ME, TOKEN, ChannelBounds { window: 0, senders: 2 });
         for source in 1..=2 {
             inbox.claim(id(source), TOKEN).unwrap();
-            inbox.arrive(id(source), 1000, source).unwrap();
-            assert_eq!(inbox.arrive(id(source), 1, source), Err(NotTaken::BeyondWindow));
+            inbox.arrive((id(source), Way::Main), 1000, source).unwrap();
+            assert_eq!(inbox.arrive((id(source), Way::Main), 1, source), Err(NotTaken::BeyondWindow));
         }
         assert_eq!(inbox.claim(id(3), TOKEN), Err(NoClaim::TooMany));
         inbox.dismiss(id(1), trouble("bad")).unwrap();
@@ -598,8 +766,8 @@ mod tests {
         let mut inbox = Inbox::new(ME, TOKEN, ChannelBounds { window: u64::MAX, senders: 2 });
         for source in 1..=2 {
             inbox.claim(id(source), TOKEN).unwrap();
-            inbox.arrive(id(source), u64::MAX - 1, source).unwrap();
-            inbox.arrive(id(source), 1, source).unwrap();
+            inbox.arrive((id(source), Way::Main), u64::MAX - 1, source).unwrap();
+            inbox.arrive((id(source), Way::Main), 1, source).unwrap();
         }
         assert_eq!(inbox.claim(id(3), TOKEN), Err(NoClaim::TooMany));
     }
@@ -609,7 +777,7 @@ mod tests {
         let mut inbox = inbox();
         inbox.claim(id(1), TOKEN).unwrap();
         assert!(inbox.watch(0, Handle::new(5000)));
-        inbox.arrive(id(1), 1, 7).unwrap();
+        inbox.arrive((id(1), Way::Main), 1, 7).unwrap();
         assert_eq!(inbox.finish(trouble("dead")), [(id(1), Some(Handle::new(5000)))]);
         assert_eq!((inbox.len(), text(&inbox).as_deref()), (1, Some("dead")));
         let (claimants, dropped) = inbox.shut(trouble("closed"));
@@ -663,7 +831,7 @@ mod tests {
                         }
                     }
                     1 => {
-                        let taken = inbox.arrive(id(source), cost, number);
+                        let taken = inbox.arrive((id(source), Way::Main), cost, number);
                         match oracle.open.get(&source) {
                             None => prop_assert!(matches!(taken, Err(NotTaken::Unclaimed | NotTaken::Late))),
                             Some(claim) => if taken.is_ok() {

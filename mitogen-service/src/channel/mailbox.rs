@@ -5,14 +5,15 @@
 //! is sent, woken or called under the lock.
 
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Instant;
 
 use super::call::{closed, given_up, refusal};
-use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken};
+use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken, Way};
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, RECEIVER_CLOSED as CLOSED, Trace};
-use crate::io::{Patience, cork};
+use crate::io::{Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener, random_number};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message};
@@ -43,6 +44,40 @@ struct State {
     notify: Option<Notify>,
     /// Where the end of the only context is heard of that may send.
     watch: Option<Handle>,
+    /// The handle for bulk, once somebody has asked for it.
+    bulk: Option<Handle>,
+    /// The link for bulk that something has come over last: a thread that waits reads it by itself.
+    link: Weak<Stream>,
+    /// How much has come over links for bulk.
+    from_link: u64,
+    reading: Reading,
+}
+
+/// Whether a thread that waits for a message reads the link for bulk.
+enum Reading {
+    Nobody,
+    /// One does, and is not waiting in the kernel.
+    Busy,
+    /// One does, and is woken by this.
+    Waiting(Waker),
+}
+
+/// A thread waits for what a link for bulk brings, and does not read it.
+struct LeftToOthers(Arc<Stream>);
+
+impl LeftToOthers {
+    fn new(link: Arc<Stream>) -> Self {
+        link.count_waiter(true);
+        // Whoever has read may have left it to itself for the next time.
+        link.attend();
+        Self(link)
+    }
+}
+
+impl Drop for LeftToOthers {
+    fn drop(&mut self) {
+        self.0.count_waiter(false);
+    }
 }
 
 /// What a mailbox has for somebody who asks.
@@ -81,7 +116,15 @@ impl Mailbox {
                 registry: registry.clone(),
                 handle,
                 token,
-                state: Mutex::new(State { inbox, notify: None, watch: None }),
+                state: Mutex::new(State {
+                    inbox,
+                    notify: None,
+                    watch: None,
+                    bulk: None,
+                    link: Weak::new(),
+                    from_link: 0,
+                    reading: Reading::Nobody,
+                }),
                 arrived: Condvar::new(),
             })
         };
@@ -138,7 +181,7 @@ impl Mailbox {
     pub(super) fn wait(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Message, CallError> {
         cork::let_go();
         let mut state = self.state.lock();
-        let mut time_is_over = false;
+        let (mut time_is_over, mut left_to_others) = (false, None);
         loop {
             match self.next(&mut state) {
                 Next::Message(message, after) => {
@@ -154,11 +197,59 @@ impl Mailbox {
                 Next::Nothing if time_is_over => return Err(given_up()),
                 Next::Nothing => {}
             }
+            if let Some(link) = self.link_to_read(&mut state) {
+                drop(state);
+                left_to_others = None;
+                let goes_on = self.read(&link, deadline);
+                state = self.state.lock();
+                state.reading = Reading::Nobody;
+                if !goes_on {
+                    state.link = Weak::new();
+                }
+                time_is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                continue;
+            }
+            let link = state.link.upgrade().filter(|_| left_to_others.is_none());
+            if let Some(link) = link {
+                drop(state);
+                left_to_others = Some(LeftToOthers::new(link));
+                state = self.state.lock();
+                continue;
+            }
             match deadline {
                 None => self.arrived.wait(&mut state),
                 Some(deadline) => time_is_over = self.arrived.wait_until(&mut state, deadline).timed_out(),
             }
         }
+    }
+
+    /// The link for bulk that a thread reads by itself that waits for a message, and has the read role of,
+    /// so that no other thread has to be woken in between. One at a time, if nobody else reads there.
+    fn link_to_read(&self, state: &mut State) -> Option<Arc<Stream>> {
+        if !matches!(state.reading, Reading::Nobody) {
+            return None;
+        }
+        let link = state.link.upgrade().filter(|link| link.try_join())?;
+        state.reading = Reading::Busy;
+        Some(link)
+    }
+
+    /// Reads until there is something for this receiver; `false` if that cannot be done here any more. What
+    /// comes for others is theirs.
+    fn read(&self, link: &Arc<Stream>, deadline: Option<Instant>) -> bool {
+        let (own, received) = (self.state.lock().from_link, link.received());
+        let goes_on = link.read_until(deadline, |waker| {
+            let mut state = self.state.lock();
+            let wanted = !state.inbox.is_empty() || state.inbox.end().is_some() || state.inbox.is_over();
+            state.reading = match waker.filter(|_| !wanted) {
+                Some(waker) => Reading::Waiting(waker.clone()),
+                None => Reading::Busy,
+            };
+            wanted
+        });
+        let own = self.state.lock().from_link - own;
+        link.leave_bulk(link.received() - received == own);
+        goes_on
     }
 
     /// What there is at this moment. The caller may hold locks of its own that are taken before those
@@ -251,6 +342,39 @@ impl Mailbox {
         }
     }
 
+    /// The handle to which a context that has claimed may send much; `None` for others.
+    pub(super) fn handle_for_bulk(self: &Arc<Self>, source: ContextId) -> Option<Handle> {
+        let state = self.state.lock();
+        if !state.inbox.is_claimed_by(source) {
+            return None;
+        }
+        if state.bulk.is_some() {
+            return state.bulk;
+        }
+        drop(state);
+        let (mut opened, mailbox) = (None, self.clone());
+        self.core.open(|handle| {
+            opened = Some(handle);
+            Arc::new(BulkEnd(mailbox))
+        });
+        let mut state = self.state.lock();
+        let unwanted = if state.bulk.is_some() || state.inbox.end().is_some() { opened } else { None };
+        if unwanted.is_none() {
+            state.bulk = opened;
+        }
+        let bulk = state.bulk;
+        drop(state);
+        self.unwatch(unwanted);
+        bulk
+    }
+
+    /// A context sends nothing more for this claim but what is on the links for bulk.
+    pub(super) fn last_but_bulk(&self, source: ContextId) {
+        let mut state = self.state.lock();
+        let closed = state.inbox.last_but_bulk(source);
+        self.claim_closed(state, closed);
+    }
+
     /// Keeps the receiver from ending.
     pub(super) fn hold(&self) {
         self.state.lock().inbox.hold();
@@ -332,8 +456,12 @@ impl Mailbox {
         if self.registry.remove_mailbox(self.handle) {
             self.core.give_up(self.handle);
         }
-        let watch = self.state.lock().watch.take();
+        let (watch, bulk) = {
+            let mut state = self.state.lock();
+            (state.watch.take(), state.bulk.take())
+        };
         self.unwatch(watch);
+        self.unwatch(bulk);
     }
 
     fn unwatch(&self, watch: Option<Handle>) {
@@ -356,9 +484,19 @@ impl Mailbox {
     }
 
     /// Lets go of the lock and wakes one who waits, or all of them.
-    fn wake(&self, state: MutexGuard<'_, State>, all: bool) {
+    fn wake(&self, mut state: MutexGuard<'_, State>, all: bool) {
         let notify = state.notify.clone();
+        let reader = match std::mem::replace(&mut state.reading, Reading::Busy) {
+            Reading::Waiting(waker) => Some(waker),
+            other => {
+                state.reading = other;
+                None
+            }
+        };
         drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
         if all {
             self.arrived.notify_all();
         } else {
@@ -371,12 +509,18 @@ impl Mailbox {
 
     // ---- what comes ----
 
-    fn arrived(&self, delivery: &mut Delivery<'_>) {
+    fn arrived(&self, delivery: &mut Delivery<'_>, way: Way) {
         let message = std::mem::replace(&mut delivery.message, empty());
         let source = message.header.src_id;
         let cost = window::cost(message.payload.len());
         let mut state = self.state.lock();
-        match state.inbox.arrive(source, cost, message) {
+        if let Some(link) = delivery.bulk {
+            state.from_link += 1;
+            if !std::ptr::eq(state.link.as_ptr(), Arc::as_ptr(link)) {
+                state.link = Arc::downgrade(link);
+            }
+        }
+        match state.inbox.arrive((source, way), cost, message) {
             Ok(()) => self.wake(state, false),
             Err(NotTaken::Late) => {}
             Err(NotTaken::Unclaimed) => {
@@ -396,10 +540,10 @@ impl Mailbox {
     }
 
     /// Says that nothing more will come from a context, which has said so itself or which a hop says.
-    fn dead(&self, source: ContextId, reason: DeadReason) {
+    fn dead(&self, (source, way): (ContextId, Way), reason: DeadReason) {
         let mut state = self.state.lock();
         if reason.code == DeadCode::SenderClosed {
-            let closed = state.inbox.close(source, None);
+            let closed = state.inbox.closed_by_sender(source, way);
             return self.claim_closed(state, closed);
         }
         drop(state);
@@ -427,11 +571,11 @@ impl NoClaim {
     }
 }
 
-impl Listener for Mailbox {
-    fn deliver(&self, mut delivery: Delivery<'_>) {
+impl Mailbox {
+    fn take(&self, mut delivery: Delivery<'_>, way: Way) {
         let header = delivery.message.header;
         if let Some(reason) = delivery.message.dead_reason() {
-            return self.dead(header.src_id, reason);
+            return self.dead((header.src_id, way), reason);
         }
         if header.reply_to != Handle::NONE {
             // Somebody asks something here, and shall not wait for ever.
@@ -439,7 +583,26 @@ impl Listener for Mailbox {
         }
         // It may wait long, and what is counted of it is its size.
         delivery.message.stand_alone();
-        self.arrived(&mut delivery);
+        self.arrived(&mut delivery, way);
+    }
+}
+
+/// The handle for bulk, where nothing comes but what was sent over the links for bulk.
+struct BulkEnd(Arc<Mailbox>);
+
+impl Listener for BulkEnd {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        self.0.take(delivery, Way::Bulk);
+    }
+
+    fn end(&self, _death: &Arc<Death>) {
+        // The receiver's own handle is told.
+    }
+}
+
+impl Listener for Mailbox {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        self.take(delivery, Way::Main);
     }
 
     fn end(&self, death: &Arc<Death>) {

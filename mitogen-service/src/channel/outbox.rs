@@ -1,6 +1,7 @@
 //! The sending end of a channel: the shell around [`Outgoing`], shared by all senders for one receiver.
 
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,10 +11,10 @@ use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
 use super::window::{self, Spending};
 use crate::error::{CallError, Trace};
-use crate::io::{Patience, cork};
+use crate::io::{Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wire::{Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
+use crate::wire::{Bulk, Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
 
 /// Sends to one receiver. Dropping the last of those who share it says that this was all.
 pub(super) struct Outbox {
@@ -32,7 +33,15 @@ struct State {
     outgoing: Outgoing,
     /// Where this context hears of the end of the other one, and of refusals.
     watch: Option<Handle>,
+    /// A thread that waits for credit reads what comes.
+    reads: bool,
+    /// What ends its wait.
+    reader: Option<Waker>,
 }
+
+/// From this size on a message is a reason to use the link for bulk. Smaller ones are faster over the
+/// other one, unless they are so many that their sender has to wait for credit.
+const BULK_FROM: usize = 16 * 1024;
 
 /// How long to wait for credit and for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +58,20 @@ impl Outbox {
         (context, handle): (&Context, Handle),
         token: u64,
         window: Arc<Mutex<Spending>>,
+        after_bulk: bool,
     ) -> Arc<Self> {
+        let mut outgoing = Outgoing::default();
+        if after_bulk {
+            // What an earlier one has sent there may be on its way still, and must not be overtaken.
+            outgoing.want_bulk(|| true);
+        }
         Arc::new(Self {
             window,
             registry: registry.clone(),
             context: context.clone(),
             handle,
             token,
-            state: Mutex::new(State { outgoing: Outgoing::default(), watch: None }),
+            state: Mutex::new(State { outgoing, watch: None, reads: false, reader: None }),
             changed: Condvar::new(),
         })
     }
@@ -82,7 +97,7 @@ impl Outbox {
         let message = Message::new(Encoding::MessagePack, context.id(), Handle::CLAIM, watch, claim.into());
         core.send(message, Patience::Reserve).map_err(|reason| refusal(context, 0, reason))?;
         let farewell = self.state.lock().outgoing.claimed();
-        self.changed.notify_all();
+        self.news();
         if farewell {
             self.say_farewell();
         }
@@ -111,40 +126,69 @@ impl Outbox {
     }
 
     /// Sends a message when there is credit for it and room in the stream.
-    pub(super) fn send(&self, encoding: Encoding, payload: Bytes, wait: Wait) -> Result<(), CallError> {
+    pub(super) fn send(self: &Arc<Self>, encoding: Encoding, payload: Bytes, wait: Wait) -> Result<(), CallError> {
         let (length, max) = (payload.len(), self.core().identity().max_message_size);
         if length > max {
             return Err(refusal(&self.context, length, DeadReason::too_large(max)));
         }
         let cost = window::cost(length);
-        self.begin(cost, wait)?;
-        let message = Message::new(encoding, self.context.id(), self.handle, Handle::NONE, payload);
+        let bulk = self.begin(cost, length, wait)?;
+        let message = Message::new(encoding, self.context.id(), bulk.unwrap_or(self.handle), Handle::NONE, payload);
         let patience = match wait {
             Wait::Forever => Patience::Wait,
             Wait::Until(deadline) => Patience::Until(deadline),
             Wait::Not => Patience::Refuse,
         };
         // No lock is held: others may send meanwhile, and the broker may hear of credit.
-        let sent = self.core().send(message, patience);
-        let farewell = self.state.lock().outgoing.finish(sent.is_ok(), cost, &mut self.window.lock());
+        let sent = match bulk {
+            Some(_) => self.core().send_bulk(message, patience),
+            None => self.core().send(message, patience),
+        };
+        let (farewell, asks) = {
+            let outgoing = &mut self.state.lock().outgoing;
+            (outgoing.finish(sent.is_ok(), cost, &mut self.window.lock()), outgoing.is_to_ask())
+        };
         if farewell {
             self.say_farewell();
+        }
+        if asks {
+            self.ask_for_bulk();
         }
         sent.map_err(|reason| self.not_sent(reason, wait))
     }
 
-    /// Takes credit, and waits for it.
-    fn begin(&self, cost: u64, wait: Wait) -> Result<(), CallError> {
+    /// Takes credit, and waits for it. Gives the handle for bulk if the message is to go there.
+    fn begin(self: &Arc<Self>, cost: u64, length: usize, wait: Wait) -> Result<Option<Handle>, CallError> {
+        let has_bulk = || self.core().has_bulk(self.context.id());
         let mut state = self.state.lock();
         let mut time_is_over = wait == Wait::Not;
+        if length >= BULK_FROM && !time_is_over {
+            state.outgoing.want_bulk(has_bulk);
+        }
         loop {
             match state.outgoing.begin(cost, &mut self.window.lock()) {
-                Begin::Go => return Ok(()),
+                Begin::Go => return Ok(state.outgoing.bulk()),
                 Begin::Closed(why) => return Err(why),
-                Begin::Wait if time_is_over => return Err(out_of_time(wait)),
-                Begin::Wait => {}
+                Begin::Wait => state.outgoing.want_bulk(has_bulk),
+            }
+            if state.outgoing.is_to_ask() {
+                drop(state);
+                self.ask_for_bulk();
+                state = self.state.lock();
+                continue;
+            }
+            if time_is_over {
+                return Err(out_of_time(wait));
             }
             cork::let_go();
+            if let Some(link) = self.link_to_read(&mut state) {
+                drop(state);
+                self.read(&link, cost, wait);
+                state = self.state.lock();
+                state.reads = false;
+                time_is_over = matches!(wait, Wait::Until(deadline) if deadline <= Instant::now());
+                continue;
+            }
             match wait {
                 Wait::Until(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
                 _ => self.changed.wait(&mut state),
@@ -152,9 +196,64 @@ impl Outbox {
         }
     }
 
+    /// The stream that credit comes over, with its read role, for a thread that sends much and waits: it
+    /// reads by itself, where another one would have to be woken to wake it. One at a time, if nobody else
+    /// reads there.
+    fn link_to_read(&self, state: &mut State) -> Option<Arc<Stream>> {
+        if state.reads || state.outgoing.used_bulk().is_none() {
+            return None;
+        }
+        let link = self.core().stream_toward(self.context.id()).filter(|link| link.try_join())?;
+        state.reads = true;
+        Some(link)
+    }
+
+    /// Reads until there may be credit for a message of this cost.
+    fn read(&self, link: &Arc<Stream>, cost: u64, wait: Wait) {
+        let deadline = match wait {
+            Wait::Until(deadline) => Some(deadline),
+            Wait::Forever | Wait::Not => None,
+        };
+        link.read_until(deadline, |waker| {
+            let mut state = self.state.lock();
+            let wanted = state.outgoing.is_worth_asking(cost, &self.window.lock());
+            state.reader = waker.filter(|_| !wanted).cloned();
+            wanted
+        });
+        link.leave_reading();
+    }
+
+    /// Wakes those who wait; they ask again.
+    fn news(&self) {
+        let reader = self.state.lock().reader.take();
+        self.changed.notify_all();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Asks the receiver for a handle for bulk.
+    fn ask_for_bulk(self: &Arc<Self>) {
+        let core = self.core();
+        let answer = Arc::new(BulkAnswer(Arc::downgrade(self)));
+        let Some(answer) = core.await_uncounted(self.context.id(), answer) else {
+            return self.bulk_answered(None);
+        };
+        let payload = Bulk::Ask(self.handle).encode().into();
+        let message = Message::new(Encoding::MessagePack, self.context.id(), Handle::BULK, answer, payload);
+        if core.send(message, Patience::Reserve).is_err() && core.give_up(answer) {
+            self.bulk_answered(None);
+        }
+    }
+
+    fn bulk_answered(&self, handle: Option<Handle>) {
+        self.state.lock().outgoing.answered(handle);
+        self.news();
+    }
+
     fn not_sent(&self, reason: DeadReason, wait: Wait) -> CallError {
         // Others may go on with the credit that this message has given back.
-        self.changed.notify_all();
+        self.news();
         if reason.code == DeadCode::Overloaded && wait != Wait::Forever {
             return out_of_time(wait);
         }
@@ -170,7 +269,7 @@ impl Outbox {
     }
 
     fn closed(&self, farewell: bool) {
-        self.changed.notify_all();
+        self.news();
         if farewell {
             self.say_farewell();
         }
@@ -184,8 +283,7 @@ impl Outbox {
     /// There may be credit. The lock orders this after a waiter's look at the window and before its
     /// sleep.
     pub(super) fn credit_came(&self) {
-        drop(self.state.lock());
-        self.changed.notify_all();
+        self.news();
     }
 
     /// The receiver takes no more. It is told of the end all the same: it may have meant an earlier
@@ -201,14 +299,28 @@ impl Outbox {
         let mut state = self.state.lock();
         state.outgoing.closed_by_receiver(why);
         self.unwatch(state);
-        self.changed.notify_all();
+        self.news();
     }
 
     fn say_farewell(&self) {
-        let dead = Message::dead(self.context.id(), self.handle, &DeadReason::sender_closed());
+        let bulk = self.state.lock().outgoing.used_bulk();
+        let dead = Message::dead(self.context.id(), bulk.unwrap_or(self.handle), &DeadReason::sender_closed());
         // If it cannot be sent, the receiver's context is gone.
-        let _ = self.core().send(dead, Patience::Reserve);
+        match bulk {
+            None => drop(self.core().send(dead, Patience::Reserve)),
+            Some(_) => {
+                let _ = self.core().send_bulk(dead, Patience::Reserve);
+                // The end of the claim has its place among the claims of others, whose senders this one
+                // may have kept; they are not on the link for bulk.
+                self.core().post(self.context.id(), Handle::BULK, Bulk::Last(self.handle).encode());
+            }
+        }
         self.unwatch(self.state.lock());
+    }
+
+    /// Whether messages went over the link for bulk.
+    pub(super) fn has_used_bulk(&self) -> bool {
+        self.state.lock().outgoing.used_bulk().is_some()
     }
 
     fn unwatch(&self, mut state: MutexGuard<'_, State>) {
@@ -246,6 +358,24 @@ impl Listener for Watch {
     fn end(&self, death: &Arc<Death>) {
         if let Some(outbox) = self.0.upgrade() {
             outbox.closed_by_receiver(Death::clone(death).into_call_error());
+        }
+    }
+}
+
+/// Gets the receiver's handle for bulk.
+struct BulkAnswer(Weak<Outbox>);
+
+impl Listener for BulkAnswer {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        let Some(outbox) = self.0.upgrade() else { return };
+        let message = &delivery.message;
+        let handle = if message.is_dead() { None } else { Bulk::decode_reply(&message.payload).ok() };
+        outbox.bulk_answered(handle.filter(|handle| *handle >= Handle::FIRST_DYNAMIC));
+    }
+
+    fn end(&self, _death: &Arc<Death>) {
+        if let Some(outbox) = self.0.upgrade() {
+            outbox.bulk_answered(None);
         }
     }
 }

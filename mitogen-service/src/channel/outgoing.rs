@@ -2,6 +2,7 @@
 
 use super::window::Spending;
 use crate::error::CallError;
+use crate::wire::Handle;
 
 /// The sender's side of one claim.
 ///
@@ -18,6 +19,25 @@ pub(super) struct Outgoing {
     told: bool,
     /// The receiver gives nothing back any more.
     over: bool,
+    way: Way,
+    used_bulk: Option<Handle>,
+}
+
+/// Where messages go: all of them one way, and from some time on another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    /// To the receiver's handle.
+    #[default]
+    Main,
+    /// The same, and there is no other.
+    MainOnly,
+    /// The receiver is to be asked for a handle for bulk, as soon as nothing is being sent.
+    Wanted,
+    /// It was asked. Its answer tells that everything in front of the question has arrived, so that
+    /// nothing can overtake it; until then nothing is sent.
+    Asked,
+    /// To the handle for bulk.
+    Bulk(Handle),
 }
 
 /// Whether a message may be sent.
@@ -45,11 +65,53 @@ impl Outgoing {
         if let Some(why) = &self.closed {
             return Begin::Closed(why.clone());
         }
-        if !self.claimed || !window.spend(cost) {
+        if !self.claimed || matches!(self.way, Way::Wanted | Way::Asked) || !window.spend(cost) {
             return Begin::Wait;
         }
         self.sending += 1;
+        self.used_bulk = self.bulk();
         Begin::Go
+    }
+
+    /// Whether [`begin`](Self::begin) would not say to wait.
+    pub(super) fn is_worth_asking(&self, cost: u64, window: &Spending) -> bool {
+        let may_send = self.claimed && !matches!(self.way, Way::Wanted | Way::Asked);
+        self.closed.is_some() || (may_send && window.has(cost))
+    }
+
+    /// There is much to send. `is_there` tells whether there is a way for that.
+    pub(super) fn want_bulk(&mut self, is_there: impl FnOnce() -> bool) {
+        if self.way == Way::Main {
+            self.way = if is_there() { Way::Wanted } else { Way::MainOnly };
+        }
+    }
+
+    /// Whether the receiver is to be asked for a handle for bulk now, by who asks this.
+    #[must_use]
+    pub(super) fn is_to_ask(&mut self) -> bool {
+        let due = self.way == Way::Wanted && self.claimed && self.sending == 0 && self.closed.is_none();
+        if due {
+            self.way = Way::Asked;
+        }
+        due
+    }
+
+    /// The receiver has given a handle for bulk, or has none.
+    pub(super) fn answered(&mut self, handle: Option<Handle>) {
+        self.way = handle.map_or(Way::MainOnly, Way::Bulk);
+    }
+
+    /// The handle for bulk, if messages go there.
+    pub(super) fn bulk(&self) -> Option<Handle> {
+        match self.way {
+            Way::Bulk(handle) => Some(handle),
+            _ => None,
+        }
+    }
+
+    /// The same, if any message went there.
+    pub(super) fn used_bulk(&self) -> Option<Handle> {
+        self.used_bulk
     }
 
     /// The message was handed to the router; or was not, and its credit is free. Tells whether the
@@ -161,6 +223,43 @@ mod tests {
         let mut outgoing = Outgoing::default();
         assert!(!outgoing.claimed());
         assert!(outgoing.refused(why("receiver")), "it may have meant another claim");
+    }
+
+    #[test]
+    fn nothing_is_sent_between_the_question_for_bulk_and_its_answer() {
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::new(WINDOW));
+        outgoing.want_bulk(|| true);
+        assert!(!outgoing.is_to_ask(), "not in front of the claim");
+        let mut outgoing = Outgoing::default();
+        assert!(!outgoing.claimed());
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
+        outgoing.want_bulk(|| true);
+        assert!(!outgoing.is_to_ask(), "something is being sent");
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Wait);
+        assert!(!outgoing.finish(true, 1, &mut window));
+        assert!(outgoing.is_to_ask() && !outgoing.is_to_ask());
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Wait);
+        outgoing.answered(Some(Handle::new(1001)));
+        assert_eq!(outgoing.used_bulk(), None);
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
+        assert_eq!((outgoing.bulk(), outgoing.used_bulk()), (Some(Handle::new(1001)), Some(Handle::new(1001))));
+    }
+
+    #[test]
+    fn where_there_is_no_way_for_bulk_everything_goes_on() {
+        let (mut outgoing, mut window) = (Outgoing::default(), Spending::new(WINDOW));
+        assert!(!outgoing.claimed());
+        outgoing.want_bulk(|| false);
+        outgoing.want_bulk(|| true);
+        assert!(!outgoing.is_to_ask());
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
+        let mut outgoing = Outgoing::default();
+        assert!(!outgoing.claimed());
+        outgoing.want_bulk(|| true);
+        assert!(outgoing.is_to_ask());
+        outgoing.answered(None);
+        assert_eq!(outgoing.begin(1, &mut window), Begin::Go);
+        assert_eq!((outgoing.bulk(), outgoing.used_bulk()), (None, None));
     }
 
     #[test]

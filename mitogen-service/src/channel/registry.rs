@@ -7,9 +7,12 @@ use super::mailbox::Mailbox;
 use super::outbox::Outbox;
 use super::window::Spending;
 use crate::error::RECEIVER_CLOSED;
+use crate::io::Patience;
 use crate::router::{Access, Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex};
-use crate::wire::{Claim, ContextId, Credit, CreditNews, DeadCode, DeadReason, FEATURE_CHANNELS, Handle};
+use crate::wire::{
+    Bulk, Claim, ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message,
+};
 
 /// Finds receivers and senders by what messages say of them.
 #[derive(Default)]
@@ -29,6 +32,8 @@ struct Line {
     /// What is on its way there. It outlives the outbox until everything was given back, so that credit
     /// that comes late is not taken for that of the next one.
     window: Arc<Mutex<Spending>>,
+    /// Some of it went over the link for bulk.
+    bulk: bool,
 }
 
 /// The one outbox for a receiver.
@@ -48,6 +53,7 @@ impl Registry {
             // Refused only by a router that is closed, where nothing comes any more.
             core.listen(Handle::CREDIT, Access::Any, Arc::new(Credits(registry.clone())));
             core.listen(Handle::CLAIM, Access::Any, Arc::new(Claims(registry.clone())));
+            core.listen(Handle::BULK, Access::Any, Arc::new(Bulks(registry.clone())));
             registry
         })
     }
@@ -78,7 +84,7 @@ impl Registry {
         let key = (handle, context.id());
         let mut places = self.outboxes.lock();
         let mut window = Arc::new(Mutex::new(Spending::new(context.core().identity().channels.window)));
-        let (mut replaced, mut watch) = (None, None);
+        let (mut replaced, mut watch, mut after_bulk) = (None, None, false);
         while let Some(line) = places.get(&key) {
             match &line.place {
                 Place::Here(place) => match place.upgrade() {
@@ -97,13 +103,13 @@ impl Registry {
                 },
                 Place::Leaving => self.left.wait(&mut places),
                 Place::Gone(gone) => {
-                    (window, watch) = (line.window.clone(), *gone);
+                    (window, watch, after_bulk) = (line.window.clone(), *gone, line.bulk);
                     break;
                 }
             }
         }
-        let outbox = Outbox::new(self, (context, handle), token, window.clone());
-        places.insert(key, Line { place: Place::Here(Arc::downgrade(&outbox)), window });
+        let outbox = Outbox::new(self, (context, handle), token, window.clone(), after_bulk);
+        places.insert(key, Line { place: Place::Here(Arc::downgrade(&outbox)), window, bulk: after_bulk });
         drop(places);
         drop(replaced);
         if let Some(watch) = watch {
@@ -120,6 +126,7 @@ impl Registry {
         let registered = match self.outboxes.lock().get_mut(&key) {
             Some(line) if line.place.is(outbox) => {
                 line.place = Place::Leaving;
+                line.bulk |= outbox.has_used_bulk();
                 true
             }
             // Another one has taken its place.
@@ -278,6 +285,42 @@ impl Listener for Claims {
             // It has closed while its sender was on the way.
             None => {
                 core.refuse(message, core.identity().id, &DeadReason::new(DeadCode::InvalidHandle, RECEIVER_CLOSED));
+            }
+        }
+    }
+
+    fn end(&self, _death: &Arc<Death>) {}
+}
+
+/// The handle on which senders ask for a way for bulk, and say that nothing more comes but there.
+struct Bulks(Arc<Registry>);
+
+impl Listener for Bulks {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        let Delivery { core, message, .. } = &delivery;
+        let Some(bulk) = Bulk::decode(&message.payload).ok().filter(|_| !message.is_dead()) else {
+            return offence(&delivery, "malformed message for handle 126");
+        };
+        match bulk {
+            Bulk::Ask(handle) => {
+                let source = message.header.src_id;
+                let bulk = self.0.mailbox(handle).and_then(|mailbox| mailbox.handle_for_bulk(source));
+                let Some(bulk) = bulk else {
+                    return core.refuse(
+                        message,
+                        core.identity().id,
+                        &DeadReason::new(DeadCode::InvalidHandle, RECEIVER_CLOSED),
+                    );
+                };
+                let (reply_to, payload) = (message.header.reply_to, Bulk::encode_reply(bulk).into());
+                let answer = Message::new(Encoding::MessagePack, source, reply_to, Handle::NONE, payload);
+                // If it cannot be sent its context is gone.
+                let _ = core.send(answer, Patience::Reserve);
+            }
+            Bulk::Last(handle) => {
+                if let Some(mailbox) = self.0.mailbox(handle) {
+                    mailbox.last_but_bulk(message.header.src_id);
+                }
             }
         }
     }

@@ -4,12 +4,16 @@
 //! the sender has spent and was not given back is what the receiver holds and has not given back yet.
 //! Plain numbers, without locks and without knowing what is sent.
 
-/// What a message costs beside its payload, so that empty ones are bounded as well.
+/// What a small message costs beside its payload, so that empty ones are bounded as well.
 const OVERHEAD: u64 = 64;
+
+/// From this length on that makes no difference, and as many messages fit into a window as one expects.
+const LARGE: u64 = 4096;
 
 /// What a message with so many bytes of payload costs.
 pub(super) fn cost(payload: usize) -> u64 {
-    u64::try_from(payload).unwrap_or(u64::MAX).saturating_add(OVERHEAD)
+    let payload = u64::try_from(payload).unwrap_or(u64::MAX);
+    if payload < LARGE { payload + OVERHEAD } else { payload }
 }
 
 /// Every bound of bytes admits one item when nothing else is there.
@@ -38,6 +42,11 @@ impl Spending {
             self.outstanding = self.outstanding.saturating_add(cost);
         }
         fits
+    }
+
+    /// Whether that would go well.
+    pub(super) fn has(&self, cost: u64) -> bool {
+        fits(self.window, self.outstanding, cost)
     }
 
     /// Whether everything was given back.

@@ -18,7 +18,7 @@ use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
-use crate::wire::{FEATURE_PING, FEATURES, Hello};
+use crate::wire::{FEATURE_BULK, FEATURE_PING, FEATURES, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
@@ -55,7 +55,7 @@ pub(crate) fn enter_before_main() {
 fn enter() -> ! {
     crate::sys::ignore_sigpipe();
     match join() {
-        Ok(_link) => loop {
+        Ok(()) => loop {
             std::thread::park();
         },
         Err(why) => {
@@ -65,8 +65,8 @@ fn enter() -> ! {
     }
 }
 
-/// Joins the parent; gives the socket back, if there is one, which stays open as the link for bulk.
-fn join() -> Result<Option<OwnedFd>, String> {
+/// Joins the parent.
+fn join() -> Result<(), String> {
     let is_far = process::speaks_over_stdio();
     let ([read, write], socket) = if is_far {
         (detach_stdio().map_err(|error| format!("stdin and stdout cannot be replaced: {error}"))?, None)
@@ -75,7 +75,7 @@ fn join() -> Result<Option<OwnedFd>, String> {
         let socket = detach_stdin().map_err(|error| format!("stdin cannot be replaced: {error}"))?;
         (pipes, Some(socket))
     };
-    let Greeted { identity, terms, parent_pid, features } = greet(&read, &write)?;
+    let Greeted { identity, terms, parent_pid, features } = greet((&read, &write), socket.is_some())?;
     set_thread_name(&identity.name);
     let core = Core::new(identity, Ending::Process, Bounds::default());
     core.forward_events(terms.log_level);
@@ -88,10 +88,12 @@ fn join() -> Result<Option<OwnedFd>, String> {
     let ends = (ReadEnd(read), WriteEnd(write));
     let keep_alive = core.keep_alive(features).or(terms.keep_alive.filter(|_| features & FEATURE_PING != 0));
     let stream = core.new_stream(ends, keep_alive).map_err(|error| error.to_string())?;
+    // The socket that the pipes came over, if the parent knows what it is good for.
+    let socket = socket.filter(|_| features & FEATURE_BULK != 0);
+    let bulk = socket.map(|socket| core.new_bulk(&stream, socket)).transpose().map_err(|error| error.to_string())?;
     // From here on routers may be made in this process for its own use.
     process::entered();
-    core.join_parent(&stream, features).map_err(|error| error.to_string())?;
-    Ok(socket)
+    core.join_parent((&stream, bulk.as_ref()), features).map_err(|error| error.to_string())
 }
 
 /// Takes the two pipes that the parent has sent.
@@ -155,8 +157,9 @@ struct Terms {
 /// Both say hello; gives what the parent has said.
 ///
 /// This end speaks first, so that the parent learns our version if theirs differs.
-fn greet(read: &OwnedFd, write: &OwnedFd) -> Result<Greeted, String> {
-    let hello = Hello::of_child(FEATURES, std::process::id());
+fn greet((read, write): (&OwnedFd, &OwnedFd), has_socket: bool) -> Result<Greeted, String> {
+    let features = if has_socket { FEATURES | FEATURE_BULK } else { FEATURES };
+    let hello = Hello::of_child(features, std::process::id());
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));
     let hello = greeted.map_err(|failure| match failure {
         Failure::Eof => "the parent is gone".to_owned(),

@@ -140,7 +140,7 @@ pub(super) fn connect(
     let mut child = spawn(method, &token, askpass.as_ref()).map_err(fail)?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let output = request.output.clone();
-    let started = Started { name: name.clone(), child, socket: None, output, leads_group: true };
+    let started = Started { name: name.clone(), child, output, leads_group: true };
     let process = LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
         true => fail(ConnectKind::io("watch the command", error)),
         false => fail(ConnectKind::Cancelled),
@@ -231,7 +231,7 @@ impl Attempt<'_> {
         let failure = match joined {
             Ok((features, read, write)) => {
                 let keep_alive = core.keep_alive(features).or(self.link_keep_alive(features));
-                let ends = (read, write);
+                let ends = local::Ends { read, write, socket: None };
                 return local::join(core, (id, name), (features, keep_alive, request.unidirectional), ends, process)
                     .map_err(Failed::Error);
             }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::request::Request;
 use crate::error::ConnectKind;
 use crate::router::Core;
-use crate::wire::{ContextId, FEATURES, Hello, HelloDecoder, Identity};
+use crate::wire::{ContextId, FEATURE_BULK, FEATURES, Hello, HelloDecoder, Identity};
 
 /// Why no hello came.
 #[derive(Debug)]
@@ -43,11 +43,18 @@ pub(super) struct Terms {
     pool_size: Option<usize>,
     /// How often it looks for a sign of life of this end, where the tree has no interval of its own.
     link_keep_alive: Option<Duration>,
+    /// There is a socket to it, for bulk.
+    has_bulk: bool,
 }
 
 impl Terms {
     pub(super) fn of(request: &Request, link_keep_alive: Option<Duration>) -> Self {
-        Self { unidirectional: request.unidirectional, pool_size: request.pool_size, link_keep_alive }
+        Self { unidirectional: request.unidirectional, pool_size: request.pool_size, link_keep_alive, has_bulk: false }
+    }
+
+    /// The same for a child with a socket for bulk.
+    pub(super) fn with_bulk(self) -> Self {
+        Self { has_bulk: true, ..self }
     }
 }
 
@@ -74,7 +81,8 @@ pub(super) fn with_child(
         pool_size: terms.pool_size.map(|size| size as u64),
         log_level: crate::log::wanted_level(),
     };
-    send(write, &Hello::of_parent(FEATURES, std::process::id(), identity))?;
+    let features = if terms.has_bulk { FEATURES | FEATURE_BULK } else { FEATURES };
+    send(write, &Hello::of_parent(features, std::process::id(), identity))?;
     Ok(receive(read, Some(deadline))?.features)
 }
 

@@ -23,5 +23,5 @@ pub(crate) fn join(router: &Router, name: &str, socket: OwnedFd) -> Result<Conte
     let features = handshake::with_child(core, (id, name), &Terms::default(), (&socket, &write), deadline)
         .map_err(|failure| fail(failure.into_kind(CONNECT_TIMEOUT)))?;
     let stream = core.new_stream((ReadEnd(socket), WriteEnd(write)), core.keep_alive(features))?;
-    core.join_child(&stream, (id, name), features, None, false).inspect_err(|_| stream.close())
+    core.join_child((&stream, None), (id, name), features, None, false).inspect_err(|_| stream.close())
 }

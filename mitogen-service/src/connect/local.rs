@@ -25,10 +25,10 @@ use super::request::{Request, Way};
 use crate::deadline;
 use crate::error::{ConnectKind, Error, Result};
 use crate::executable;
-use crate::io::{ReadEnd, WriteEnd};
+use crate::io::{ReadEnd, Stream, WriteEnd};
 use crate::process::CHILD_MARK;
 use crate::router::{Context, Core, Death, Process, Router};
-use crate::wire::ContextId;
+use crate::wire::{ContextId, FEATURE_BULK};
 
 /// Starts a child process on this machine; see [`Router::local`].
 #[must_use = "call `connect` or `start` to start the child"]
@@ -88,8 +88,8 @@ impl Start<'_> {
         // Before the socket is given away.
         let wire = send_pipes(&pipes.socket, [pipes.child_read, pipes.child_write]);
         let output = self.request.output.clone();
-        let socket = Some(pipes.socket);
-        let started = Started { name: name.to_owned(), child: started, socket, output, leads_group: false };
+        let ends = Ends { read: pipes.read, write: pipes.write, socket: Some(pipes.socket) };
+        let started = Started { name: name.to_owned(), child: started, output, leads_group: false };
         let process =
             LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
                 true => fail(ConnectKind::io("watch a child", error)),
@@ -99,7 +99,7 @@ impl Start<'_> {
         core.begin_connecting(connecting.clone());
         let killed = process.clone();
         self.cancel.by(move || killed.kill());
-        let result = self.join_or_abandon(core, (id, name), (pipes.read, pipes.write), wire, &process, deadline);
+        let result = self.join_or_abandon(core, (id, name), ends, wire, &process, deadline);
         self.cancel.done();
         core.end_connecting(&connecting);
         result
@@ -109,7 +109,7 @@ impl Start<'_> {
         &self,
         core: &Arc<Core>,
         (id, name): (ContextId, &str),
-        (read, write): (OwnedFd, OwnedFd),
+        ends: Ends,
         wire: rustix::io::Result<()>,
         process: &Arc<LocalProcess>,
         deadline: Instant,
@@ -124,8 +124,8 @@ impl Start<'_> {
                 greet(
                     core,
                     (id, name),
-                    &Terms::of(self.request, None),
-                    (&read, &write),
+                    &Terms::of(self.request, None).with_bulk(),
+                    (&ends.read, &ends.write),
                     deadline,
                     self.request.connect_timeout,
                 )
@@ -135,7 +135,7 @@ impl Start<'_> {
                 core,
                 (id, name),
                 (features, core.keep_alive(features), self.request.unidirectional),
-                (read, write),
+                ends,
                 process,
             ),
             Err(joining) => {
@@ -195,6 +195,14 @@ impl Pipes {
     }
 }
 
+/// Our ends of what leads to a child.
+pub(super) struct Ends {
+    pub(super) read: OwnedFd,
+    pub(super) write: OwnedFd,
+    /// What a local child was given its pipes over, which becomes the link for bulk.
+    pub(super) socket: Option<OwnedFd>,
+}
+
 /// Sends the child its ends of the pipes, and gives ours up, so that the child's end is an EOF here.
 fn send_pipes(socket: &OwnedFd, [read, write]: [OwnedFd; 2]) -> rustix::io::Result<()> {
     let fds = [read.as_fd(), write.as_fd()];
@@ -226,15 +234,19 @@ pub(super) fn join(
     core: &Arc<Core>,
     child: (ContextId, &str),
     (features, keep_alive, apart): (u32, Option<Duration>, bool),
-    (read, write): (OwnedFd, OwnedFd),
+    Ends { read, write, socket }: Ends,
     process: &Arc<LocalProcess>,
 ) -> Result<Context> {
-    let ends = (ReadEnd(read), WriteEnd(write));
-    let stream = core.new_stream(ends, keep_alive).inspect_err(|_| {
+    let streams = core.new_stream((ReadEnd(read), WriteEnd(write)), keep_alive).and_then(|stream| {
+        let socket = socket.filter(|_| features & FEATURE_BULK != 0);
+        let bulk = socket.map(|socket| core.new_bulk(&stream, socket)).transpose()?;
+        Ok((stream, bulk))
+    });
+    let (stream, bulk) = streams.inspect_err(|_| {
         process.abandon(true);
     })?;
     process.attach(&stream);
-    let joined = core.join_child(&stream, child, features, Some(process.clone()), apart);
+    let joined = core.join_child((&stream, bulk.as_ref()), child, features, Some(process.clone()), apart);
     // The exit is watched last: it closes the stream, which has to be joined by then.
     let joined = joined.and_then(|context| {
         process.watch_exit().map_err(|error| match core.lifecycle().is_open() {
@@ -248,6 +260,7 @@ pub(super) fn join(
         let death = Death { exit, stderr_tail, ..Death::disconnected(child.1) };
         core.lost(stream.id(), death);
         stream.close();
+        bulk.iter().for_each(Stream::close);
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn pair() -> Result<(Router, Router)> {
     let (up, down) = (pipe()?, pipe()?);
     let to_child = parent.new_stream((ReadEnd(up.0), WriteEnd(down.1)), parent.keep_alive(FEATURES))?;
     let to_parent = child.new_stream((ReadEnd(down.0), WriteEnd(up.1)), child.keep_alive(FEATURES))?;
-    parent.join_child(&to_child, (child_id, "child"), FEATURES, None, false)?;
-    child.join_parent(&to_parent, FEATURES)?;
+    parent.join_child((&to_child, None), (child_id, "child"), FEATURES, None, false)?;
+    child.join_parent((&to_parent, None), FEATURES)?;
     Ok((Router::owning(parent), Router::owning(child)))
 }

@@ -7,6 +7,7 @@
 //! | `ready` | the threads that wait until a stream can be read |
 //! | `broker`, `timers`, `poller` | the I/O thread |
 //! | `cork` | what is held back to leave together |
+//! | `buffers` | memory of large messages |
 //! | `output`, `reassembly`, `stall`, `alive` | the bounds in bytes and time |
 //! | `lines`, `courier` | text of children, and what must not hold up anybody |
 //!
@@ -16,6 +17,7 @@
 
 mod alive;
 mod broker;
+mod buffers;
 pub(crate) mod cork;
 mod courier;
 mod interrupt;
@@ -35,6 +37,7 @@ mod tests;
 mod timers;
 
 pub(crate) use broker::{Broker, BrokerHandle, Source, Token};
+pub(crate) use buffers::Spare;
 pub(crate) use courier::Courier;
 pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,10 @@ const MAX_READS: usize = 16;
 
 /// After how many messages a turn ends, for the same reason: small ones take longer than their bytes.
 const MAX_MESSAGES: usize = 128;
+
+/// After how many bytes a caller that reads for itself looks at what has come: what it takes at once is
+/// still in the caches, and the other end may go on meanwhile.
+const CALLER_TURN: u64 = 256 * 1024;
 
 /// How many messages a thread keeps room for between its turns.
 const KEPT_ROOM: usize = 1024;
@@ -113,7 +118,11 @@ pub(super) struct Turn {
 
 impl Reads<Ending> for Arc<Stream> {
     fn pump(&self, until: Until) -> bool {
-        self.read_what_is_there(until)
+        self.read_what_is_there(until, (MAX_READS, u64::MAX))
+    }
+
+    fn pump_for_caller(&self) {
+        self.read_what_is_there(Until::Short, (MAX_READS, CALLER_TURN));
     }
 
     fn ask_poller(&self, interest: Interest) {
@@ -190,6 +199,45 @@ impl Stream {
         }
     }
 
+    /// The same for one who waits for something else than the role if somebody else has it. It is given
+    /// back with [`Stream::leave_bulk`].
+    pub(crate) fn try_join(&self) -> bool {
+        self.role.try_join()
+    }
+
+    /// How many messages have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Gives the role back that came by [`Stream::try_join`]. Whoever has found nothing but its own
+    /// messages for a while may leave the stream disarmed for the next time, unless others wait.
+    pub(crate) fn leave_bulk(self: &Arc<Self>, only_own: bool) {
+        if !only_own {
+            self.role.not_only_answers();
+        }
+        let is_alone = || self.waiters.load(Ordering::SeqCst) == 0;
+        let may_stay = is_alone();
+        if may_stay {
+            self.role.leave_reading(self);
+        } else {
+            self.role.leave(self, Leave::Armed);
+        }
+        // Whoever has begun to wait since then has found the role held, or this sees it.
+        if may_stay && !is_alone() {
+            self.attend();
+        }
+    }
+
+    /// Somebody waits from now on for what this stream brings, and does not read, or not any more.
+    pub(crate) fn count_waiter(&self, waits: bool) {
+        if waits {
+            self.waiters.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.waiters.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
     /// A caller that waits for the role wants it no more. `false` if it is its own already, or there is
     /// none any more; it then reads and [leaves](Self::leave_reading), or leaves at once.
     pub(crate) fn quit<W: Waits + 'static>(&self, waiter: &Arc<W>) -> bool {
@@ -221,9 +269,9 @@ impl Stream {
 
     /// Reads what there is, within one turn's bound, and hands it to the sink. Tells whether there may be
     /// more. If the stream has ended that is seen to when the role is given back.
-    fn read_what_is_there(self: &Arc<Self>, until: Until) -> bool {
+    fn read_what_is_there(self: &Arc<Self>, until: Until, most: (usize, u64)) -> bool {
         let mut messages = MESSAGES.take();
-        let turn = self.read(&mut messages, until, MAX_READS);
+        let turn = self.read(&mut messages, until, most);
         let more = turn.more;
         if let Some(why) = self.hand_over(&mut messages, turn) {
             // This thread has the role, so it is seen to when that is left.
@@ -241,7 +289,7 @@ impl Stream {
         let mut left = self.readable();
         let mut messages = Vec::new();
         while left > 0 {
-            let turn = self.read(&mut messages, Until::Short, 1);
+            let turn = self.read(&mut messages, Until::Short, (1, u64::MAX));
             left = left.saturating_sub(turn.bytes.max(1));
             if let Some(why) = self.hand_over(&mut messages, turn) {
                 return why;
@@ -259,7 +307,9 @@ impl Stream {
     /// Hands over what was read; gives the reason if no more can come.
     fn hand_over(self: &Arc<Self>, messages: &mut Vec<Message>, turn: Turn) -> Option<Closed> {
         let outer = READING.replace(true);
-        if !messages.is_empty() && !self.sink.clone().receive(self, messages) {
+        self.received.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let only_answers = messages.is_empty() || self.sink.clone().receive(self, messages);
+        if !only_answers && !self.is_for_bulk() {
             self.role.not_only_answers();
         }
         if let Some(header) = turn.refused {
@@ -269,12 +319,12 @@ impl Stream {
         turn.end
     }
 
-    /// Reads and decodes, with so many system calls at most.
-    fn read(self: &Arc<Self>, messages: &mut Vec<Message>, until: Until, reads: usize) -> Turn {
+    /// Reads and decodes, with so many system calls at most, and no more of them after so many bytes.
+    fn read(self: &Arc<Self>, messages: &mut Vec<Message>, until: Until, most: (usize, u64)) -> Turn {
         let mut reader = self.reader.lock();
-        let mut turn = reader.read(messages, until, reads);
+        let mut turn = reader.read(messages, until, most);
         if turn.bytes > 0 {
-            self.heard.store(true, std::sync::atomic::Ordering::Relaxed);
+            self.heard.store(true, Ordering::Relaxed);
             self.watch_input(&mut reader);
             turn.refused = self.bound_reassembly(&mut reader);
         }
@@ -335,7 +385,7 @@ impl Reader {
         Self { end: Some(Arc::new((end, entry))), token: None, decoder, stall, held: 0, short_is_dry }
     }
 
-    fn read(&mut self, messages: &mut Vec<Message>, until: Until, reads: usize) -> Turn {
+    fn read(&mut self, messages: &mut Vec<Message>, until: Until, (reads, bytes): (usize, u64)) -> Turn {
         let Self { end, decoder, short_is_dry, .. } = self;
         let mut turn = Turn { bytes: 0, more: false, end: None, refused: None };
         let Some(end) = end else { return turn };
@@ -347,6 +397,8 @@ impl Reader {
                 Ok(got) => got,
                 Err(Errno::AGAIN) => return turn,
                 Err(Errno::INTR) => continue,
+                // A socket whose other end has closed before it has read everything.
+                Err(Errno::CONNRESET) => return turn.ended(Closed::Eof),
                 Err(error) => return turn.ended(Closed::Broken(error.to_string())),
             };
             turn.bytes += got as u64;
@@ -360,7 +412,7 @@ impl Reader {
             if got < room && *short_is_dry && until == Until::Short {
                 return turn;
             }
-            if messages.len() >= MAX_MESSAGES {
+            if messages.len() >= MAX_MESSAGES || turn.bytes >= bytes {
                 break;
             }
         }

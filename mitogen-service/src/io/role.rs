@@ -116,6 +116,13 @@ impl<W: PartialEq, E> Role<W, E> {
         Join::Read { armed: self.armed }
     }
 
+    /// The same for a caller that does not wait if it cannot read now.
+    pub(crate) fn try_join(&mut self) -> bool {
+        let free = !self.held && !self.ended;
+        self.held |= free;
+        free
+    }
+
     /// The holder has armed the stream.
     pub(crate) fn armed(&mut self) {
         self.armed = true;

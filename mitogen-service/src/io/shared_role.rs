@@ -32,6 +32,11 @@ pub(super) trait Reads<E> {
     /// Reads for one turn. Tells whether there may be more.
     fn pump(&self, until: Until) -> bool;
 
+    /// The same for a caller that wants to look at what has come soon.
+    fn pump_for_caller(&self) {
+        self.pump(Until::Short);
+    }
+
     /// Asks the poller to tell of what comes, or not.
     fn ask_poller(&self, interest: Interest);
 
@@ -147,6 +152,11 @@ impl<W: Promoted, E> SharedRole<W, E> {
         self.role.lock().join(waiter)
     }
 
+    /// The same for one who does not wait for the role.
+    pub(super) fn try_join(&self) -> bool {
+        self.role.lock().try_join()
+    }
+
     /// A caller that waits for the role wants it no more; see [`Role::quit`].
     pub(super) fn quit(&self, waiter: &W) -> bool {
         self.role.lock().quit(waiter)
@@ -177,9 +187,7 @@ impl<W: Promoted, E> SharedRole<W, E> {
             let ready = if is_to_end { None } else { post.wait(deadline) };
             is_done(None);
             match ready {
-                Some(true) => {
-                    stream.pump(Until::Short);
-                }
+                Some(true) => stream.pump_for_caller(),
                 Some(false) => {}
                 None => return !is_to_end,
             }

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -96,9 +96,11 @@ pub(crate) enum SendError {
     Full(Message),
 }
 
-/// The link to a neighbour.
+/// The link to a neighbour, or one of two.
 pub(crate) struct Stream {
     id: StreamId,
+    /// The one that this one is for bulk beside.
+    beside: Option<Weak<Self>>,
     pub(super) broker: BrokerHandle,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) reassembly: Arc<Reassembly>,
@@ -119,8 +121,14 @@ pub(crate) struct Stream {
     refused: AtomicBool,
     /// How often a sign of life is looked for, if that is done.
     keep_alive: Option<Duration>,
-    /// There was a sign of life since somebody looked for one.
-    pub(super) heard: AtomicBool,
+    /// There was a sign of life since somebody looked for one. Those of one neighbour share it.
+    pub(super) heard: Arc<AtomicBool>,
+    /// Something was sent.
+    used: AtomicBool,
+    /// How many messages have come.
+    pub(super) received: AtomicU64,
+    /// How many threads wait for what comes, and leave it to others to read.
+    pub(super) waiters: AtomicUsize,
     /// Set by the first of those who notice the end.
     ended: AtomicBool,
 }
@@ -135,7 +143,12 @@ pub(super) enum Ending {
 }
 
 struct Writer {
-    end: Option<(WriteEnd, Entry)>,
+    /// Shared with a sender that waits until more is taken.
+    end: Option<Arc<(WriteEnd, Entry)>>,
+    /// A sender waits for that, and writes what is queued.
+    polled: bool,
+    /// How many bytes of what was queued have left.
+    written: u64,
     token: Option<Token>,
     output: Output,
     /// The kernel takes no more, and will say when it does; until then what is queued is not held.
@@ -167,10 +180,35 @@ impl Stream {
         limits: Limits,
         sink: Arc<dyn Sink>,
     ) -> std::io::Result<Arc<Self>> {
+        let heard = Arc::default();
+        Self::make((id, None, heard), (read, write), (broker, ledger), decoder, limits, sink)
+    }
+
+    /// One for bulk to the same neighbour. Both have one name, and a byte of either is a sign of life of
+    /// both; who looks for one looks at the other.
+    pub(crate) fn beside(
+        main: &Arc<Self>,
+        ends: (ReadEnd, WriteEnd),
+        decoder: Decoder,
+        limits: Limits,
+    ) -> std::io::Result<Arc<Self>> {
+        let who = (main.id, Some(Arc::downgrade(main)), main.heard.clone());
+        Self::make(who, ends, (&main.broker, &main.ledger), decoder, limits, main.sink.clone())
+    }
+
+    fn make(
+        (id, beside, heard): (StreamId, Option<Weak<Self>>, Arc<AtomicBool>),
+        (read, write): (ReadEnd, WriteEnd),
+        (broker, ledger): (&BrokerHandle, &Ledger),
+        decoder: Decoder,
+        limits: Limits,
+        sink: Arc<dyn Sink>,
+    ) -> std::io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&read.0, true)?;
         rustix::io::ioctl_fionbio(&write.0, true)?;
         Ok(Arc::new(Self {
             id,
+            beside,
             broker: broker.clone(),
             sink,
             reassembly: limits.reassembly,
@@ -179,7 +217,9 @@ impl Stream {
             interrupt: OnceLock::new(),
             ledger: ledger.clone(),
             writer: Mutex::new(Writer {
-                end: Some((write, ledger.fds(1))),
+                end: Some(Arc::new((write, ledger.fds(1)))),
+                polled: false,
+                written: 0,
                 token: None,
                 output: Output::new(limits.output),
                 blocked: false,
@@ -190,7 +230,10 @@ impl Stream {
             over: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             keep_alive: limits.keep_alive,
-            heard: AtomicBool::new(false),
+            heard,
+            used: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            waiters: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         }))
     }
@@ -221,6 +264,25 @@ impl Stream {
         self.id
     }
 
+    /// Whether it is the one for bulk beside another one.
+    pub(crate) fn is_for_bulk(&self) -> bool {
+        self.beside.is_some()
+    }
+
+    /// The stream to the same neighbour that carries all but bulk: itself, where it carries everything.
+    /// `None` if that one is gone.
+    pub(crate) fn main(self: &Arc<Self>) -> Option<Arc<Self>> {
+        match &self.beside {
+            None => Some(self.clone()),
+            Some(main) => main.upgrade(),
+        }
+    }
+
+    /// Whether anything was ever sent.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Acquire)
+    }
+
     /// Sends a message of this context.
     #[cfg(test)]
     pub(crate) fn send(self: &Arc<Self>, message: Message, patience: Patience) -> Result<(), SendError> {
@@ -237,6 +299,9 @@ impl Stream {
         origin: Option<StreamId>,
     ) -> Result<(), SendError> {
         let mut writer = self.writer.lock();
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Release);
+        }
         let size = message.size();
         while !writer.output.admits(origin, size, patience) && writer.end.is_some() {
             if !writer.blocked {
@@ -332,10 +397,10 @@ impl Stream {
         message: Message,
         manner: (Option<StreamId>, Patience),
     ) -> Result<(), SendError> {
-        let Some((end, _)) = &writer.end else { return Err(SendError::Closed) };
+        let Some(end) = &writer.end else { return Err(SendError::Closed) };
         let header = message.header.encode();
         let slices = [IoSlice::new(&header), IoSlice::new(&message.payload)];
-        let sent = match write(end, &slices) {
+        let sent = match write(&end.0, &slices) {
             Ok(sent) => sent,
             Err(error) => {
                 drop(writer);
@@ -345,9 +410,32 @@ impl Stream {
         };
         if sent < message.size() {
             self.queue(&mut writer, message, sent, manner);
-            self.flush(writer);
+            match manner.1 {
+                Patience::Wait if self.is_for_bulk() => self.write_rest(writer),
+                _ => self.flush(writer),
+            }
         }
         Ok(())
+    }
+
+    /// Writes what is queued whenever the kernel takes more, until this is empty or another sender's. The
+    /// thread of a sender that may wait does so by itself, where the I/O thread would have to be woken
+    /// each time; meanwhile others queue.
+    fn write_rest<'a>(self: &'a Arc<Self>, mut writer: MutexGuard<'a, Writer>) {
+        let enough = writer.written.saturating_add(writer.output.waiting() as u64);
+        writer.polled = true;
+        loop {
+            self.flush(writer);
+            writer = self.writer.lock();
+            let Some(end) = writer.end.clone() else { return };
+            if writer.output.is_empty() || writer.written >= enough {
+                writer.polled = false;
+                return self.flush(writer);
+            }
+            drop(writer);
+            wait_writable(&end.0.0, None);
+            writer = self.writer.lock();
+        }
     }
 
     fn queue(
@@ -365,14 +453,14 @@ impl Stream {
 
     /// Writes what the kernel takes; asks to be told when it takes more.
     fn flush(self: &Arc<Self>, mut writer: MutexGuard<'_, Writer>) {
-        let Writer { end, output, .. } = &mut *writer;
-        let Some((end, _)) = end else { return };
+        let Writer { end, output, written, .. } = &mut *writer;
+        let Some(end) = end else { return };
         let (mut shrunk, mut blocked) = (false, false);
         let mut error = loop {
             if output.is_empty() {
                 break None;
             }
-            let sent = ROOM.with_borrow_mut(|room| write(end, &output.next(room)));
+            let sent = ROOM.with_borrow_mut(|room| write(&end.0, &output.next(room)));
             match sent {
                 Ok(0) => {
                     blocked = true;
@@ -380,6 +468,7 @@ impl Stream {
                 }
                 Ok(sent) => {
                     output.advance(sent);
+                    *written = written.saturating_add(sent as u64);
                     shrunk = true;
                 }
                 Err(error) => break Some(error),
@@ -387,7 +476,7 @@ impl Stream {
         };
         // Whoever is told by the poller that more is taken asks anew only if it is not.
         writer.blocked = blocked;
-        if blocked {
+        if blocked && !writer.polled {
             error = self.arm(&mut writer).err();
         }
         if shrunk {
@@ -453,12 +542,12 @@ impl Stream {
 
     /// Asks the broker to say when the kernel takes more.
     fn arm(self: &Arc<Self>, writer: &mut Writer) -> std::io::Result<()> {
-        let Some((end, _)) = &writer.end else { return Ok(()) };
+        let Some(end) = &writer.end else { return Ok(()) };
         match writer.token {
-            Some(token) => self.broker.rearm(end.0.as_fd(), token, Interest::WriteOnce),
+            Some(token) => self.broker.rearm(end.0.0.as_fd(), token, Interest::WriteOnce),
             None => {
                 let source = Arc::new(Flusher(self.clone()));
-                writer.token = Some(self.broker.register(end.0.as_fd(), Interest::WriteOnce, source)?);
+                writer.token = Some(self.broker.register(end.0.0.as_fd(), Interest::WriteOnce, source)?);
             }
         }
         Ok(())
@@ -473,15 +562,8 @@ impl Stream {
                 return;
             }
             self.flush(writer);
-            let Ok(fd) = self.write_end() else { return };
-            wait_writable(&fd, left);
-        }
-    }
-
-    fn write_end(&self) -> std::io::Result<OwnedFd> {
-        match &self.writer.lock().end {
-            Some((end, _)) => Ok(rustix::io::fcntl_dupfd_cloexec(&end.0, 0)?),
-            None => Err(Errno::PIPE.into()),
+            let Some(end) = self.writer.lock().end.clone() else { return };
+            wait_writable(&end.0.0, Some(left));
         }
     }
 
@@ -498,7 +580,8 @@ impl Stream {
     /// The write end is of no use any more. What has arrived is read before the stream ends: the
     /// answers of a process that has ended since are still good.
     fn broken(self: &Arc<Self>, error: &std::io::Error) {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // A socket says so if the other end has closed before it has read everything.
+        if matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset) {
             self.end_soon(Ending::Finish);
         } else {
             self.end_soon(Ending::Close(Closed::Broken(error.to_string())));
@@ -561,12 +644,17 @@ impl Stream {
     fn release(&self) {
         let read_end = self.release_read_end();
         let mut writer = self.writer.lock();
-        if let (Some((end, _)), Some(token)) = (&writer.end, writer.token) {
-            self.broker.deregister(end.0.as_fd(), token);
+        if let (Some(end), Some(token)) = (&writer.end, writer.token) {
+            self.broker.deregister(end.0.0.as_fd(), token);
         }
-        if let (Some((end, _)), false) = (&writer.end, writer.blocked || writer.output.is_empty()) {
+        if let (Some(end), false) = (&writer.end, writer.blocked || writer.output.is_empty()) {
             // What is held has been sent, as far as its senders know. What the kernel does not take is lost.
-            let _ = write(end, &writer.output.next(&mut Vec::new()));
+            let _ = write(&end.0, &writer.output.next(&mut Vec::new()));
+        }
+        if let (Some(end), true) = (&writer.end, writer.polled) {
+            // Ends the wait of the sender, who finds that there is nothing to write to. Only sockets are
+            // waited for, and the other end has closed or is about to be told.
+            let _ = rustix::net::shutdown(&end.0.0, rustix::net::Shutdown::Both);
         }
         let write_end = writer.end.take();
         writer.output.clear();
@@ -601,11 +689,11 @@ fn write(end: &WriteEnd, slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
     }
 }
 
-fn wait_writable(fd: &OwnedFd, bound: Duration) {
-    let bound = Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() };
+fn wait_writable(fd: &OwnedFd, bound: Option<Duration>) {
+    let bound = bound.map(|bound| Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() });
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
     // Whatever it says, the caller tries to write and looks at its own clock.
-    let _ = rustix::event::poll(&mut fds, Some(&bound));
+    let _ = rustix::event::poll(&mut fds, bound.as_ref());
 }
 
 /// The write end as a source of its own, since it is a descriptor of its own.

@@ -7,7 +7,7 @@ use super::death::Death;
 use super::handles::Listener;
 use super::names::sane_name;
 use super::table::Table;
-use crate::io::{Patience, StreamId};
+use crate::io::{Patience, Stream, StreamId};
 use crate::wire::control::decode_shutdown;
 use crate::wire::{AddRoute, ContextId, DeadReason, DelRoute, Encoding, ForwardLog, Handle, IdBlock, Message};
 
@@ -22,8 +22,12 @@ pub(super) fn announce(core: &Arc<Core>, id: ContextId, name: &str) {
 }
 
 /// Takes a message for one of the router's own handles; `false` if it is for another handle.
-pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> Result<bool, DeadReason> {
-    let header = &message.header;
+pub(super) fn handle(core: &Arc<Core>, message: &Message, ingress: &Arc<Stream>) -> Result<bool, DeadReason> {
+    let (header, stream) = (&message.header, ingress.id());
+    if ingress.is_for_bulk() && header.handle < Handle::FIRST_DYNAMIC && header.handle != Handle::DEL_ROUTE {
+        // It would have no order beside what it is about.
+        return Err(DeadReason::refused());
+    }
     let act: fn(&Arc<Core>, &Message, StreamId) = match header.handle {
         Handle::ADD_ROUTE => add_route,
         Handle::DEL_ROUTE => del_route,
@@ -45,6 +49,8 @@ pub(super) fn handle(core: &Arc<Core>, message: &Message, stream: StreamId) -> R
     }
     if message.is_dead() || header.encoding != Encoding::MessagePack {
         malformed(core, message, stream);
+    } else if header.handle == Handle::DEL_ROUTE {
+        told_of_end(core, message, ingress);
     } else {
         act(core, message, stream);
     }
@@ -65,8 +71,21 @@ fn add_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
     }
 }
 
+/// An end that is told over both links holds when it has come over both.
+fn told_of_end(core: &Arc<Core>, message: &Message, ingress: &Arc<Stream>) {
+    let stream = ingress.id();
+    let Ok(DelRoute { id, twice, .. }) = DelRoute::decode(&message.payload) else {
+        return malformed(core, message, stream);
+    };
+    match core.told_by(ingress, (id, twice), message) {
+        Ok(Some(news)) => del_route(core, &news, stream),
+        Ok(None) => {}
+        Err(why) => core.log_offence(stream, &why),
+    }
+}
+
 fn del_route(core: &Arc<Core>, message: &Message, stream: StreamId) {
-    let Ok(DelRoute { id, death }) = DelRoute::decode(&message.payload) else {
+    let Ok(DelRoute { id, death, .. }) = DelRoute::decode(&message.payload) else {
         return malformed(core, message, stream);
     };
     match core.with_table(|table| table.del_route(stream, id)) {

@@ -3,11 +3,12 @@
 //! | handle | payload |
 //! | --- | --- |
 //! | `ADD_ROUTE` | `[id, name]` |
-//! | `DEL_ROUTE` | `[id, death]`, where `death` is nil or a map |
+//! | `DEL_ROUTE` | `[id, death]`, where `death` is nil or a map; `[id, death, true]` if it comes over both links |
 //! | `ALLOCATE_ID` | nothing; the reply is `[start, end]`, the end not included |
 //! | `CANCEL` | the handle that the caller no longer listens on |
 //! | `CREDIT` | `[handle, bytes]`, or `[handle, nil, reason]` of a receiver that takes no more |
 //! | `CLAIM` | `[handle, token]` |
+//! | `BULK` | `[handle]`, and the reply is the handle for bulk; `[handle, nil]` at the end of a claim |
 //! | `FORWARD_LOG` | `[level, target, path, text]` |
 //! | `SHUTDOWN` | `[milliseconds of grace]` |
 //!
@@ -91,17 +92,22 @@ pub(crate) struct DelRoute<'a> {
     pub(crate) id: ContextId,
     /// How it ended, if anybody saw: a MessagePack map as it is written.
     pub(crate) death: Option<&'a [u8]>,
+    /// It is told over the link for bulk as well, and holds when both have come.
+    pub(crate) twice: bool,
 }
 
 impl<'a> DelRoute<'a> {
     /// The payload that says so.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut payload = Vec::with_capacity(self.death.map_or(1, <[u8]>::len) + 6);
-        msgpack::write_array_len(&mut payload, 2);
+        msgpack::write_array_len(&mut payload, if self.twice { 3 } else { 2 });
         msgpack::write_uint(&mut payload, self.id.get().into());
         match self.death {
             Some(death) => payload.extend_from_slice(death),
             None => msgpack::write_nil(&mut payload),
+        }
+        if self.twice {
+            msgpack::write_bool(&mut payload, true);
         }
         payload
     }
@@ -110,10 +116,15 @@ impl<'a> DelRoute<'a> {
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         validate(payload, MAX_DEPTH)?;
         let mut cursor = Cursor::new(payload);
-        cursor.array_of(2)?;
+        let length = cursor.array_len()?;
         let id = ContextId::new(cursor.u32()?);
         let death = cursor.nil_or(Cursor::raw_map)?;
-        Ok(Self { id, death })
+        let twice = match length {
+            2 => false,
+            3 => cursor.bool()?,
+            _ => return Err(Malformed { what: "the end of a context is told in two or three parts", at: 0 }),
+        };
+        Ok(Self { id, death, twice })
     }
 }
 
@@ -246,6 +257,59 @@ impl Claim {
     }
 }
 
+/// What a sender says of the link for bulk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bulk {
+    /// It has much for the receiver with this handle, and asks for another handle for that.
+    Ask(Handle),
+    /// Nothing more comes for this handle, and the claim ends at the other one.
+    Last(Handle),
+}
+
+impl Bulk {
+    /// The payload that says so.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(7);
+        let (Self::Ask(handle) | Self::Last(handle)) = self;
+        let last = matches!(self, Self::Last(_));
+        msgpack::write_array_len(&mut payload, if last { 2 } else { 1 });
+        msgpack::write_uint(&mut payload, handle.get().into());
+        if last {
+            msgpack::write_nil(&mut payload);
+        }
+        payload
+    }
+
+    /// Reads it back.
+    pub(crate) fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        let length = cursor.array_len()?;
+        let handle = Handle::new(cursor.u32()?);
+        let bulk = match length {
+            1 => Self::Ask(handle),
+            2 if cursor.nil_or(Cursor::uint)?.is_none() => Self::Last(handle),
+            _ => return Err(Malformed { what: "a word about bulk is neither a question nor an end", at: 0 }),
+        };
+        cursor.end()?;
+        Ok(bulk)
+    }
+
+    /// The payload of the reply to [`Bulk::Ask`].
+    pub(crate) fn encode_reply(handle: Handle) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(5);
+        msgpack::write_uint(&mut payload, handle.get().into());
+        payload
+    }
+
+    /// The handle for bulk.
+    pub(crate) fn decode_reply(payload: &[u8]) -> Result<Handle, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        let handle = Handle::new(cursor.u32()?);
+        cursor.end()?;
+        Ok(handle)
+    }
+}
+
 /// The payload of `SHUTDOWN`: end within `grace`, which is rounded down to milliseconds.
 pub(crate) fn encode_shutdown(grace: Duration) -> Vec<u8> {
     let mut payload = Vec::with_capacity(10);
@@ -274,7 +338,7 @@ mod tests {
         let add = AddRoute { id: ContextId::new(300), name: "a" };
         assert_eq!(add.encode(), b"\x92\xcd\x01\x2c\xa1a");
         assert_eq!(AddRoute::decode(&add.encode()), Ok(add));
-        let del = DelRoute { id: ContextId::new(300), death: None };
+        let del = DelRoute { id: ContextId::new(300), death: None, twice: false };
         assert_eq!(del.encode(), b"\x92\xcd\x01\x2c\xc0");
         assert_eq!(DelRoute::decode(&del.encode()), Ok(del));
     }
@@ -292,7 +356,7 @@ mod tests {
     #[test]
     fn how_a_context_died_is_passed_on_as_it_is_written() {
         let death = Some(&b"\x81\xa6signal\x0b"[..]);
-        let del = DelRoute { id: ContextId::new(1), death };
+        let del = DelRoute { id: ContextId::new(1), death, twice: false };
         assert_eq!(del.encode(), b"\x92\x01\x81\xa6signal\x0b");
         assert_eq!(DelRoute::decode(&del.encode()), Ok(del));
     }

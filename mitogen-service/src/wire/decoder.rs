@@ -14,6 +14,8 @@
 //! when the next one comes, so that nothing is allocated. A large one is read straight into a
 //! buffer of its own, which becomes the payload without a copy.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
@@ -35,6 +37,23 @@ pub(super) const TINY: usize = BLOCK / 2;
 
 /// Memory given to a large payload before more than that has arrived.
 const FIRST_CHUNK: usize = 256 * 1024;
+
+/// From this length on a message is followed by one that is as long, as far as anybody can tell.
+const LONG: usize = 16 * 1024;
+
+/// How much of what follows a long message is read with it or by itself: what of the next payload comes
+/// into the read buffer has to be copied.
+const BEHIND_LONG: usize = 4 * 1024;
+
+/// Where the memory of large payloads comes from, and where it may go when nobody needs it any more.
+pub(crate) trait Buffers: Send + Sync {
+    /// An empty buffer for a payload of this length, if one is there that is not much larger. It holds
+    /// memory already, so that none is spent for bytes that have not arrived.
+    fn take(&self, length: usize) -> Option<Vec<u8>>;
+
+    /// The payload that this buffer holds.
+    fn share(self: Arc<Self>, payload: Vec<u8>) -> Bytes;
+}
 
 /// The stream can no longer be understood; it has to be disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -79,12 +98,16 @@ enum State {
 }
 
 /// Takes a stream apart into messages.
-#[derive(Debug)]
 pub(crate) struct Decoder {
     max_message_size: usize,
+    /// `None`: each payload has its own memory.
+    buffers: Option<Arc<dyn Buffers>>,
+    /// The last message was a long one, of a stream with [`Buffers`].
+    after_long: bool,
     /// Allocated at the first use, so that a stream that never reads costs nothing.
     buffer: Vec<u8>,
-    /// `buffer[..start]` has been decoded. Invariant: `start <= buffer.len()`.
+    /// `buffer[..start]` has been decoded. Invariant: `start <= buffer.len()`, and all of it has been while
+    /// the state is `Payload`.
     start: usize,
     /// The block of the payloads that share one; behind its end there is room for more.
     block: BytesMut,
@@ -95,7 +118,20 @@ impl Decoder {
     /// A decoder at the beginning of a frame; payloads over `max_message_size` bytes are a
     /// [`FrameError`].
     pub(crate) fn new(max_message_size: usize) -> Self {
-        Self { max_message_size, buffer: Vec::new(), start: 0, block: BytesMut::new(), state: State::Frame }
+        Self {
+            max_message_size,
+            buffers: None,
+            after_long: false,
+            buffer: Vec::new(),
+            start: 0,
+            block: BytesMut::new(),
+            state: State::Frame,
+        }
+    }
+
+    /// The same; large payloads use memory again that others have used.
+    pub(crate) fn with_buffers(max_message_size: usize, buffers: Arc<dyn Buffers>) -> Self {
+        Self { buffers: Some(buffers), ..Self::new(max_message_size) }
     }
 
     /// A buffer with spare capacity, at least one byte, whose *end* is where the next bytes of the
@@ -105,11 +141,13 @@ impl Decoder {
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         match &mut self.state {
             State::Payload { header, payload } => {
-                grow(payload, header.length as usize);
+                let behind = if self.buffers.is_some() { BEHIND_LONG } else { 0 };
+                grow(payload, header.length as usize + behind);
                 payload
             }
             _ => {
-                compact(&mut self.buffer, std::mem::take(&mut self.start));
+                let room = if self.after_long { BEHIND_LONG } else { READ_BUFFER };
+                compact(&mut self.buffer, std::mem::take(&mut self.start), room);
                 &mut self.buffer
             }
         }
@@ -176,11 +214,17 @@ impl Decoder {
         let length = header.length as usize;
         if let Some(payload) = rest.get(..length) {
             let payload = own(&mut self.block, payload);
+            self.after_long = false;
             self.start += Header::LEN + length;
             return Ok(Some(Message { header, payload }));
         }
         if length > SMALL {
-            self.state = State::Payload { header, payload: begin(rest, length) };
+            let payload = match &self.buffers {
+                // With room for the beginning of the next frame, which saves a read for it alone.
+                Some(buffers) => begin(buffers.take(length + BEHIND_LONG), rest, length + BEHIND_LONG),
+                None => begin(None, rest, length),
+            };
+            self.state = State::Payload { header, payload };
             self.start = self.buffer.len();
         }
         Ok(None)
@@ -203,9 +247,19 @@ impl Decoder {
         }
         // A vector may hold more than was asked for, and then the beginning of the next frame lies
         // behind the payload.
+        self.after_long = length >= LONG && self.buffers.is_some();
+        self.buffer.clear();
+        self.start = 0;
+        if self.after_long && self.buffer.capacity() > 2 * BEHIND_LONG {
+            self.buffer = Vec::with_capacity(BEHIND_LONG);
+        }
         self.buffer.extend_from_slice(&payload[length..]);
         payload.truncate(length);
-        Some(Message { header, payload: Bytes::from(payload) })
+        let payload = match &self.buffers {
+            Some(buffers) => buffers.clone().share(payload),
+            None => Bytes::from(payload),
+        };
+        Some(Message { header, payload })
     }
 
     fn next_after(&mut self, left: usize) -> Result<Option<Message>, FrameError> {
@@ -242,16 +296,16 @@ fn own(block: &mut BytesMut, payload: &[u8]) -> Bytes {
 }
 
 /// Moves what has not been decoded to the front and makes sure that there is room behind it.
-fn compact(buffer: &mut Vec<u8>, decoded: usize) {
+fn compact(buffer: &mut Vec<u8>, decoded: usize, room: usize) {
     buffer.drain(..decoded);
-    let missing = READ_BUFFER.saturating_sub(buffer.len());
+    let missing = room.saturating_sub(buffer.len());
     // At least one also keeps a caller correct who does not take all messages out first.
     buffer.reserve(missing.max(1));
 }
 
 /// The buffer of a payload of `length` bytes whose first bytes are `arrived`.
-fn begin(arrived: &[u8], length: usize) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(length.min(FIRST_CHUNK.max(arrived.len())));
+fn begin(buffer: Option<Vec<u8>>, arrived: &[u8], length: usize) -> Vec<u8> {
+    let mut payload = buffer.unwrap_or_else(|| Vec::with_capacity(length.min(FIRST_CHUNK.max(arrived.len()))));
     payload.extend_from_slice(arrived);
     payload
 }
@@ -261,7 +315,9 @@ fn begin(arrived: &[u8], length: usize) -> Vec<u8> {
 fn grow(payload: &mut Vec<u8>, length: usize) {
     if payload.len() == payload.capacity() {
         let missing = length.saturating_sub(payload.len());
-        payload.reserve_exact(missing.min(payload.len().max(FIRST_CHUNK)).max(1));
+        let step = payload.len().max(FIRST_CHUNK);
+        // No step for what is only there to be read with the rest.
+        payload.reserve_exact(if missing <= step + BEHIND_LONG { missing.max(1) } else { step });
     }
 }
 
@@ -350,6 +406,38 @@ mod tests {
         let messages = feed(&mut decoder, &frame[frame.len() - 1..], usize::MAX).unwrap();
         assert_eq!(messages[0].payload.as_ptr(), memory);
         assert_eq!(messages[0].payload.len(), capacity);
+    }
+
+    /// Keeps one buffer.
+    #[derive(Default)]
+    struct One(std::sync::Mutex<Option<Vec<u8>>>);
+
+    impl Buffers for One {
+        fn take(&self, length: usize) -> Option<Vec<u8>> {
+            self.0.lock().unwrap().take().filter(|buffer| buffer.capacity() >= length)
+        }
+
+        fn share(self: Arc<Self>, payload: Vec<u8>) -> Bytes {
+            let shared = Bytes::copy_from_slice(&payload);
+            *self.0.lock().unwrap() = Some(Vec::from_iter(payload.into_iter().take(0)));
+            shared
+        }
+    }
+
+    #[test]
+    fn a_stream_of_long_payloads_keeps_a_small_buffer_and_takes_all_apart() {
+        let sizes = [200_000, 20_000, 10, 5000, LONG, LONG - 1, 600_000, 600_000, 0, 70_000];
+        let messages: Vec<_> = (0..60).map(|number| message(vec![number as u8; sizes[number % sizes.len()]])).collect();
+        let stream: Vec<u8> = messages.iter().flat_map(frame).collect();
+        for piece in [1000, 50_000, usize::MAX] {
+            let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
+            assert_eq!(feed(&mut decoder, &stream, piece).as_ref(), Ok(&messages));
+            assert!(!decoder.is_mid_frame() && decoder.buffer.capacity() <= 4 * READ_BUFFER);
+        }
+        let long: Vec<u8> = (0..20).flat_map(|_| frame(&message(vec![1; 200_000]))).collect();
+        let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
+        feed(&mut decoder, &long, usize::MAX).unwrap();
+        assert!(decoder.buffer.capacity() <= 2 * BEHIND_LONG, "{}", decoder.buffer.capacity());
     }
 
     #[test]

@@ -33,7 +33,11 @@ pub(crate) const FEATURE_CHANNELS: u32 = 2;
 /// The feature bit of a peer that answers PING by PONG (handles 120 and 121).
 pub(crate) const FEATURE_PING: u32 = 4;
 
-/// The features that this version of the crate has.
+/// The feature bit of a peer that has a link for bulk beside the other one, where both ends say so, and
+/// understands BULK (handle 126).
+pub(crate) const FEATURE_BULK: u32 = 8;
+
+/// The features that this version of the crate has over any link.
 pub(crate) const FEATURES: u32 = FEATURE_CANCEL | FEATURE_CHANNELS | FEATURE_PING;
 
 /// Version of the protocol, which goes apart from that of the crate.

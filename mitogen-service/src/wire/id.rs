@@ -84,10 +84,10 @@ impl Handle {
     pub(crate) const CLAIM: Self = Self(124);
     /// Whether the sender is busy reading its stream in a waiting thread.
     pub(crate) const POLL_HINT: Self = Self(125);
+    /// A sender moves to the link for bulk, or says that there is nothing more on the other one.
+    pub(crate) const BULK: Self = Self(126);
     /// Kept free for a later protocol version, which must not give it a meaning that version 1
     /// would misread.
-    pub(crate) const RESERVED_126: Self = Self(126);
-    /// Kept free, as 126.
     pub(crate) const RESERVED_127: Self = Self(127);
     /// In `reply_to`: the message is dead (Mitogen's `IS_DEAD`); nothing more will come.
     pub(crate) const DEAD: Self = Self(999);

@@ -42,13 +42,14 @@ mod protocol_examples;
 pub mod value;
 
 pub use blob::Blob;
-pub(crate) use control::{AddRoute, Claim, Credit, CreditNews, DelRoute, ForwardLog, IdBlock};
+pub(crate) use control::{AddRoute, Bulk, Claim, Credit, CreditNews, DelRoute, ForwardLog, IdBlock};
 pub(crate) use dead::{DeadCode, DeadReason};
-pub(crate) use decoder::Decoder;
+pub(crate) use decoder::{Buffers, Decoder};
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
 pub(crate) use header::{BadMagic, Encoding, Header};
 pub(crate) use hello::{
-    ChannelBounds, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, FEATURES, Hello, HelloDecoder, Identity,
+    ChannelBounds, FEATURE_BULK, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, FEATURES, Hello, HelloDecoder,
+    Identity,
 };
 pub use id::ContextId;
 pub(crate) use id::Handle;

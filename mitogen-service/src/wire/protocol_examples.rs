@@ -15,9 +15,9 @@ use super::control::{decode_cancel, decode_shutdown, encode_cancel, encode_shutd
 use super::envelope::{reply_err_prefix, reply_ok_prefix};
 use super::msgpack::{MAX_DEPTH, validate};
 use super::{
-    AddRoute, Blob, CallEnvelope, ChannelBounds, Claim, ContextId, Credit, CreditNews, Cursor, DeadCode, DeadReason,
-    Decoder, DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, Handle, Header, Hello,
-    HelloDecoder, IdBlock, Identity, Message, Meta, Reply, path, value,
+    AddRoute, Blob, Bulk, CallEnvelope, ChannelBounds, Claim, ContextId, Credit, CreditNews, Cursor, DeadCode,
+    DeadReason, Decoder, DelRoute, Encoding, EnvelopeWriter, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, Handle,
+    Header, Hello, HelloDecoder, IdBlock, Identity, Message, Meta, Reply, path, value,
 };
 use crate::error::{CallError, DeadlineBy, Executed, Exit, Trace};
 
@@ -129,6 +129,8 @@ fn every_example_is_looked_at() {
         "credit",
         "receiver closed",
         "sender closed",
+        "ask for bulk",
+        "last but bulk",
     ];
     let labels: BTreeSet<_> = labels.map(str::to_owned).into();
     assert_eq!(examples().into_keys().collect::<BTreeSet<_>>(), labels);
@@ -341,6 +343,7 @@ fn the_table_of_handles() {
         ("CREDIT", Handle::CREDIT),
         ("CLAIM", Handle::CLAIM),
         ("POLL_HINT", Handle::POLL_HINT),
+        ("BULK", Handle::BULK),
         ("IS_DEAD", Handle::DEAD),
     ];
     let rows = rows();
@@ -431,7 +434,7 @@ fn routes() {
     assert_message("add route", [1, 0], [Handle::ADD_ROUTE, Handle::NONE], add.encode());
 
     let label = "del route of which nothing is known";
-    let del = DelRoute { id: id(2), death: None };
+    let del = DelRoute { id: id(2), death: None, twice: false };
     assert_eq!(DelRoute::decode(&message(label).payload), Ok(del));
     assert_message(label, [1, 0], [Handle::DEL_ROUTE, Handle::NONE], del.encode());
 
@@ -456,7 +459,7 @@ fn routes() {
     let exit = [encoded("exit"), encoded(&Exit::Signal { signal: 9, core_dumped: false })].concat();
     let tail = [encoded("stderr_tail"), encoded("")].concat();
     let death = [&b"\x84"[..], &death.concat(), &exit, &tail].concat();
-    let del = DelRoute { id: id(2), death: Some(&death) };
+    let del = DelRoute { id: id(2), death: Some(&death), twice: false };
     assert_message("del route", [1, 0], [Handle::DEL_ROUTE, Handle::NONE], del.encode());
 }
 
@@ -508,6 +511,22 @@ fn channels() {
     let dead = Message::dead(id(0), handle, &DeadReason::sender_closed());
     assert_eq!(message("sender closed").dead_reason(), Some(DeadReason::sender_closed()));
     assert_message("sender closed", [1, 0], [handle, Handle::DEAD], dead.payload.to_vec());
+}
+
+#[test]
+fn bulk() {
+    let handle = Handle::new(70_002);
+    let both =
+        [("ask for bulk", Bulk::Ask(handle), Handle::new(70_004)), ("last but bulk", Bulk::Last(handle), Handle::NONE)];
+    for (label, bulk, reply_to) in both {
+        assert_eq!(Bulk::decode(&message(label).payload), Ok(bulk));
+        assert_message(label, [1, 0], [Handle::BULK, reply_to], bulk.encode());
+    }
+    assert_eq!(Bulk::decode_reply(&Bulk::encode_reply(handle)), Ok(handle));
+    assert!(Bulk::decode(b"\x92\x01\x02").is_err() && Bulk::decode(b"\x90").is_err());
+    let twice = DelRoute { id: id(2), death: None, twice: true };
+    assert_eq!(twice.encode(), b"\x93\x02\xc0\xc3");
+    assert_eq!(DelRoute::decode(&twice.encode()), Ok(twice));
 }
 
 #[test]

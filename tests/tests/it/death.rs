@@ -194,10 +194,12 @@ impl Mischief {
     /// Closes every pipe but those of the outputs, and never returns.
     #[expose(policy = AllowParents)]
     fn close_pipes(&self) {
-        let is_pipe = |fd: &RawFd| {
-            std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"))
+        // And the socket of the link for bulk.
+        let is_wire = |fd: &RawFd| {
+            let target = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+            target.is_ok_and(|to| ["pipe:", "socket:"].iter().any(|kind| to.to_string_lossy().starts_with(kind)))
         };
-        for fd in (3..256).filter(is_pipe) {
+        for fd in (3..256).filter(is_wire) {
             #[expect(unsafe_code, reason = "the owner of the pipe would not give it")]
             // SAFETY: nothing is opened in this process any more whose place such a number could
             // take, since its I/O thread only waits and this thread parks.

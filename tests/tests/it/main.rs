@@ -3,6 +3,7 @@
 //! Every router asserts at its end that no thread, no descriptor and no child of it is left.
 
 mod bench;
+mod bulk;
 mod call_error_test;
 mod calls;
 mod channel;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::half_told::TooMany;
 use super::{Close, Core};
 use crate::io::cork::Haste;
-use crate::io::{Patience, StreamId};
+use crate::io::{Patience, Stream, StreamId};
 use crate::router::death::Death;
 use crate::router::lifecycle::Ending;
 use crate::router::table::Gone;
@@ -69,7 +70,9 @@ impl Core {
     fn tell_neighbours(self: &Arc<Self>, gone: &Gone, death: &Arc<Death>, ingress: StreamId) {
         if let Some((parent, _)) = self.identity.parents.first().filter(|_| gone.tell_parent) {
             let death = death.for_parent();
-            self.report(*parent, Handle::DEL_ROUTE, DelRoute { id: gone.id, death: Some(&death) }.encode());
+            let stream = self.table.lock().parent();
+            let twice = stream.is_some_and(|stream| self.tell_behind_bulk(stream, (*parent, gone.id), ingress));
+            self.report(*parent, Handle::DEL_ROUTE, DelRoute { id: gone.id, death: Some(&death), twice }.encode());
         }
         for stream in &gone.tell {
             self.tell_end(*stream, gone.id, Some(&death.for_strangers()), ingress);
@@ -81,7 +84,8 @@ impl Core {
     /// harm to them.
     fn tell_end(self: &Arc<Self>, stream: StreamId, id: ContextId, death: Option<&[u8]>, ingress: StreamId) -> bool {
         let (Some(remote), Some(out)) = (self.remote(stream), self.stream(stream)) else { return false };
-        let payload = DelRoute { id, death }.encode().into();
+        let twice = self.tell_behind_bulk(stream, (remote, id), ingress);
+        let payload = DelRoute { id, death, twice }.encode().into();
         let mut message = Message::new(Encoding::MessagePack, remote, Handle::DEL_ROUTE, Handle::NONE, payload);
         message.header.src_id = self.identity.id;
         message.header.auth_id = self.identity.id;
@@ -90,6 +94,38 @@ impl Core {
             self.table.lock().told(stream, id);
         }
         told
+    }
+
+    /// Tells a neighbour of an end behind all that went to it over the link for bulk, if something did and
+    /// there is room; what the context has sent would be lost if its end overtook it.
+    fn tell_behind_bulk(
+        self: &Arc<Self>,
+        stream: StreamId,
+        (remote, id): (ContextId, ContextId),
+        ingress: StreamId,
+    ) -> bool {
+        let Some(bulk) = self.used_bulk(stream) else { return false };
+        let payload = DelRoute { id, death: None, twice: true }.encode().into();
+        let mut message = Message::new(Encoding::MessagePack, remote, Handle::DEL_ROUTE, Handle::NONE, payload);
+        message.header.src_id = self.identity.id;
+        message.header.auth_id = self.identity.id;
+        bulk.pass_on(message, (Patience::Pass, Haste::Now), Some(ingress)).is_ok()
+    }
+
+    /// A neighbour tells of the end of a context, over one of its links. Gives the news when they hold.
+    pub(in crate::router) fn told_by(
+        &self,
+        ingress: &Arc<Stream>,
+        (id, twice): (ContextId, bool),
+        news: &Message,
+    ) -> Result<Option<Message>, String> {
+        let mut links = self.links.lock();
+        let Some(link) = links.get_mut(&ingress.id()) else { return Ok(None) };
+        if ingress.is_for_bulk() {
+            let told = link.half_told.bulk(id);
+            return told.map_err(|TooMany| "told too many ends of contexts by half".to_owned());
+        }
+        Ok(link.half_told.main(id, twice, news.clone()))
     }
 
     /// A neighbour takes more again: it is told what it has not been told for lack of room.

@@ -137,9 +137,10 @@ impl Core {
         // Services that were told, or are gone, have given up the answers that were theirs to give. What is
         // left is in the hands of other threads, which may still come to it.
         pools.iter().for_each(|workers| workers.settle(deadline));
-        if let Some(parent) = self.parent_stream() {
-            // The last answers leave.
-            parent.drain(deadline::after(DRAIN_BOUND));
+        // The last answers leave, and what was sent before.
+        let drained_by = deadline::after(DRAIN_BOUND);
+        for parent in self.parent_streams() {
+            parent.drain(drained_by);
         }
         if self.ending == Ending::Process {
             // The last lines of the contexts below leave as well.

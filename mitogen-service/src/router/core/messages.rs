@@ -17,6 +17,9 @@ const NOT_BELIEVED: &str = "the contexts above would not believe that this one s
 /// Why a hop does not pass a message on.
 const OUTPUT_FULL: &str = "the output queue of a stream on the way is full";
 
+/// Why a sender has to stay on the link that it is on.
+const NO_BULK: &str = "a neighbour on the way has no link for bulk";
+
 /// Why a child is disconnected that lets the reserve fill up.
 const DOES_NOT_READ: &str = "it does not read, and more waits for it than can be kept";
 
@@ -28,6 +31,13 @@ pub(crate) struct TooMany;
 struct Unrouted {
     message: Message,
     reason: DeadReason,
+}
+
+/// Which of a neighbour's links a message takes, where there are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Main,
+    Bulk,
 }
 
 /// What has become of a message that was taken.
@@ -88,6 +98,17 @@ impl Core {
         }
     }
 
+    /// Sends a message of this context itself over the links for bulk that there are on the way.
+    ///
+    /// All messages for its handle have to go this way: those of one link have no order beside those of
+    /// the other one.
+    pub(crate) fn send_bulk(self: &Arc<Self>, mut message: Message, patience: Patience) -> Result<(), DeadReason> {
+        let me = self.identity.id;
+        message.header.src_id = me;
+        message.header.auth_id = me;
+        self.route_over(Lane::Bulk, message, None, (patience, Haste::Now)).map(drop).map_err(|unrouted| unrouted.reason)
+    }
+
     /// Sends a control message; nobody learns if it does not arrive.
     pub(crate) fn post(self: &Arc<Self>, dst: ContextId, handle: Handle, payload: Vec<u8>) {
         let message = Message::new(Encoding::MessagePack, dst, handle, Handle::NONE, payload.into());
@@ -146,9 +167,21 @@ impl Core {
         }
     }
 
-    /// Delivers a message or passes it on; the error is what its sender is to be told.
+    /// Delivers a message or passes it on; the error is what its sender is to be told. One that has come
+    /// over a link for bulk goes on over the next one.
     fn route(
         self: &Arc<Self>,
+        message: Message,
+        ingress: Option<&Arc<Stream>>,
+        manner: (Patience, Haste),
+    ) -> Result<Routed, Unrouted> {
+        let lane = if ingress.is_some_and(|stream| stream.is_for_bulk()) { Lane::Bulk } else { Lane::Main };
+        self.route_over(lane, message, ingress, manner)
+    }
+
+    fn route_over(
+        self: &Arc<Self>,
+        lane: Lane,
         message: Message,
         ingress: Option<&Arc<Stream>>,
         (patience, haste): (Patience, Haste),
@@ -160,7 +193,17 @@ impl Core {
         match verdict {
             Verdict::Local { origin } => self.deliver(message, ingress, origin),
             Verdict::Forward(out) => {
-                let Some(stream) = self.stream(out) else { return Ok(Routed::Sent(None)) };
+                let unknown = message.header.handle == Handle::BULK && !self.knows_bulk(out);
+                if unknown && !message.is_dead() {
+                    // Those behind it may not answer what they do not know.
+                    let reason = DeadReason::new(DeadCode::InvalidHandle, NO_BULK);
+                    return Err(Unrouted { message, reason });
+                }
+                let stream = match lane {
+                    Lane::Main => self.stream(out),
+                    Lane::Bulk => self.stream_for_bulk(out),
+                };
+                let Some(stream) = stream else { return Ok(Routed::Sent(None)) };
                 match stream.pass_on(message, (patience, haste), self.sharer(ingress)) {
                     // A stream that ends takes along what was on its way; the news of its end is what
                     // wakes those who wait for an answer.
@@ -217,7 +260,7 @@ impl Core {
         origin: ContextId,
     ) -> Result<Routed, Unrouted> {
         if let Some(stream) = ingress {
-            match control::handle(self, &message, stream.id()) {
+            match control::handle(self, &message, stream) {
                 Ok(true) => return Ok(Routed::Delivered),
                 Ok(false) => {}
                 Err(reason) => return Err(Unrouted { message, reason }),
@@ -228,7 +271,14 @@ impl Core {
         match admitted {
             Ok(Admitted { listener, counted }) => {
                 self.calls.leave(usize::from(counted));
-                listener.deliver(Delivery { core: self, message, ingress, origin });
+                // Whoever answers, or asks whether that is possible, looks at the one for answers. Without it
+                // the neighbour is gone.
+                let main = ingress.and_then(Stream::main);
+                if main.is_none() && ingress.is_some() {
+                    return Ok(Routed::Delivered);
+                }
+                let bulk = ingress.filter(|stream| stream.is_for_bulk());
+                listener.deliver(Delivery { core: self, message, ingress: main.as_ref(), bulk, origin });
                 Ok(if counted { Routed::Answer } else { Routed::Delivered })
             }
             Err(reason) => Err(Unrouted { message, reason }),
@@ -384,7 +434,7 @@ mod tests {
         let ((from, _to), (told, tells)) =
             (pipe_with(PipeFlags::CLOEXEC).unwrap(), pipe_with(PipeFlags::CLOEXEC).unwrap());
         let stream = core.new_stream((ReadEnd(from), WriteEnd(tells)), None).unwrap();
-        core.join_parent(&stream, 0).unwrap();
+        core.join_parent((&stream, None), 0).unwrap();
         for number in 0..REFUSALS {
             let reply_to = Handle::new(Handle::FIRST_DYNAMIC.get() + number);
             let call = Message::new(Encoding::MessagePack, me, Handle::CALL_SERVICE, reply_to, bytes::Bytes::new());

@@ -8,11 +8,13 @@
 //! | `streams` | joins neighbours, and hears from their streams |
 //! | `messages` | routes, delivers, refuses; listens on handles |
 //! | `disconnects` | tells everybody of the end of a context |
+//! | `half_told` | what a neighbour tells over both of its links |
 //! | `ending` | ends the router, or its whole process |
 //! | `logs` | log events and callbacks, on threads of their own |
 
 mod disconnects;
 mod ending;
+mod half_told;
 mod logs;
 mod messages;
 mod streams;
@@ -40,11 +42,12 @@ use super::permits::Permits;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::hash::SmallMap;
-use crate::io::{Broker, Courier, Ready, Reassembly, Stream, StreamId};
+use crate::io::{Broker, Closed, Courier, Ready, Reassembly, Spare, Stream, StreamId};
 use crate::latch::Latch;
 use crate::ledger::Ledger;
 use crate::sync::Mutex;
 use crate::wire::{ChannelBounds, ContextId, Handle, Message};
+use half_told::HalfTold;
 
 /// How many log lines may wait for the subscriber.
 const LOG_CAPACITY: usize = 4096;
@@ -73,6 +76,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) message: Message,
     /// The stream it came over, `None` if this process has sent it to itself.
     pub(crate) ingress: Option<&'a Arc<Stream>>,
+    /// The one for bulk beside that, if it came over that one.
+    pub(crate) bulk: Option<&'a Arc<Stream>>,
     /// Whose share of what is bounded it uses: the child that it came through, or else its sender.
     pub(crate) origin: ContextId,
 }
@@ -159,6 +164,7 @@ pub(crate) struct Core {
     broker: Mutex<Option<Arc<Broker>>>,
     next_stream: AtomicU64,
     reassembly: Arc<Reassembly>,
+    spare: Arc<Spare>,
     /// The processes that were started and have not joined yet.
     connecting: Mutex<Vec<Arc<dyn Process>>>,
     permits: Permits,
@@ -180,9 +186,16 @@ struct Pools {
     stopped: Vec<Arc<dyn Workers>>,
 }
 
-/// A neighbour: its stream, and its process if we have started it.
+/// A neighbour: its streams, and its process if we have started it.
 struct Link {
+    /// What everything travels over, but for bulk if there is a link for that.
     stream: Arc<Stream>,
+    /// The one for bulk, until it has ended.
+    bulk: Option<Arc<Stream>>,
+    /// Why `stream` has ended, which is told when both have.
+    ended: Option<Closed>,
+    /// The ends of contexts that have been told over one of both links.
+    half_told: HalfTold,
     process: Option<Arc<dyn Process>>,
     name: String,
     /// What the neighbour understands beyond the first version of the protocol.
@@ -222,6 +235,7 @@ impl Core {
             broker: Mutex::new(None),
             next_stream: AtomicU64::new(1),
             reassembly: Arc::new(Reassembly::new(bounds.reassembly)),
+            spare: Arc::default(),
             connecting: Mutex::default(),
             permits: Permits::new(bounds.connecting),
             executables: OnceLock::new(),

@@ -74,7 +74,7 @@ impl Queued for Job {
 impl QueuedCall {
     /// The call that has arrived; `None` if it was beyond a bound, and has been answered.
     pub(super) fn admit(delivery: Delivery<'_>, in_flight: &Arc<InFlight>) -> Option<Self> {
-        let Delivery { core, message, ingress, origin } = delivery;
+        let Delivery { core, message, ingress, origin, .. } = delivery;
         let id = (message.header.src_id, message.header.reply_to);
         let head = CallEnvelope::head(&message.payload);
         // What is no call at all is told so by the thread that takes it.

@@ -86,7 +86,7 @@ impl Listener for FirstCall {
         if !delivery.core.has_parent_authority(delivery.message.header.auth_id) {
             return Self::refuse(delivery);
         }
-        let Delivery { core, message, ingress, origin } = delivery;
+        let Delivery { core, message, ingress, bulk, origin } = delivery;
         if message.is_dead() {
             return;
         }
@@ -96,7 +96,7 @@ impl Listener for FirstCall {
             started => started.map(drop),
         };
         match (started, Router::borrowed(core).pool()) {
-            (Ok(()), Some(pool)) => Calls(pool.shared).deliver(Delivery { core, message, ingress, origin }),
+            (Ok(()), Some(pool)) => Calls(pool.shared).deliver(Delivery { core, message, ingress, bulk, origin }),
             (Err(error), _) => {
                 core.log(Level::ERROR, format!("cannot start a pool: {error}"));
                 let reason = DeadReason::overloaded(&format!("the context cannot start a pool: {error}"));

@@ -1,0 +1,98 @@
+//! The ends of contexts that a neighbour tells over both of its links: a plain state machine.
+//!
+//! What such a context has sent came over either. The news hold when they have come over both, since
+//! then everything has come that was in front of them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::wire::{ContextId, Message};
+
+/// How many ends may be told by half at most: as many contexts as may be behind one stream.
+const MOST: usize = 65_536;
+
+/// More ends are told by half than there can be contexts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+/// What has come over one of both links.
+#[derive(Debug, Default)]
+pub(super) struct HalfTold {
+    /// Over the one for bulk.
+    bulk: HashSet<ContextId>,
+    /// Over the other one: the news as they came.
+    main: HashMap<ContextId, Message>,
+}
+
+impl HalfTold {
+    /// An end is told over the main link, and `twice` if the other one tells it as well. Gives it back if
+    /// it holds now.
+    pub(super) fn main(&mut self, id: ContextId, twice: bool, news: Message) -> Option<Message> {
+        if self.bulk.remove(&id) || !twice || self.main.len() >= MOST {
+            return Some(news);
+        }
+        self.main.insert(id, news);
+        None
+    }
+
+    /// An end is told over the link for bulk. Gives the news that hold now; the error is that too many
+    /// are told there alone.
+    pub(super) fn bulk(&mut self, id: ContextId) -> Result<Option<Message>, TooMany> {
+        if let Some(news) = self.main.remove(&id) {
+            return Ok(Some(news));
+        }
+        if self.bulk.len() >= MOST {
+            return Err(TooMany);
+        }
+        self.bulk.insert(id);
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::{Encoding, Handle};
+
+    fn news(id: u32) -> (ContextId, Message) {
+        let message =
+            Message::new(Encoding::MessagePack, ContextId::ROOT, Handle::DEL_ROUTE, Handle::NONE, Bytes::new());
+        (ContextId::new(id), message)
+    }
+
+    #[test]
+    fn an_end_holds_when_both_links_have_told_it_in_whatever_order() {
+        let mut told = HalfTold::default();
+        let (id, message) = news(1);
+        assert_eq!(told.main(id, true, message.clone()), None);
+        assert_eq!(told.bulk(id), Ok(Some(message.clone())));
+        let id = ContextId::new(2);
+        assert_eq!(told.bulk(id), Ok(None));
+        assert_eq!(told.main(id, true, message.clone()), Some(message));
+        assert!(told.bulk.is_empty() && told.main.is_empty());
+    }
+
+    #[test]
+    fn one_that_is_told_once_holds_at_once() {
+        let mut told = HalfTold::default();
+        let (id, message) = news(1);
+        assert_eq!(told.main(id, false, message.clone()), Some(message.clone()));
+        // The news over the other link may have left before those over this one could not.
+        assert_eq!(told.bulk(id), Ok(None));
+        assert_eq!(told.main(id, false, message.clone()), Some(message));
+        assert!(told.bulk.is_empty() && told.main.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let mut told = HalfTold::default();
+        let (_, message) = news(0);
+        for id in 0..u32::try_from(MOST).unwrap() {
+            assert_eq!(told.bulk(ContextId::new(id)), Ok(None));
+            assert_eq!(told.main(ContextId::new(id + 1_000_000), true, message.clone()), None);
+        }
+        assert_eq!(told.bulk(ContextId::new(500_000)), Err(TooMany));
+        assert_eq!(told.main(ContextId::new(500_000), true, message.clone()), Some(message));
+    }
+}
