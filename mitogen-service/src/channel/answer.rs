@@ -86,3 +86,92 @@ fn read<T>(latch: &Latch<T>, link: &impl Link, deadline: Option<Instant>) -> boo
     link.leave_reading();
     goes_on
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A stream of which somebody else has the role, until the time of the caller is over.
+    struct Others<'a> {
+        latch: &'a Latch<u8>,
+        /// What comes in the very moment in which the caller gives up.
+        comes: fn(&Latch<u8>),
+        is_own: Cell<bool>,
+        told: RefCell<Vec<&'static str>>,
+    }
+
+    impl Others<'_> {
+        fn tell(&self, what: &'static str) {
+            self.told.borrow_mut().push(what);
+        }
+    }
+
+    impl Link for Others<'_> {
+        fn is_over(&self) -> bool {
+            self.is_own.get()
+        }
+
+        fn join(&self) -> Reading {
+            self.tell("join");
+            Reading::Others
+        }
+
+        fn quit(&self) -> bool {
+            self.tell("quit");
+            // It was handed over just now.
+            self.is_own.set(true);
+            (self.comes)(self.latch);
+            false
+        }
+
+        fn is_ended(&self) -> bool {
+            false
+        }
+
+        fn read_until(&self, _: Option<Instant>, mut is_done: impl FnMut(Option<&Waker>) -> bool) -> bool {
+            self.tell("read");
+            is_done(Some(Waker::noop()));
+            is_done(None);
+            true
+        }
+
+        fn leave_reading(&self) {
+            self.tell("leave");
+        }
+
+        fn attend(&self) {
+            self.tell("attend");
+        }
+    }
+
+    fn wait(comes_before: Option<u8>, comes: fn(&Latch<u8>)) -> (Option<u8>, Vec<&'static str>) {
+        let latch = Latch::new();
+        let link = Others { latch: &latch, comes, is_own: Cell::new(false), told: RefCell::default() };
+        if let Some(value) = comes_before {
+            latch.put(value);
+        } else {
+            latch.summon();
+        }
+        let value = read_and_wait(&latch, &link, Some(Instant::now() + Duration::from_secs(60)), None);
+        (value, link.told.into_inner())
+    }
+
+    #[test]
+    fn a_caller_that_is_handed_the_role_when_its_time_is_over_gives_it_on() {
+        assert_eq!(wait(None, |_| ()), (None, vec!["join", "quit", "read", "leave"]));
+    }
+
+    #[test]
+    fn a_caller_that_is_handed_the_role_together_with_its_answer_gives_it_on() {
+        let comes = |latch: &Latch<u8>| assert!(latch.put(7));
+        assert_eq!(wait(None, comes), (Some(7), vec!["join", "quit", "read", "leave"]));
+    }
+
+    #[test]
+    fn a_caller_that_has_its_answer_asks_for_nothing() {
+        assert_eq!(wait(Some(7), |_| ()), (Some(7), vec![]));
+    }
+}

@@ -153,8 +153,17 @@ struct Writer {
     output: Output,
     /// The kernel takes no more, and will say when it does; until then what is queued is not held.
     blocked: bool,
+    /// The kernel takes nothing any more, and the stream is about to end.
+    broken: bool,
     /// Something waits to leave.
     stall: Stall,
+}
+
+impl Writer {
+    /// Whether what is queued can still leave.
+    fn is_open(&self) -> bool {
+        self.end.is_some() && !self.broken
+    }
 }
 
 /// What a stream may take.
@@ -223,6 +232,7 @@ impl Stream {
                 token: None,
                 output: Output::new(limits.output),
                 blocked: false,
+                broken: false,
                 stall: Stall::new(limits.stall),
             }),
             drained: Condvar::new(),
@@ -303,7 +313,7 @@ impl Stream {
             self.used.store(true, Ordering::Release);
         }
         let size = message.size();
-        while !writer.output.admits(origin, size, patience) && writer.end.is_some() {
+        while !writer.output.admits(origin, size, patience) && writer.is_open() {
             if !writer.blocked {
                 // It is held, and nobody else would make room.
                 self.flush(writer);
@@ -318,12 +328,12 @@ impl Stream {
                 Patience::Until(deadline) => !self.drained.wait_until(&mut writer, deadline).timed_out(),
                 _ => false,
             };
-            if !waited && !writer.output.admits(origin, size, patience) && writer.end.is_some() {
+            if !waited && !writer.output.admits(origin, size, patience) && writer.is_open() {
                 self.refused.store(true, Ordering::Release);
                 return Err(SendError::Full(message));
             }
         }
-        if writer.end.is_none() {
+        if !writer.is_open() {
             return Err(SendError::Closed);
         }
         let may_be_held = match haste {
@@ -359,7 +369,7 @@ impl Stream {
     /// Lets go of what is held.
     pub(crate) fn let_go(self: &Arc<Self>) {
         let writer = self.writer.lock();
-        if !writer.output.is_empty() && !writer.blocked {
+        if !writer.output.is_empty() && !writer.blocked && !writer.broken {
             self.flush(writer);
         }
     }
@@ -403,6 +413,7 @@ impl Stream {
         let sent = match write(&end.0, &slices) {
             Ok(sent) => sent,
             Err(error) => {
+                writer.broken = true;
                 drop(writer);
                 self.broken(&error);
                 return Err(SendError::Closed);
@@ -486,6 +497,8 @@ impl Stream {
         self.watch_output(&mut writer, shrunk);
         let was_full = || self.over.swap(false, Ordering::AcqRel) | self.refused.swap(false, Ordering::AcqRel);
         let relieved = writer.output.has_room() && was_full();
+        // Nobody shall try again, or wait for room, until the I/O thread has ended the stream.
+        writer.broken |= error.is_some();
         drop(writer);
         if shrunk {
             self.drained.notify_all();

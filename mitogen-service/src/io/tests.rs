@@ -1,5 +1,6 @@
 //! Streams and the broker over real pipes.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -375,6 +376,107 @@ fn what_is_queued_can_be_waited_for() {
     here.stream.0.drain(Instant::now() + LONG);
     here.stream.0.close();
     assert_eq!(there.next(), Event::Message(1, 1_000_000));
+}
+
+/// The I/O thread is the one that has to end such a stream, so it must not wait for that.
+#[test]
+fn a_full_stream_that_breaks_keeps_nobody_who_sends() {
+    let (there_read, here_write) = rustix::pipe::pipe().unwrap();
+    let (here_read, _there_write) = rustix::pipe::pipe().unwrap();
+    let here = End::new(here_read, here_write);
+    while here.send(1, 32 * 1024, Patience::Refuse).is_ok() {}
+    let (result, results) = channel();
+    let stream = here.stream.0.clone();
+    here.broker.0.handle().defer(move |_| {
+        drop(there_read);
+        // Finds that it is broken; what ends it comes after this job.
+        stream.drain(Instant::now() + LONG / 1000);
+        result
+            .send([Patience::Refuse, Patience::Wait].map(|patience| stream.send(message(2, 32 * 1024), patience)))
+            .unwrap();
+    });
+    let results = results.recv_timeout(LONG).expect("the I/O thread goes on");
+    assert!(results.iter().all(|result| matches!(result, Err(SendError::Closed))), "{results:?}");
+    assert_eq!(here.next(), Event::Closed(Closed::Eof));
+}
+
+#[test]
+fn what_has_come_and_the_end_behind_it_are_both_seen() {
+    for size in [0, 10, 3000, 100_000] {
+        let (read, there) = rustix::pipe::pipe().unwrap();
+        let here = End::new(read, rustix::pipe::pipe().unwrap().1);
+        let message = message(1, size);
+        let writer = std::thread::spawn(move || {
+            let mut there = std::fs::File::from(there);
+            there.write_all(&[&message.header.encode(), &message.payload[..]].concat()).unwrap();
+        });
+        if size < 4096 {
+            // Both are there when the stream begins to read, so that one edge tells of them.
+            writer.join().unwrap();
+            here.stream.0.start().unwrap();
+        } else {
+            here.stream.0.start().unwrap();
+            writer.join().unwrap();
+        }
+        assert_eq!(here.next(), Event::Message(1, size));
+        assert_eq!(here.next(), Event::Closed(Closed::Eof));
+    }
+}
+
+/// It gives one line's length after the other, however much there is, and refuses what others take.
+#[test]
+fn a_terminal_is_a_stream() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave: OwnedFd = std::fs::File::options().read(true).write(true).open(name).unwrap().into();
+    let mut raw = tcgetattr(&slave).unwrap();
+    raw.make_raw();
+    tcsetattr(&slave, OptionalActions::Now, &raw).unwrap();
+
+    let here = End::new(master.try_clone().unwrap(), master);
+    let there = End::new(slave.try_clone().unwrap(), slave);
+    here.stream.0.start().unwrap();
+    there.stream.0.start().unwrap();
+    for (number, size) in (0..).zip([1, 0, 100_000, 4095, 4096, 5000]) {
+        here.send(number, size, Patience::Wait).unwrap();
+        assert_eq!(there.next(), Event::Message(number, size));
+        there.send(number, size, Patience::Wait).unwrap();
+        assert_eq!(here.next(), Event::Message(number, size));
+    }
+    for number in 0..200 {
+        here.send(number, 700, Patience::Wait).unwrap();
+    }
+    for number in 0..200 {
+        assert_eq!(there.next(), Event::Message(number, 700));
+    }
+}
+
+/// Who holds the other one's bytes in its hands does not wait to get rid of its own.
+#[test]
+fn two_ends_that_are_full_both_go_on() {
+    let (here, there) = ends();
+    here.stream.0.start().unwrap();
+    there.stream.0.start().unwrap();
+    std::thread::scope(|scope| {
+        for end in [&here, &there] {
+            let stream = &end.stream.0;
+            scope.spawn(move || {
+                for number in 0..200 {
+                    stream.send(message(number, 64 * 1024), Patience::Wait).unwrap();
+                }
+            });
+        }
+    });
+    for end in [&here, &there] {
+        for number in 0..200 {
+            assert_eq!(end.next(), Event::Message(number, 64 * 1024));
+        }
+    }
 }
 
 #[test]
