@@ -13,7 +13,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use super::handshake::{self, Failure};
-use super::via;
+use super::{terminal, via};
 use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
@@ -23,7 +23,8 @@ use crate::wire::{FEATURE_PING, FEATURES, Hello};
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
 
-/// Enters the child if this process was started as one, and does not return then.
+/// Enters the child if this process was started as one, and does not return then. (Nor does it if the
+/// process was started to become a command in a terminal, as `su` is run.)
 ///
 /// First thing in a hand-written `main`; [`main`](macro@crate::main) does it by itself. In the first
 /// process of a tree it does nothing.
@@ -40,6 +41,9 @@ const CANNOT_JOIN: i32 = 70;
 pub fn init() {
     if process::is_child() {
         enter();
+    }
+    if let Some((stdin, argv)) = process::terminal_command() {
+        terminal::enter(stdin, &argv);
     }
 }
 

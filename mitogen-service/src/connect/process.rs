@@ -43,8 +43,9 @@ pub(super) struct LocalProcess {
     leads_group: bool,
     /// This process has killed it, so that nobody needs to be told.
     killed: AtomicBool,
-    /// The socket that a local child was given its pipes over. It stays open as the link for bulk.
-    _socket: Option<OwnedFd>,
+    /// The socket that a local child was given its pipes over, which stays open as the link for bulk; or
+    /// the terminal of a command.
+    _held: Option<OwnedFd>,
 }
 
 struct State {
@@ -103,7 +104,8 @@ impl End {
 pub(super) struct Started {
     pub(super) name: String,
     pub(super) child: Child,
-    pub(super) socket: Option<OwnedFd>,
+    /// What is to stay open as long as it is watched.
+    pub(super) held: Option<OwnedFd>,
     /// Where its lines go.
     pub(super) output: Output,
     /// It was started with a process group of its own.
@@ -144,8 +146,8 @@ impl LocalProcess {
             }
         };
         let (stdout, stderr) = (started.child.stdout.take(), started.child.stderr.take());
-        let Started { name, child, socket, output, leads_group } = started;
-        let fds = 1 + usize::from(socket.is_some());
+        let Started { name, child, held, output, leads_group } = started;
+        let fds = 1 + usize::from(held.is_some());
         let entries = vec![core.ledger().child(), core.ledger().fds(fds)];
         let process = Arc::new(Self {
             printer: Printer { core: core.clone(), name: name.as_str().into(), output },
@@ -166,7 +168,7 @@ impl LocalProcess {
             output: Mutex::default(),
             leads_group,
             killed: AtomicBool::new(false),
-            _socket: socket,
+            _held: held,
         });
         let pipes = [stdout.map(|pipe| (pipe.into(), "stdout")), stderr.map(|pipe| (pipe.into(), "stderr"))];
         for (pipe, source) in pipes.into_iter().flatten() {

@@ -65,6 +65,11 @@ impl Probe {
     }
 
     #[expose(policy = AllowParents)]
+    fn echo(&self, bytes: Vec<u8>) -> Vec<u8> {
+        bytes
+    }
+
+    #[expose(policy = AllowParents)]
     fn pool_size(&self, router: &Router) -> usize {
         router.pool().unwrap().size()
     }
