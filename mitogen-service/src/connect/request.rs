@@ -106,6 +106,10 @@ pub(super) enum TerminalUse {
 /// Set by the connectors' `output`. A line of a context is what it writes to its stdout or stderr, as
 /// text, without its end.
 ///
+/// The log events have the fields `context` and `source`. Of a local context, `source` is `stdout` or
+/// `stderr`. Of one behind a command (ssh, sudo, ..) it is always `stderr`: the stdout of the command is
+/// the wire, so that of the context is led to its stderr, and what is printed there comes in one order.
+///
 /// ```no_run
 /// use mitogen_service::{Output, Router};
 ///
