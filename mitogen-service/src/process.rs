@@ -68,6 +68,12 @@ pub(crate) fn speaks_over_stdio() -> bool {
     argument(3).is_some_and(|argument| argument == OVER_STDIO.as_bytes())
 }
 
+/// The descriptor that this child was run from, whose file has no name any more. Behind the mark, the name
+/// and `stdio`.
+pub(crate) fn run_from() -> Option<i32> {
+    std::str::from_utf8(&argument(4)?).ok()?.parse().ok().filter(|fd| *fd > 2)
+}
+
 /// Looks at the kernel's record of the command line: before `main` there is no other on musl.
 fn is_marked() -> bool {
     argument(1).is_some_and(|argument| argument == CHILD_MARK.as_bytes())

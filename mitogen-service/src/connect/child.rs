@@ -18,6 +18,7 @@ use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
+use crate::sys;
 use crate::wire::{FEATURE_PING, FEATURES, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
@@ -57,14 +58,14 @@ pub(crate) fn enter_before_main() {
 
 /// Serves until the parent is gone or ends this context. The I/O thread ends the process.
 fn enter() -> ! {
-    crate::sys::ignore_sigpipe();
+    sys::ignore_sigpipe();
     match join() {
         Ok(_link) => loop {
             std::thread::park();
         },
         Err(why) => {
             eprintln!("mitogen-service: this process was started as a context, and cannot join its parent: {why}");
-            crate::sys::exit_now(CANNOT_JOIN)
+            sys::exit_now(CANNOT_JOIN)
         }
     }
 }
@@ -72,6 +73,10 @@ fn enter() -> ! {
 /// Joins the parent; gives the socket back, if there is one, which stays open as the link for bulk.
 fn join() -> Result<Option<OwnedFd>, String> {
     let is_far = process::speaks_over_stdio();
+    if let Some(file) = process::run_from().filter(|_| is_far) {
+        // Whatever this process runs would inherit it.
+        sys::close_inherited(file);
+    }
     let ([read, write], socket) = if is_far {
         (detach_stdio().map_err(|error| format!("stdin and stdout cannot be replaced: {error}"))?, None)
     } else {
