@@ -1,4 +1,4 @@
-//! All unsafe code of the crate: three things that no safe crate offers.
+//! All unsafe code of the crate: four things that no safe crate offers.
 //!
 //! It must know nothing of what the rest of the crate does.
 #![allow(unsafe_code)]
@@ -19,6 +19,15 @@ pub(crate) fn ignore_sigpipe() {
     // SAFETY: SIG_IGN installs no handler, so there is no code that could run at a bad moment.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// Closes a descriptor that this process was given by number, and that nothing in it owns.
+pub(crate) fn close_inherited(fd: i32) {
+    // SAFETY: `close` takes a plain number. The caller knows it from the command line, where it is told to
+    // be ours; it was open before anything ran here, so nothing here can have been given the same one.
+    unsafe {
+        libc::close(fd);
     }
 }
 
@@ -55,6 +64,14 @@ mod tests {
             .status()
             .unwrap();
         assert_eq!(status.code(), Some(7));
+    }
+
+    #[test]
+    fn a_descriptor_that_nothing_owns_is_closed() {
+        use std::os::fd::IntoRawFd;
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        super::close_inherited(write.into_raw_fd());
+        assert_eq!(rustix::io::read(&read, &mut [0; 1]), Ok(0), "nobody can write any more");
     }
 
     #[test]

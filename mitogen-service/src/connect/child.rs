@@ -13,17 +13,19 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use super::handshake::{self, Failure};
-use super::via;
+use super::{terminal, via};
 use crate::io::{BrokerHandle, Interest, ReadEnd, Source, Token, WriteEnd};
 use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
+use crate::sys;
 use crate::wire::{FEATURE_BULK, FEATURE_PING, FEATURES, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
 
-/// Enters the child if this process was started as one, and does not return then.
+/// Enters the child if this process was started as one, and does not return then. (Nor does it if the
+/// process was started to become a command in a terminal, as `su` is run.)
 ///
 /// First thing in a hand-written `main`; [`main`](macro@crate::main) does it by itself. In the first
 /// process of a tree it does nothing.
@@ -41,6 +43,9 @@ pub fn init() {
     if process::is_child() {
         enter();
     }
+    if let Some((stdin, argv)) = process::terminal_command() {
+        terminal::enter(stdin, &argv);
+    }
 }
 
 /// Enters the child before `main`, unless the program's `main` is ours and does so itself.
@@ -53,14 +58,14 @@ pub(crate) fn enter_before_main() {
 
 /// Serves until the parent is gone or ends this context. The I/O thread ends the process.
 fn enter() -> ! {
-    crate::sys::ignore_sigpipe();
+    sys::ignore_sigpipe();
     match join() {
         Ok(()) => loop {
             std::thread::park();
         },
         Err(why) => {
             eprintln!("mitogen-service: this process was started as a context, and cannot join its parent: {why}");
-            crate::sys::exit_now(CANNOT_JOIN)
+            sys::exit_now(CANNOT_JOIN)
         }
     }
 }
@@ -68,6 +73,10 @@ fn enter() -> ! {
 /// Joins the parent.
 fn join() -> Result<(), String> {
     let is_far = process::speaks_over_stdio();
+    if let Some(file) = process::run_from().filter(|_| is_far) {
+        // Whatever this process runs would inherit it.
+        sys::close_inherited(file);
+    }
     let ([read, write], socket) = if is_far {
         (detach_stdio().map_err(|error| format!("stdin and stdout cannot be replaced: {error}"))?, None)
     } else {

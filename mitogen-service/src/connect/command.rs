@@ -1,23 +1,29 @@
 //! The general connector: any command that gives a shell on its stdin and stdout.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Command as Process, Stdio};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::askpass::AskPass;
-use super::bootstrap::{Conversation, Ended, Failure, Token, Wire};
+use super::bootstrap::{Conversation, Ended, Failure, Pipes, Token, Wire};
 use super::connecting::{Cancel, default_name};
 use super::handshake::{self, Terms};
 use super::local;
 use super::options::{Options, common_options, far_options};
 use super::process::{LocalProcess, Started};
-use super::request::{Ending, Kind, Method, Prompt, Request, Way};
+use super::request::{Ending, Kind, Method, Prompt, Request, TerminalUse, Way};
+use super::terminal::Terminal;
 use crate::deadline;
 use crate::error::{ConnectKind, Error};
 use crate::executable::Executable;
+use crate::io::BrokerHandle;
+use crate::process::Stdin;
 use crate::router::{Context, Core, Process as RouterProcess, Router};
 use crate::wire::{ContextId, FEATURE_PING};
 
@@ -107,6 +113,7 @@ impl Method {
             env: Vec::new(),
             prompt: None,
             password: None,
+            terminal: TerminalUse::Never,
             default_name,
             is_remote: false,
             problem: None,
@@ -130,45 +137,59 @@ pub(super) fn connect(
     let name = request.name.clone().unwrap_or_else(|| default_name(core, method));
     let fail = |kind| Error::Connect { context: name.clone(), kind, stderr_tail: String::new() };
     let id = router.allocate_id(deadline).map_err(|what| fail(ConnectKind::NoId { what }))?;
-    let askpass = match (&method.prompt, &method.password) {
-        (Some(Prompt::AskPass), Some(password)) => {
-            Some(AskPass::new(password).map_err(|error| fail(ConnectKind::io("lay a password ready for ssh", error)))?)
+    let attempt = Attempt { core, broker: &broker, request, method, id, name: &name, deadline, supplied };
+    match attempt.run(method.terminal == TerminalUse::AsStdin, cancel) {
+        Err(Failed::Error(error)) if method.terminal == TerminalUse::IfWanted && wants_terminal(&error) => {
+            attempt.run(true, cancel)
         }
-        _ => None,
-    };
-    let token = Token::new();
-    let mut child = spawn(method, &token, askpass.as_ref()).map_err(fail)?;
-    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let output = request.output.clone();
-    let started = Started { name: name.clone(), child, output, leads_group: true };
-    let process = LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
-        true => fail(ConnectKind::io("watch the command", error)),
-        false => fail(ConnectKind::Cancelled),
-    })?;
-    let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-        process.abandon(true);
-        let error = std::io::Error::other("it has no pipes");
-        return Err(fail(ConnectKind::io("talk to the command", error)).into());
-    };
-    let connecting: Arc<dyn RouterProcess> = process.clone();
-    core.begin_connecting(connecting.clone());
-    let killed = process.clone();
-    cancel.by(move || killed.kill());
-    let attempt = Attempt { core, request, method, id, name: &name, process: &process, deadline, supplied };
-    let result = attempt.run((stdin.into(), stdout.into(), stderr.into()), &token, askpass.as_ref(), cancel);
-    cancel.done();
-    core.end_connecting(&connecting);
-    result
+        result => result,
+    }
+}
+
+/// Whether a command has said, in any language, that it wants a terminal.
+fn wants_terminal(error: &Error) -> bool {
+    let Error::Connect { kind: ConnectKind::NoShell { .. }, stderr_tail, .. } = error else { return false };
+    stderr_tail.to_lowercase().contains("tty")
+}
+
+/// A command that was started, with our ends of what it was given.
+struct Spawned {
+    child: Child,
+    pipes: Pipes,
+    /// The other end of its terminal, which is not to be closed.
+    slave: Option<OwnedFd>,
 }
 
 fn spawn(
     method: &Method,
     token: &Token,
     askpass: Option<&AskPass>,
-) -> std::result::Result<std::process::Child, ConnectKind> {
-    let argv = method.command(&token.command());
-    let mut command = Process::new(&argv[0]);
-    command.args(&argv[1..]).envs(method.env.iter().map(|(key, value)| (key, value)));
+    terminal: Option<Terminal>,
+) -> std::result::Result<Spawned, ConnectKind> {
+    let stdin = match (&terminal, method.terminal) {
+        (Some(_), TerminalUse::AsStdin) => Some(Stdin::Terminal),
+        (Some(_), _) => Some(Stdin::Wire),
+        (None, _) => None,
+    };
+    let argv = method.command(&token.command(), stdin == Some(Stdin::Terminal));
+    let start = |error| ConnectKind::Start { source: Arc::new(error) };
+    let (mut command, wire) = match (&terminal, stdin) {
+        (Some(terminal), Some(stdin)) => {
+            if !is_there(&argv[0]) {
+                return Err(start(std::io::ErrorKind::NotFound.into()));
+            }
+            let (command, wire) =
+                terminal.host(&argv, stdin).map_err(|error| ConnectKind::io("give a command a terminal", error))?;
+            (command, Some(wire))
+        }
+        _ => {
+            let mut command = Process::new(&argv[0]);
+            // A group of its own: whatever the command starts here ends with it. A session has one.
+            command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+            (command, None)
+        }
+    };
+    command.envs(method.env.iter().map(|(key, value)| (key, value))).stderr(Stdio::piped());
     if let Some(askpass) = askpass {
         command.envs(askpass.env());
         if std::env::var_os("DISPLAY").is_none() {
@@ -176,19 +197,45 @@ fn spawn(
             command.env("DISPLAY", ":");
         }
     }
-    // A group of its own: whatever the command starts here ends with it.
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    command.spawn().map_err(|error| ConnectKind::Start { source: Arc::new(error) })
+    let mut child = command.spawn().map_err(start)?;
+    // It holds the other end of the wire.
+    drop(command);
+    let ends = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let ends = match (wire, ends) {
+        (Some(wire), (_, _, Some(stderr))) => wire.try_clone().ok().map(|other| (wire, other, stderr.into())),
+        (None, (Some(stdin), Some(stdout), Some(stderr))) => Some((stdin.into(), stdout.into(), stderr.into())),
+        _ => None,
+    };
+    let Some((to, from, stderr)) = ends else {
+        // It is ours and not reaped, so its number cannot be anybody else's.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(ConnectKind::io("talk to the command", std::io::Error::other("it has no pipes")));
+    };
+    let (master, slave) = terminal.map(|terminal| (terminal.master, terminal.slave)).unzip();
+    let type_password = stdin == Some(Stdin::Terminal);
+    let pipes = Pipes { stdin: to, stdout: from, stderr, terminal: master, type_password };
+    Ok(Spawned { child, pipes, slave })
 }
 
-/// One command that is running, and what shall come of it.
+/// Whether there is such a program. What runs it in a terminal could not tell so in time.
+fn is_there(program: &OsStr) -> bool {
+    if program.as_bytes().contains(&b'/') {
+        return Path::new(program).exists();
+    }
+    // As `execvp` has it where nothing is said.
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    std::env::split_paths(&path).any(|dir| dir.join(program).exists())
+}
+
+/// One command, and what shall come of it.
 struct Attempt<'a> {
     core: &'a Arc<Core>,
+    broker: &'a BrokerHandle,
     request: &'a Request,
     method: &'a Method,
     id: ContextId,
     name: &'a str,
-    process: &'a Arc<LocalProcess>,
     deadline: Instant,
     supplied: Option<&'a Arc<Executable>>,
 }
@@ -218,16 +265,49 @@ impl Failed {
 }
 
 impl Attempt<'_> {
-    fn run(
+    /// Runs the command, in a terminal or without one.
+    fn run(&self, in_terminal: bool, cancel: &Cancel) -> std::result::Result<Context, Failed> {
+        let Self { core, name, .. } = *self;
+        let fail = |kind| Error::Connect { context: name.to_owned(), kind, stderr_tail: String::new() };
+        let askpass = match (&self.method.prompt, &self.method.password) {
+            (Some(Prompt::AskPass), Some(password)) => {
+                let made = AskPass::new(password);
+                Some(made.map_err(|error| fail(ConnectKind::io("lay a password ready for ssh", error)))?)
+            }
+            _ => None,
+        };
+        let token = Token::new();
+        // Where there is none to be had, the command has to do without.
+        let terminal = in_terminal.then(Terminal::new).and_then(Result::ok);
+        let Spawned { child, pipes, slave } = spawn(self.method, &token, askpass.as_ref(), terminal).map_err(fail)?;
+        let output = self.request.output.clone();
+        let started = Started { name: name.to_owned(), child, held: slave, output, leads_group: true };
+        let process =
+            LocalProcess::watch(core, self.broker, started).map_err(|error| match core.lifecycle().is_open() {
+                true => fail(ConnectKind::io("watch the command", error)),
+                false => fail(ConnectKind::Cancelled),
+            })?;
+        let connecting: Arc<dyn RouterProcess> = process.clone();
+        core.begin_connecting(connecting.clone());
+        let killed = process.clone();
+        cancel.by(move || killed.kill());
+        let result = self.talk(&process, pipes, &token, askpass.as_ref(), cancel);
+        cancel.done();
+        core.end_connecting(&connecting);
+        result
+    }
+
+    fn talk(
         &self,
-        pipes: (OwnedFd, OwnedFd, OwnedFd),
+        process: &Arc<LocalProcess>,
+        pipes: Pipes,
         token: &Token,
         askpass: Option<&AskPass>,
         cancel: &Cancel,
     ) -> std::result::Result<Context, Failed> {
-        let Self { core, request, method, id, name, process, deadline, supplied } = *self;
+        let Self { core, request, method, id, name, deadline, supplied, .. } = *self;
         let conversation = Conversation { core, request, method, name, token, process, deadline, supplied };
-        let joined = conversation.run(pipes).and_then(|wire| self.greet(wire));
+        let joined = conversation.run(pipes).and_then(|wire| self.greet(process, wire));
         let failure = match joined {
             Ok((features, read, write)) => {
                 let keep_alive = core.keep_alive(features).or(self.link_keep_alive(features));
@@ -262,10 +342,11 @@ impl Attempt<'_> {
     }
 
     /// Both say hello over what is the wire now.
-    fn greet(&self, wire: Wire) -> std::result::Result<(u32, OwnedFd, OwnedFd), Failure> {
-        let Wire { read, write, stderr } = wire;
-        if let Some(stderr) = stderr {
-            let watched = self.process.read(stderr, "stderr");
+    fn greet(&self, process: &LocalProcess, wire: Wire) -> std::result::Result<(u32, OwnedFd, OwnedFd), Failure> {
+        let Wire { read, write, stderr, terminal } = wire;
+        // What is written to the terminal is read as well: it would fill, and stop whoever writes.
+        for words in stderr.into_iter().chain(terminal) {
+            let watched = process.read(words, "stderr");
             watched.map_err(|error| Failure::Kind(ConnectKind::io("read the stderr of the command", error)))?;
         }
         let terms = Terms::of(self.request, self.method.is_remote.then_some(LINK_KEEP_ALIVE));

@@ -89,7 +89,7 @@ impl Start<'_> {
         let wire = send_pipes(&pipes.socket, [pipes.child_read, pipes.child_write]);
         let output = self.request.output.clone();
         let ends = Ends { read: pipes.read, write: pipes.write, socket: Some(pipes.socket) };
-        let started = Started { name: name.to_owned(), child: started, output, leads_group: false };
+        let started = Started { name: name.to_owned(), child: started, held: None, output, leads_group: false };
         let process =
             LocalProcess::watch(core, &broker, started).map_err(|error| match core.lifecycle().is_open() {
                 true => fail(ConnectKind::io("watch a child", error)),

@@ -11,6 +11,7 @@
 //! | `ssh`, `sudo`, `su` | descriptions of such commands |
 //! | `bootstrap` | from a shell to this executable |
 //! | `askpass`, `hints` | ssh's password, and what the last words of a command mean |
+//! | `terminal` | a terminal for commands that want one |
 //! | `via` | the same in another context |
 //! | `handshake`, `process`, `last_words` | greeting, watching and ending a child |
 //! | `child` | the other side |
@@ -34,6 +35,7 @@ mod request;
 mod ssh;
 mod su;
 mod sudo;
+mod terminal;
 mod via;
 
 #[cfg(feature = "testing")]

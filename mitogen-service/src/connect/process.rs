@@ -43,6 +43,8 @@ pub(super) struct LocalProcess {
     leads_group: bool,
     /// This process has killed it, so that nobody needs to be told.
     killed: AtomicBool,
+    /// What is to stay open as long as it is watched: the terminal of a command.
+    _held: Option<OwnedFd>,
 }
 
 struct State {
@@ -101,6 +103,8 @@ impl End {
 pub(super) struct Started {
     pub(super) name: String,
     pub(super) child: Child,
+    /// What is to stay open as long as it is watched.
+    pub(super) held: Option<OwnedFd>,
     /// Where its lines go.
     pub(super) output: Output,
     /// It was started with a process group of its own.
@@ -141,8 +145,9 @@ impl LocalProcess {
             }
         };
         let (stdout, stderr) = (started.child.stdout.take(), started.child.stderr.take());
-        let Started { name, child, output, leads_group } = started;
-        let entries = vec![core.ledger().child(), core.ledger().fds(1)];
+        let Started { name, child, held, output, leads_group } = started;
+        let fds = 1 + usize::from(held.is_some());
+        let entries = vec![core.ledger().child(), core.ledger().fds(fds)];
         let process = Arc::new(Self {
             printer: Printer { core: core.clone(), name: name.as_str().into(), output },
             name,
@@ -162,6 +167,7 @@ impl LocalProcess {
             output: Mutex::default(),
             leads_group,
             killed: AtomicBool::new(false),
+            _held: held,
         });
         let pipes = [stdout.map(|pipe| (pipe.into(), "stdout")), stderr.map(|pipe| (pipe.into(), "stderr"))];
         for (pipe, source) in pipes.into_iter().flatten() {

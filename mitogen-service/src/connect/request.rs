@@ -51,6 +51,8 @@ pub(super) struct Method {
     /// By what it asks for a password on its stderr.
     pub(super) prompt: Option<Prompt>,
     pub(super) password: Option<Secret>,
+    /// Whether it gets a terminal.
+    pub(super) terminal: TerminalUse,
     /// What the context is called if it has no other name.
     pub(super) default_name: String,
     /// Whether the link leaves this machine, and may be cut without a word.
@@ -88,10 +90,25 @@ pub(super) enum Prompt {
     AskPass,
 }
 
+/// Whether a command gets a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum TerminalUse {
+    /// None, and what it inherits of this process may be one.
+    Never,
+    /// If it says that it will not do without; it reads from the wire all the same.
+    IfWanted,
+    /// As its stdin, where there is one to be had.
+    AsStdin,
+}
+
 /// Where what a context prints goes.
 ///
 /// Set by the connectors' `output`. A line of a context is what it writes to its stdout or stderr, as
 /// text, without its end.
+///
+/// The log events have the fields `context` and `source`. Of a local context, `source` is `stdout` or
+/// `stderr`. Of one behind a command (ssh, sudo, ..) it is always `stderr`: the stdout of the command is
+/// the wire, so that of the context is led to its stderr, and what is printed there comes in one order.
 ///
 /// ```no_run
 /// use mitogen_service::{Output, Router};
@@ -249,11 +266,12 @@ impl Method {
         Ok(())
     }
 
-    /// The whole command, with the first stage.
-    pub(super) fn command(&self, first_stage: &str) -> Vec<OsString> {
+    /// The whole command, with the first stage. If its stdin is a terminal, the wire is what its stdout is.
+    pub(super) fn command(&self, first_stage: &str, stdin_is_terminal: bool) -> Vec<OsString> {
         let mut argv: Vec<OsString> = self.argv.iter().map(|arg| arg.as_os_str().to_owned()).collect();
         let forget: String = self.env.iter().map(|(key, _)| format!("unset {key}; ")).collect();
-        let script = forget + first_stage;
+        let wire = if stdin_is_terminal { "exec <&1; " } else { "" };
+        let script = forget + wire + first_stage;
         match self.ending {
             Ending::Arguments => argv.extend(["sh", "-c", &script].map(OsString::from)),
             Ending::ForShell => argv.push(format!("exec sh -c {}", quote(&script)).into()),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::options::{Options, common_options, far_options};
-use super::request::{Ending, Kind, Method, Prompt, Secret, Way, wrong_target};
+use super::request::{Ending, Kind, Method, Prompt, Secret, TerminalUse, Way, wrong_target};
 use crate::router::Router;
 
 /// Starts a context as another user; see [`Router::su`].
@@ -52,8 +52,8 @@ impl Su {
         self
     }
 
-    /// The password of the user to become. It goes to su's stdin, once, and stands in no command line,
-    /// environment or file.
+    /// The password of the user to become. It is typed at a terminal that su gets for it, once, and stands
+    /// in no command line, environment or file.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(Secret::new(password.into()));
         self
@@ -73,6 +73,8 @@ impl Su {
             env: vec![("LC_ALL".to_owned(), "C".to_owned())],
             prompt: Some(Prompt::Password),
             password: self.password.clone(),
+            // Some take a password from nowhere else, and others ask at the one of this process.
+            terminal: TerminalUse::AsStdin,
             problem: wrong_target("the user of su", &self.user),
             ..Method::new(Kind::Su, Ending::ForShell, format!("su.{}", self.user))
         });

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::options::{Options, common_options, far_options};
-use super::request::{Ending, Kind, Method, Prompt, Secret, Way, wrong_target};
+use super::request::{Ending, Kind, Method, Prompt, Secret, TerminalUse, Way, wrong_target};
 use crate::router::{Router, random_number};
 
 /// Starts a context as another user; see [`Router::sudo`].
@@ -24,7 +24,8 @@ impl Router {
     /// Starts a context as another user of this machine, root by default, through `sudo`.
     ///
     /// Without a [password](Sudo::password) sudo is told not to ask for one (`-n`). With one it is given to
-    /// sudo when that asks, which it does by words of our own, so that its language does not matter.
+    /// sudo when that asks, which it does by words of our own, so that its language does not matter. Where
+    /// its rules want a terminal (`requiretty`), it is run again in one.
     ///
     /// ```no_run
     /// # fn main() -> mitogen_service::Result<()> {
@@ -99,6 +100,7 @@ impl Sudo {
             argv: self.argv(&prompt).into_iter().map(Into::into).collect(),
             prompt: Some(Prompt::Own(prompt)),
             password: self.password.clone(),
+            terminal: TerminalUse::IfWanted,
             problem: wrong_target("the user of sudo", &self.user),
             ..Method::new(Kind::Sudo, Ending::Arguments, format!("sudo.{}", self.user))
         });

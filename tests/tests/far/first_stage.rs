@@ -244,6 +244,8 @@ fn without_a_cache_nothing_stays_behind() {
         assert!(runs.to_string_lossy().ends_with("(deleted)"), "{}", runs.display());
         let left: Vec<_> = fs::read_dir(machine.home.path().join(".cache")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
+        let inherited = Probe::stub(&context).inherited().wait().unwrap();
+        assert!(!inherited.iter().any(|file| file.ends_with("(deleted)")), "{inherited:?}");
         // It can be sent on all the same.
         let below = router.command(machine.command()).no_cache().via(&context).connect().unwrap();
         assert!(Probe::stub(&below).pid().wait().is_ok());

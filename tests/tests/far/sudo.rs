@@ -1,7 +1,9 @@
 //! Other users through the real sudo and su. The names of the modules are those of Mitogen's tests.
 
+use std::time::Duration;
+
 use mitogen_service::{AuthProblem, ConnectKind, Context, Error, Router};
-use mitogen_service_tests::within;
+use mitogen_service_tests::{Watched, within};
 
 use crate::support::{Home, LONG, Probe};
 use crate::world::{PASSWORD, ROOT_PASSWORD, World};
@@ -74,6 +76,70 @@ mod sudo_mixin {
             assert_eq!(problem_of(&error), AuthProblem::Denied, "{error}");
         });
     }
+}
+
+/// Bytes of all values: a terminal in between would not let them pass.
+fn all_bytes() -> Vec<u8> {
+    (0..=u8::MAX).cycle().take(300_000).collect()
+}
+
+/// `Defaults requiretty`, as old hosts have it.
+#[test]
+fn rules_that_want_a_terminal_get_one() {
+    within(LONG, || {
+        let Some(world) = World::new() else { return };
+        let router = Router::builder().build().unwrap();
+        let tess = user(&world, &router, "tess");
+        let root = router.sudo().password(PASSWORD).via(&tess).connect().unwrap();
+        let probe = Probe::stub(&root);
+        assert_eq!(probe.uid().wait().unwrap(), 0);
+        assert_eq!(probe.echo(all_bytes()).wait().unwrap(), all_bytes());
+        let error = router.sudo().password("badpw").via(&tess).connect().unwrap_err();
+        assert_eq!(problem_of(&error), AuthProblem::PasswordIncorrect);
+        let error = router.sudo().via(&tess).connect().unwrap_err();
+        assert_eq!(problem_of(&error), AuthProblem::PasswordRequired);
+        assert!(!error.to_string().contains("tty"), "{error}");
+        // It is there as long as the context is, and no longer.
+        let process = Watched::new(probe.pid().wait().unwrap());
+        assert!(!process.ends_within(Duration::ZERO));
+        root.shutdown(Duration::from_secs(5)).unwrap();
+        assert!(process.ends_within(LONG));
+    });
+}
+
+/// A su that asks at its terminal, as `getpass` does, and wants to be started at one.
+const STRICT_SU: &str = r#"
+if ! [ -t 0 ]; then echo 'su: must be run from a terminal' >&2; exit 1; fi
+stty -echo </dev/tty
+printf 'Password: ' >/dev/tty
+IFS= read -r password </dev/tty
+if [ "$password" != "it's \Zß" ]; then echo 'su: Authentication failure' >&2; exit 1; fi
+echo 'Last login: never' >/dev/tty
+exec sh -c "$3"
+"#;
+
+#[test]
+fn a_su_that_wants_a_terminal_gets_one() {
+    within(LONG, || {
+        let home = Home::new();
+        let path = home.path().join("su");
+        std::fs::write(&path, format!("#!/bin/sh{STRICT_SU}")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let router = Router::builder().build().unwrap();
+        let su = |password: &str| router.su().su_path(&path).cache_dir(home.path()).password(password).connect();
+        let context = su("it's \\Zß").unwrap();
+        let probe = Probe::stub(&context);
+        assert_eq!(probe.echo(all_bytes()).wait().unwrap(), all_bytes());
+        let process = Watched::new(probe.pid().wait().unwrap());
+        context.shutdown(Duration::from_secs(5)).unwrap();
+        assert!(process.ends_within(LONG));
+        let error = su("badpw").unwrap_err();
+        assert_eq!(problem_of(&error), AuthProblem::PasswordIncorrect, "{error}");
+        let error = router.su().su_path(&path).cache_dir(home.path()).connect().unwrap_err();
+        assert_eq!(problem_of(&error), AuthProblem::PasswordRequired, "{error}");
+        let error = router.su().su_path("/nowhere/su").connect().unwrap_err();
+        assert!(matches!(error, Error::Connect { kind: ConnectKind::Start { .. }, .. }), "{error}");
+    });
 }
 
 mod su_mixin {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::{children_of, has, skip};
 
 /// The users: name, number, login shell.
-const USERS: [(&str, u32, &str); 7] = [
+const USERS: [(&str, u32, &str); 8] = [
     ("joe", 4001, "/bin/bash"),
     ("ann", 4002, "/bin/dash"),
     ("bob", 4003, "/busybox-sh"),
@@ -24,6 +24,7 @@ const USERS: [(&str, u32, &str); 7] = [
     ("shut", 4005, "/usr/sbin/nologin"),
     ("noexec", 4006, "/bin/sh"),
     ("tiny", 4007, "/bin/sh"),
+    ("tess", 4008, "/bin/sh"),
 ];
 
 /// What the users' passwords are.
@@ -35,9 +36,9 @@ const HASH: &str = "$6$mitogen$saTZ9xHnOb/PNrUgIwY8ER.Zawe9mbNKJsVts7jyzF2gXzzLX
 const ROOT_HASH: &str =
     "$6$mitogen$HQpEqwj9iid68MLCtmTd0sk6o7zt7dgKV8yYFXR8/99EANqsqThaOzrFgLjPyBVOV0N7afI766NqmD7BeiN.3.";
 
-/// joe is asked for his password, ann is not, and nobody else may do anything.
+/// joe is asked for his password, ann is not, tess needs a terminal, and nobody else may do anything.
 const SUDOERS: &str = "Defaults !lecture\nroot ALL=(ALL:ALL) ALL\njoe ALL=(ALL:ALL) ALL\n\
-    ann ALL=(ALL:ALL) NOPASSWD: ALL\n";
+    ann ALL=(ALL:ALL) NOPASSWD: ALL\nDefaults:tess requiretty, use_pty\ntess ALL=(ALL:ALL) ALL\n";
 
 /// Puts the files of the test in place, and becomes the command.
 const SETUP: &str = r#"set -e

@@ -44,10 +44,11 @@ fail() {
     exit 1
 }
 
+# Becomes the executable: its path, and the number of the descriptor that the path goes by, if it does.
 launch() {
     environment
     say run
-    exec "$1" --mitogen-service-child "$context" stdio
+    exec "$1" --mitogen-service-child "$context" stdio ${2+"$2"}
 }
 
 # ---- what can be trusted ----
@@ -254,7 +255,7 @@ if [ "$no_cache" = 1 ]; then
     exec 9<"$new"
     clean_up
     trap - EXIT HUP INT TERM PIPE
-    launch /proc/self/fd/9
+    launch /proc/self/fd/9 9
 fi
 file=$found/$hash
 # Whatever else is in its place would not be replaced, but moved into.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `first_stage.sh` | what runs on the target; tells what is said between both |
 //! | `script` | that text with what is different each time |
-//! | `talk` | a command's stdin, stdout and stderr, with a deadline |
+//! | `talk` | a command's stdin, stdout, stderr and terminal, with a deadline |
 //! | `mod` | this end of the conversation |
 
 mod script;
@@ -28,13 +28,22 @@ use crate::router::Core;
 use talk::{Stop, Talk};
 
 /// The descriptors of a command.
-pub(super) type Pipes = (OwnedFd, OwnedFd, OwnedFd);
+pub(super) struct Pipes {
+    pub(super) stdin: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+    /// Our end of its terminal, if it has one.
+    pub(super) terminal: Option<OwnedFd>,
+    /// Whether that is where it takes a password from.
+    pub(super) type_password: bool,
+}
 
-/// Where the wire is, and what is left of stderr.
+/// Where the wire is, and what is left of stderr and of the terminal.
 pub(super) struct Wire {
     pub(super) read: OwnedFd,
     pub(super) write: OwnedFd,
     pub(super) stderr: Option<OwnedFd>,
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 /// Why it came to nothing.
@@ -84,10 +93,7 @@ impl Conversation<'_> {
         }
         let mut shell = false;
         match self.talk(&mut talk, &mut shell) {
-            Ok(()) => {
-                let (write, read, stderr) = talk.into_parts();
-                Ok(Wire { read, write, stderr })
-            }
+            Ok(()) => Ok(talk.into_wire()),
             Err(failure) => {
                 talk.finish();
                 for line in talk.noise().lines() {

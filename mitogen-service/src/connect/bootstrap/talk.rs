@@ -1,4 +1,4 @@
-//! Talks to a command that was started: its stdin, stdout and stderr at once, with a deadline. Blocks, on
+//! Talks to a command that was started: its stdin, stdout, stderr and terminal at once, with a deadline. Blocks, on
 //! the thread that connects.
 
 use std::io::Read;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::{Pipes, Wire};
 use crate::connect::process::LocalProcess;
 use crate::connect::request::{Prompt, Secret};
 
@@ -52,14 +53,26 @@ enum Ready {
     Stdin,
 }
 
-/// The three descriptors of a command.
+/// Where a command speaks to people: its stderr, and its terminal if it has one.
+struct Words {
+    /// `None` after its end.
+    fd: Option<OwnedFd>,
+    /// The line that has no end yet.
+    partial: Vec<u8>,
+}
+
+/// The places of both.
+const STDERR: usize = 0;
+const TERMINAL: usize = 1;
+
+/// The descriptors of a command.
 pub(super) struct Talk<'a> {
     pub(super) stdin: OwnedFd,
     pub(super) stdout: OwnedFd,
-    /// `None` after its end.
-    stderr: Option<OwnedFd>,
-    /// The line of stderr that has no end yet.
-    partial: Vec<u8>,
+    /// Where it speaks to people.
+    words: [Words; 2],
+    /// Whether a password is typed at the terminal, and not sent to stdin.
+    type_password: bool,
     /// The end of what came before the mark.
     noise: Vec<u8>,
     process: &'a LocalProcess,
@@ -69,19 +82,16 @@ pub(super) struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn new(
-        (stdin, stdout, stderr): (OwnedFd, OwnedFd, OwnedFd),
-        process: &'a LocalProcess,
-        deadline: Instant,
-    ) -> std::io::Result<Self> {
-        for fd in [&stdin, &stdout, &stderr] {
+    pub(super) fn new(pipes: Pipes, process: &'a LocalProcess, deadline: Instant) -> std::io::Result<Self> {
+        let Pipes { stdin, stdout, stderr, terminal, type_password } = pipes;
+        for fd in [&stdin, &stdout, &stderr].into_iter().chain(&terminal) {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
         Ok(Self {
             stdin,
             stdout,
-            stderr: Some(stderr),
-            partial: Vec::new(),
+            words: [Some(stderr), terminal].map(|fd| Words { fd, partial: Vec::new() }),
+            type_password,
             noise: Vec::new(),
             process,
             deadline,
@@ -180,21 +190,21 @@ impl<'a> Talk<'a> {
         text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
     }
 
-    /// Reads what is left on stderr after the end.
+    /// Reads what is left of its words after the end.
     pub(super) fn finish(&mut self) {
-        while self.stderr.is_some() {
-            match self.read_stderr() {
-                Ok(true) => {}
-                Ok(false) | Err(_) => break,
-            }
+        for which in [STDERR, TERMINAL] {
+            while let Ok(true) = self.read_words(which) {}
+            self.end_line(which);
         }
-        self.end_line();
     }
 
     /// Gives the descriptors back, to be the wire and its log.
-    pub(super) fn into_parts(mut self) -> (OwnedFd, OwnedFd, Option<OwnedFd>) {
-        self.end_line();
-        (self.stdin, self.stdout, self.stderr)
+    pub(super) fn into_wire(mut self) -> Wire {
+        for which in [STDERR, TERMINAL] {
+            self.end_line(which);
+        }
+        let [stderr, terminal] = self.words.map(|words| words.fd);
+        Wire { read: self.stdout, write: self.stdin, stderr, terminal }
     }
 
     fn wait_for_stdout(&mut self) -> Result<(), Stop> {
@@ -211,12 +221,15 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Waits for stdout, or also for room in stdin, and reads stderr meanwhile.
+    /// Waits for stdout, or also for room in stdin, and reads its words meanwhile.
     fn wait(&mut self, to_write: bool) -> Result<Ready, Stop> {
         loop {
-            let [stdout, stdin, stderr, ended] = self.poll(to_write)?;
+            let [stdout, stdin, stderr, terminal, ended] = self.poll(to_write)?;
             if stderr {
-                self.read_stderr()?;
+                self.read_words(STDERR)?;
+            }
+            if terminal {
+                self.read_words(TERMINAL)?;
             }
             if stdout {
                 return Ok(Ready::Stdout);
@@ -224,73 +237,79 @@ impl<'a> Talk<'a> {
             if stdin {
                 return Ok(Ready::Stdin);
             }
-            if ended && !stderr {
+            if ended && !stderr && !terminal {
                 return Err(Stop::Eof);
             }
         }
     }
 
-    /// Whether there is something on stdout, stdin and stderr, and whether the process has ended.
-    fn poll(&self, to_write: bool) -> Result<[bool; 4], Stop> {
+    /// Whether there is something on stdout, stdin, stderr and the terminal, and whether the process has
+    /// ended.
+    fn poll(&self, to_write: bool) -> Result<[bool; 5], Stop> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let pidfd = self.process.pidfd();
-        let stderr: BorrowedFd<'_> = self.stderr.as_ref().map_or(pidfd, |stderr| stderr.as_fd());
+        // Of a pidfd there is nothing to be told here that is not told below.
+        let words = self.words.each_ref().map(|words| words.fd.as_ref().map(|fd| fd.as_fd()));
+        let of = |fd: Option<BorrowedFd<'_>>| if fd.is_some() { PollFlags::IN } else { PollFlags::empty() };
         let out = if to_write { PollFlags::OUT } else { PollFlags::empty() };
         let mut fds = [
             PollFd::new(&self.stdout, PollFlags::IN),
             // Without room wanted, the end of the reader is no news either: stdout tells it.
             PollFd::from_borrowed_fd(if to_write { self.stdin.as_fd() } else { pidfd }, out),
-            PollFd::from_borrowed_fd(stderr, PollFlags::IN),
+            PollFd::from_borrowed_fd(words[STDERR].unwrap_or(pidfd), of(words[STDERR])),
+            PollFd::from_borrowed_fd(words[TERMINAL].unwrap_or(pidfd), of(words[TERMINAL])),
             PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
         ];
         match rustix::event::poll(&mut fds, Some(&timeout)) {
             Ok(0) => Err(Stop::Timeout),
             Ok(_) => {
-                let [stdout, stdin, stderr, ended] = fds.map(|fd| !fd.revents().is_empty());
-                Ok([stdout, stdin && to_write, stderr && self.stderr.is_some(), ended])
+                let [stdout, stdin, stderr, terminal, ended] = fds.map(|fd| !fd.revents().is_empty());
+                let has = words.map(|words| words.is_some());
+                Ok([stdout, stdin && to_write, stderr && has[STDERR], terminal && has[TERMINAL], ended])
             }
-            Err(Errno::INTR) => Ok([false; 4]),
+            Err(Errno::INTR) => Ok([false; 5]),
             Err(error) => Err(Stop::Io("wait for the command", error.into())),
         }
     }
 
-    /// Reads what is there on stderr; tells whether there was anything.
-    fn read_stderr(&mut self) -> Result<bool, Stop> {
-        let Some(stderr) = &self.stderr else { return Ok(false) };
+    /// Reads what it says there; tells whether there was anything.
+    fn read_words(&mut self, which: usize) -> Result<bool, Stop> {
+        let words = &mut self.words[which];
+        let Some(fd) = &words.fd else { return Ok(false) };
         let mut buffer = [0; 1024];
-        let got = match rustix::io::read(stderr, &mut buffer) {
+        let got = match rustix::io::read(fd, &mut buffer) {
             Ok(got) if got > 0 => got,
             Err(Errno::INTR) => return Ok(true),
             Err(Errno::AGAIN) => return Ok(false),
             Ok(_) | Err(_) => {
-                self.stderr = None;
+                words.fd = None;
                 return Ok(false);
             }
         };
         for &byte in &buffer[..got] {
-            if byte == b'\n' || self.partial.len() >= MAX_STDERR_LINE {
-                self.end_line();
+            if byte == b'\n' || self.words[which].partial.len() >= MAX_STDERR_LINE {
+                self.end_line(which);
             }
             if byte != b'\n' {
-                self.partial.push(byte);
+                self.words[which].partial.push(byte);
             }
         }
-        self.look_for_prompt()?;
+        self.look_for_prompt(which)?;
         Ok(true)
     }
 
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.partial);
+    fn end_line(&mut self, which: usize) {
+        let line = std::mem::take(&mut self.words[which].partial);
         let line = printable(&String::from_utf8_lossy(&line));
         if !line.trim().is_empty() {
             self.process.printed(&line);
         }
     }
 
-    fn look_for_prompt(&mut self) -> Result<(), Stop> {
+    fn look_for_prompt(&mut self, which: usize) -> Result<(), Stop> {
         let Some((prompt, password)) = self.prompt else { return Ok(()) };
-        let text = String::from_utf8_lossy(&self.partial);
+        let text = String::from_utf8_lossy(&self.words[which].partial);
         let asked = match prompt {
             Prompt::Own(own) => text.contains(own.as_str()),
             Prompt::Password => text.trim_end().ends_with(':') && text.to_lowercase().contains("password"),
@@ -300,14 +319,18 @@ impl<'a> Talk<'a> {
             return Ok(());
         }
         // What stands before it may be worth reading; the prompt itself is not.
-        self.partial.clear();
+        self.words[which].partial.clear();
         if self.password_sent {
             return Err(Stop::PasswordIncorrect);
         }
         let password = password.ok_or(Stop::PasswordRequired)?.line();
         self.password_sent = true;
-        // A line is smaller than the buffer of an empty pipe.
-        match rustix::io::write(&self.stdin, &password) {
+        let to = match &self.words[TERMINAL].fd {
+            Some(terminal) if self.type_password => terminal,
+            _ => &self.stdin,
+        };
+        // A line is smaller than the buffer of an empty pipe, or of a terminal.
+        match rustix::io::write(to, &password) {
             Ok(_) => Ok(()),
             Err(error) => Err(Stop::Io("give the password", error.into())),
         }
