@@ -518,7 +518,7 @@ impl Receiving {
     /// Why it is not taken.
     pub fn arrive(&mut self, source: u32, length: usize, number: u32) -> Result<(), Refusal> {
         let source = ContextId::new(source);
-        self.inbox.arrive(source, window::cost(length), number).map_err(|refused| match refused {
+        self.inbox.arrive((source, inbox::Way::Main), window::cost(length), number).map_err(|refused| match refused {
             inbox::NotTaken::Late | inbox::NotTaken::Unclaimed => Refusal::Unclaimed,
             inbox::NotTaken::BeyondWindow => {
                 assert!(self.inbox.dismiss(source, trouble()).is_some(), "it has a claim");
