@@ -438,7 +438,7 @@ impl Stream {
         loop {
             self.flush(writer);
             writer = self.writer.lock();
-            let Some(end) = writer.end.clone() else { return };
+            let Some(end) = writer.end.clone().filter(|_| !writer.broken) else { return };
             if writer.output.is_empty() || writer.written >= enough {
                 writer.polled = false;
                 return self.flush(writer);

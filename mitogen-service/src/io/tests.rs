@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::cork::{self, Haste};
 use super::{
     Broker, Closed, Limits, Patience, ReadEnd, Ready, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd,
 };
@@ -475,6 +476,46 @@ fn two_ends_that_are_full_both_go_on() {
     for end in [&here, &there] {
         for number in 0..200 {
             assert_eq!(end.next(), Event::Message(number, 64 * 1024));
+        }
+    }
+}
+
+/// Calls that are held and forgotten, senders that wait for room, and the one who flushes know nothing of each
+/// other.
+#[test]
+fn no_message_stays_behind_whoever_holds_or_waits() {
+    const SENDERS: u32 = 4;
+    const EACH: u32 = 1500;
+    let (here, there) = ends();
+    while !here.stream.0.is_over() {
+        here.send(u32::MAX, 16 * 1024, Patience::Exceed).unwrap();
+    }
+    there.stream.0.start().unwrap();
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let stream = &here.stream.0;
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let haste = [Haste::Call, Haste::Answer, Haste::Call, Haste::Now][(number + sender) as usize % 4];
+                    let patience =
+                        if number % 3 == 0 { Patience::Until(Instant::now() + LONG) } else { Patience::Wait };
+                    let size = if number % 64 == 0 { 20_000 } else { 100 };
+                    stream.pass_on(message(sender * EACH + number, size), (patience, haste), None).unwrap();
+                    if haste == Haste::Answer {
+                        // Whoever has answered lets go some time; of calls that is not known.
+                        cork::let_go();
+                    }
+                }
+            });
+        }
+    });
+    let mut next = [0; SENDERS as usize];
+    while next.iter().sum::<u32>() < SENDERS * EACH {
+        let Event::Message(number, _) = there.next() else { panic!("it is open") };
+        if number < SENDERS * EACH {
+            let sender = (number / EACH) as usize;
+            assert_eq!(number % EACH, next[sender], "in the order in which they were sent");
+            next[sender] += 1;
         }
     }
 }

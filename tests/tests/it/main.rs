@@ -11,6 +11,7 @@ mod channel_peer;
 mod death;
 mod deduplicating;
 mod docs;
+mod engine;
 mod fairness;
 mod field_defects;
 mod functions;

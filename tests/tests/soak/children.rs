@@ -34,7 +34,7 @@ impl Soaked {
     /// Is known to be fast, until it is not.
     #[expose(policy = AllowAny)]
     fn mostly_fast(&self, number: u64) -> u64 {
-        if number % 251 == 0 {
+        if number.is_multiple_of(251) {
             thread::sleep(Duration::from_millis(number % 23));
         }
         changed(number)

@@ -72,7 +72,7 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_happens_every_call_ends_and_nothing_is_left() {
     let seconds = Duration::from_secs(number("SOAK_SECONDS").unwrap_or(10));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seed = number("SOAK_SEED").unwrap_or_else(|| now.as_nanos() as u64 % 1_000_000_000);
+    let seed = number("SOAK_SEED").unwrap_or(now.as_nanos() as u64 % 1_000_000_000);
     tell(&format!("SOAK_SEED={seed} SOAK_SECONDS={}", seconds.as_secs()));
     let mut random = Random(seed);
     // What the process gets once and keeps.
