@@ -113,23 +113,29 @@ class Child:
         return self.process.wait(timeout=milliseconds / 1000 + 5)
 
 
+def show(text):
+    # At once: `print` writes the end of a line by itself, and another thread may come in between.
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def show_lines(source, lines):
     for line in lines:
-        print(f"[{NAME} {source}] {line.decode(errors='replace').rstrip()}", flush=True)
+        show(f"[{NAME} {source}] {line.decode(errors='replace').rstrip()}")
 
 
 def show_call(what, child, *call):
     try:
         failed, value = child.call(*call)
-        print(f"{what}: {'error' if failed else 'result'} {value!r}", flush=True)
+        show(f"{what}: {'error' if failed else 'result'} {value!r}")
     except Refused as refused:
-        print(f"{what}: refused, code {refused.args[0]}, {refused.args[1]!r}", flush=True)
+        show(f"{what}: refused, code {refused.args[0]}, {refused.args[1]!r}")
 
 
 def main(executable, service, method, args="{}"):
     child = Child(executable)
     features, hello = child.greet()
-    print(f"hello from process {hello['pid']}, features {features:#x}", flush=True)
+    show(f"hello from process {hello['pid']}, features {features:#x}")
     args = json.loads(args)
     # With the authority of a context that is no parent of the child, and may not start a service.
     show_call("as a stranger", child, service, method, args, STRANGER)
@@ -137,7 +143,7 @@ def main(executable, service, method, args="{}"):
     show_call("no such method", child, service, "no_such_method", {})
     show_call("as a stranger again", child, service, method, args, STRANGER)
     status = child.shut_down(5000)
-    print(f"the child has ended with status {status}", flush=True)
+    show(f"the child has ended with status {status}")
     return status
 
 

@@ -246,23 +246,26 @@ fn select_takes_the_first_of_two_calls_and_cancels_the_other() {
     }
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
+/// Tells each time that it is woken.
+struct Alarm(mpsc::Sender<()>);
 
-impl Wake for Count {
+impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        let woken = self.0.clone();
+        // Before anybody can know, who may count how many there are.
+        drop(self);
+        let _ = woken.send(());
     }
 }
 
-impl Count {
-    fn poll<F: Future + Unpin>(self: &Arc<Self>, future: &mut F) -> Poll<F::Output> {
-        Pin::new(future).poll(&mut Task::from_waker(&Waker::from(self.clone())))
+impl Alarm {
+    fn new() -> (Arc<Self>, mpsc::Receiver<()>) {
+        let (sender, woken) = mpsc::channel();
+        (Arc::new(Self(sender)), woken)
     }
 
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+    fn poll<F: Future + Unpin>(self: &Arc<Self>, future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut Task::from_waker(&Waker::from(self.clone())))
     }
 }
 
@@ -272,7 +275,7 @@ fn the_last_waker_is_woken_and_those_before_it_are_let_go() {
     let worker = Worker::stub(&bench.child("worker"));
     let mut call = worker.hold(bench.root(), "held".into());
     let visit = bench.visit();
-    let (first, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
+    let ((first, first_woken), (last, last_woken)) = (Alarm::new(), Alarm::new());
     assert!(first.poll(&mut call).is_pending());
     assert_eq!(Arc::strong_count(&first), 2, "the call has one");
     for _ in 0..3 {
@@ -280,19 +283,12 @@ fn the_last_waker_is_woken_and_those_before_it_are_let_go() {
     }
     assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 2));
     visit.go();
-    // Whoever is woken is there on the broker's thread a moment after the answer.
-    within(LONG, {
-        let last = last.clone();
-        move || {
-            while last.count() == 0 {
-                thread::yield_now();
-            }
-        }
-    });
-    assert_eq!((first.count(), last.count()), (0, 1));
+    last_woken.recv_timeout(LONG).unwrap();
     let Poll::Ready(result) = first.poll(&mut call) else { panic!("it is ready, whoever asks") };
     assert_eq!(result.unwrap(), "held");
-    assert_eq!(Arc::strong_count(&last), 1);
+    // Nobody is left who could wake one.
+    assert_eq!((Arc::strong_count(&first), Arc::strong_count(&last)), (1, 1));
+    assert!(first_woken.try_recv().is_err() && last_woken.try_recv().is_err());
 }
 
 #[test]
@@ -303,7 +299,7 @@ fn a_call_may_be_polled_on_one_thread_and_then_on_others() {
     let visit = bench.visit();
     for _ in 0..5 {
         call = thread::spawn(move || {
-            assert!(Arc::new(Count::default()).poll(&mut call).is_pending());
+            assert!(Alarm::new().0.poll(&mut call).is_pending());
             call
         })
         .join()
