@@ -611,15 +611,33 @@ impl Listener for Mailbox {
 }
 
 /// Hears of the end of a claimant, and of credit that did not arrive there.
+#[derive(Clone)]
 struct ClaimWatch {
     mailbox: Weak<Mailbox>,
     source: ContextId,
     number: u64,
 }
 
+impl ClaimWatch {
+    /// Waits on for the end, if the claimant is ending and what it has sent is still on its way: that credit
+    /// does not reach it any more is no reason to lose that.
+    fn goes_on(&self, mailbox: &Mailbox) -> bool {
+        let Some(watch) = mailbox.core.await_uncounted(self.source, Arc::new(self.clone())) else { return false };
+        // Looked at when the end would be heard of: it comes after this, or has come before.
+        let goes_on = mailbox.core.is_ending(self.source) && mailbox.state.lock().inbox.watch(self.number, watch);
+        if !goes_on {
+            mailbox.core.give_up(watch);
+        }
+        goes_on
+    }
+}
+
 impl Listener for ClaimWatch {
     fn deliver(&self, delivery: Delivery<'_>) {
         let Some(mailbox) = self.mailbox.upgrade() else { return };
+        if mailbox.core.is_ending(self.source) && self.goes_on(&mailbox) {
+            return;
+        }
         let reason = delivery.message.dead_reason().unwrap_or_else(DeadReason::refused);
         let why = refusal(&mailbox.core.context(self.source), 0, reason);
         let mut state = mailbox.state.lock();
