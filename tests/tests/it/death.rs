@@ -199,7 +199,16 @@ impl Mischief {
             let target = std::fs::read_link(format!("/proc/self/fd/{fd}"));
             target.is_ok_and(|to| ["pipe:", "socket:"].iter().any(|kind| to.to_string_lossy().starts_with(kind)))
         };
-        for fd in (3..256).filter(is_wire) {
+        // How it was opened: first those that are only read, so that this context cannot see the other end close
+        // because of the others, and give up what is closed here already.
+        let turn = |fd: &RawFd| {
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+            ["0", "2", "1"].iter().position(|mode| flags.ends_with(mode)).unwrap()
+        };
+        let mut wires: Vec<_> = (3..256).filter(is_wire).collect();
+        wires.sort_by_cached_key(turn);
+        for fd in wires {
             #[expect(unsafe_code, reason = "the owner of the pipe would not give it")]
             // SAFETY: nothing is opened in this process any more whose place such a number could
             // take, since its I/O thread only waits and this thread parks.
