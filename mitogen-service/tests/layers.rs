@@ -17,8 +17,8 @@ use sources::{source_root, sources, tokens};
 const LAYERS: [&str; 7] = ["wire", "io", "router", "channel", "service", "connect", "files"];
 
 /// Below all layers, and known to all.
-const BASE: [&str; 10] =
-    ["deadline", "error", "executable", "latch", "ledger", "log", "panics", "process", "sync", "sys"];
+const BASE: [&str; 11] =
+    ["deadline", "error", "executable", "hash", "latch", "ledger", "log", "panics", "process", "sync", "sys"];
 
 /// Above all layers: the root of the crate, its macros, what generated code uses, what tests and fuzz
 /// targets use.
