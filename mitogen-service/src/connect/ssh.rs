@@ -123,6 +123,17 @@ impl Ssh {
 
     /// An option as in `ssh_config`: `.option("ProxyJump=bastion")`. Comes before what the connector says
     /// itself, and ssh takes the first.
+    ///
+    /// So ssh can be asked to tell what it does; it speaks through the [output](Self::output) of the
+    /// context, which goes to the log unless told otherwise:
+    ///
+    /// ```no_run
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// # let router = mitogen_service::Router::builder().build()?;
+    /// let web = router.ssh("web1").option("LogLevel=DEBUG1").connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn option(mut self, option: impl Into<String>) -> Self {
         self.extra.push(option.into());
         self

@@ -1,6 +1,6 @@
 //! ssh with a real sshd. The names of the modules are those of Mitogen's tests.
 
-use mitogen_service::{AuthProblem, ConnectKind, Error, HostKeys, Router};
+use mitogen_service::{AuthProblem, ConnectKind, Error, HostKeys, Output, Router};
 use mitogen_service_tests::within;
 
 use crate::support::{LONG, Probe};
@@ -89,6 +89,31 @@ mod ssh_mixin {
             let ssh = world.ssh(&router, "joe").option("PubkeyAuthentication=no").password(PASSWORD);
             let context = ssh.connect().unwrap();
             assert_eq!(Probe::stub(&context).uid().wait().unwrap(), 4001);
+        });
+    }
+
+    /// The debug output of ssh is the output of the context, and hides nothing of what went wrong.
+    #[test]
+    fn test_debug_decoding() {
+        within(LONG, || {
+            let Some(world) = World::new() else { return };
+            let router = Router::builder().build().unwrap();
+            let lines = router.receiver::<String>();
+            let debug = || world.ssh(&router, "joe").option("LogLevel=DEBUG3");
+            let context = debug().output(Output::Lines(lines.sender())).connect().unwrap();
+            let said = |text: &str| (&lines).into_iter().any(|line| line.contains(text));
+            assert!(said("debug1: "));
+            assert_eq!(Probe::stub(&context).uid().wait().unwrap(), 4001);
+
+            let no_key = "PubkeyAuthentication=no";
+            let error = debug().option(no_key).password("badpw").connect().unwrap_err();
+            let kind = kind_of(&error);
+            assert!(matches!(kind, ConnectKind::Auth { problem: AuthProblem::PasswordIncorrect, .. }), "{error}");
+            let context = debug().option(no_key).password(PASSWORD).connect().unwrap();
+            assert_eq!(Probe::stub(&context).uid().wait().unwrap(), 4001);
+            std::fs::write(world.path().join("known_hosts"), "").unwrap();
+            let error = debug().connect().unwrap_err();
+            assert!(matches!(kind_of(&error), ConnectKind::HostKey { changed: false }), "{error}");
         });
     }
 
