@@ -123,12 +123,8 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
             self.state.lock().crew.not_started();
         }
         if orders.tick && !self.hands.tick_later() {
-            self.tickless();
+            self.ticks_end();
         }
-    }
-
-    fn tickless(&self) {
-        self.state.lock().crew.tickless();
     }
 
     /// Jobs may have become ready that the calling thread does not take.
@@ -270,7 +266,7 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
 
     /// The ticks end here.
     pub(super) fn ticks_end(&self) {
-        self.tickless();
+        self.state.lock().crew.tickless();
     }
 
     /// A job that the call with this handle waits for, if there is one.
