@@ -17,6 +17,8 @@ struct State<T> {
     waker: Option<Waker>,
     /// Who waits is wanted for something else meanwhile.
     nudged: bool,
+    /// Who waits can do something else meanwhile; otherwise it is not woken for that.
+    helps: bool,
     /// Who waits shall look at something else, once.
     summoned: bool,
 }
@@ -31,7 +33,7 @@ impl<T> Latch<T> {
     /// A latch without a value.
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false, summoned: false }),
+            state: Mutex::new(State { slot: Slot::Empty, waker: None, nudged: false, helps: false, summoned: false }),
             filled: Condvar::new(),
         }
     }
@@ -53,6 +55,12 @@ impl<T> Latch<T> {
         true
     }
 
+    /// Who waits, or shall wait, can do something else meanwhile, for which it is [nudged](Self::nudge).
+    /// Until somebody says so nobody is woken for it, but it is remembered.
+    pub(crate) fn offer_help(&self) {
+        self.state.lock().helps = true;
+    }
+
     /// Wakes who waits, or shall wait, to do something else meanwhile.
     pub(crate) fn nudge(&self) {
         let mut state = self.state.lock();
@@ -60,6 +68,9 @@ impl<T> Latch<T> {
             return;
         }
         state.nudged = true;
+        if !state.helps {
+            return;
+        }
         // It stays: whoever it belongs to may not look anew before the value is there.
         let waker = state.waker.clone();
         drop(state);
@@ -83,6 +94,7 @@ impl<T> Latch<T> {
     /// The same, and does `meanwhile` without the lock whenever somebody has [nudged](Self::nudge).
     pub(crate) fn wait_and(&self, deadline: Option<Instant>, mut meanwhile: Option<&mut dyn FnMut()>) -> Option<T> {
         let mut state = self.state.lock();
+        state.helps |= meanwhile.is_some();
         loop {
             if let Some(value) = state.take() {
                 return Some(value);
@@ -124,7 +136,7 @@ impl<T> Latch<T> {
             if let Some(value) = state.take() {
                 return Some(value);
             }
-            if std::mem::take(&mut state.summoned) || state.nudged {
+            if std::mem::take(&mut state.summoned) || state.is_wanted() {
                 return None;
             }
             match deadline {
@@ -142,7 +154,7 @@ impl<T> Latch<T> {
     /// somebody has [nudged](Self::nudge). If not, leaves word whom to wake.
     pub(crate) fn is_wanted_or_wakes(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock();
-        if !matches!(state.slot, Slot::Empty) || state.nudged {
+        if !matches!(state.slot, Slot::Empty) || state.is_wanted() {
             return true;
         }
         // A task's waker that was left before is a user's, and is dropped without the lock.
@@ -198,6 +210,11 @@ impl<T> Latch<T> {
 }
 
 impl<T> State<T> {
+    /// Whether who waits has something else to do that it can do.
+    fn is_wanted(&self) -> bool {
+        self.nudged && self.helps
+    }
+
     fn take(&mut self) -> Option<T> {
         match self.slot {
             Slot::Full(_) => match std::mem::replace(&mut self.slot, Slot::Taken) {
@@ -212,6 +229,8 @@ impl<T> State<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
     use std::time::Duration;
 
     use super::*;
@@ -257,12 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn who_can_do_nothing_else_is_not_woken_for_it() {
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (latch, count) = (Latch::<u8>::new(), Arc::new(Count(AtomicUsize::new(0))));
+        let waker = Waker::from(count.clone());
+        assert!(!latch.is_wanted_or_wakes(&waker));
+        latch.nudge();
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert!(!latch.is_wanted_or_wakes(&waker));
+        latch.offer_help();
+        assert!(latch.is_wanted_or_wakes(&waker), "it is remembered");
+        latch.nudge();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
     fn who_is_summoned_looks_up_once() {
         let latch = Latch::<u8>::new();
         latch.summon();
         assert_eq!(latch.wait_unless_called(None), None);
         assert_eq!(latch.wait_unless_called(Some(Instant::now())), None, "the time is over");
         latch.nudge();
+        latch.offer_help();
         assert_eq!(latch.wait_unless_called(None), None);
         assert!(latch.take_nudge() && !latch.take_nudge());
         latch.put(7);

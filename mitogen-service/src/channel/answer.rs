@@ -3,12 +3,19 @@
 //! Whoever waits for an answer takes the read role of the stream that brings it if that is free, waits for
 //! the role otherwise, and completes the calls of others as well while it reads. It looks up whenever it is
 //! [nudged](Latch::nudge), to do what the answer needs.
+//!
+//! Whoever reads nothing but what is for others for a while *steps back*: it gives the role away and waits
+//! for its answer without reading. A quick call would otherwise be answered by way of the thread of a slow
+//! one, which has to be woken for it, for as long as the slow one lasts.
 
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::io::Reading;
 use crate::latch::Latch;
+
+/// How long a caller reads what is for others, counted from the first time on.
+const FOR_OTHERS: Duration = Duration::from_millis(1);
 
 /// The stream that an answer comes over, as the one sees it who waits for the answer.
 pub(super) trait Link {
@@ -32,6 +39,11 @@ pub(super) trait Link {
 
     /// Lets others read.
     fn attend(&self);
+
+    /// What time it is.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// Waits for the value until `deadline`, and does `meanwhile` whenever somebody has nudged.
@@ -41,6 +53,9 @@ pub(super) fn read_and_wait<T>(
     deadline: Option<Instant>,
     mut meanwhile: Option<&mut dyn FnMut()>,
 ) -> Option<T> {
+    if meanwhile.is_some() {
+        latch.offer_help();
+    }
     loop {
         if let Some(value) = latch.take() {
             return Some(value);
@@ -77,20 +92,28 @@ pub(super) fn read_and_wait<T>(
     }
 }
 
-/// Reads until there is something to look at; `false` if that cannot be done here any more.
+/// Reads until there is something to look at; `false` if others shall do so from now on.
 fn read<T>(latch: &Latch<T>, link: &impl Link, deadline: Option<Instant>) -> bool {
+    // Set as soon as something was read that was for others: it is asked again whether it is done.
+    let (mut has_waited, mut reads_since, mut steps_back) = (false, None, false);
     let goes_on = link.read_until(deadline, |waker| match waker {
-        Some(waker) => latch.is_wanted_or_wakes(waker),
+        Some(waker) => {
+            if has_waited {
+                let now = link.now();
+                steps_back = now.duration_since(*reads_since.get_or_insert(now)) >= FOR_OTHERS;
+            }
+            has_waited = true;
+            steps_back || latch.is_wanted_or_wakes(waker)
+        }
         None => latch.forget_waker(),
     });
     link.leave_reading();
-    goes_on
+    goes_on && !steps_back
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
-    use std::time::Duration;
 
     use super::*;
 
@@ -157,6 +180,77 @@ mod tests {
         }
         let value = read_and_wait(&latch, &link, Some(Instant::now() + Duration::from_secs(60)), None);
         (value, link.told.into_inner())
+    }
+
+    /// A stream that brings one answer to others after the other, and this caller's own at last.
+    struct Busy<'a> {
+        latch: &'a Latch<u8>,
+        brings: u32,
+        each_takes: Duration,
+        began: Instant,
+        time: Cell<Duration>,
+        told: RefCell<Vec<&'static str>>,
+    }
+
+    impl Link for Busy<'_> {
+        fn is_over(&self) -> bool {
+            false
+        }
+
+        fn join(&self) -> Reading {
+            Reading::Own
+        }
+
+        fn quit(&self) -> bool {
+            unreachable!("it has the role")
+        }
+
+        fn is_ended(&self) -> bool {
+            false
+        }
+
+        fn read_until(&self, _: Option<Instant>, mut is_done: impl FnMut(Option<&Waker>) -> bool) -> bool {
+            for _ in 0..self.brings {
+                if is_done(Some(Waker::noop())) {
+                    return true;
+                }
+                is_done(None);
+                self.time.set(self.time.get() + self.each_takes);
+            }
+            self.latch.put(7);
+            is_done(Some(Waker::noop()))
+        }
+
+        fn leave_reading(&self) {
+            self.told.borrow_mut().push("leave");
+        }
+
+        fn attend(&self) {
+            self.told.borrow_mut().push("attend");
+            self.latch.put(8);
+        }
+
+        fn now(&self) -> Instant {
+            self.began + self.time.get()
+        }
+    }
+
+    fn busy(brings: u32, each_takes: Duration) -> (Option<u8>, Vec<&'static str>) {
+        let latch = Latch::new();
+        let (began, time, told) = (Instant::now(), Cell::default(), RefCell::default());
+        let link = Busy { latch: &latch, brings, each_takes, began, time, told };
+        (read_and_wait(&latch, &link, None, None), link.told.into_inner())
+    }
+
+    #[test]
+    fn a_caller_that_reads_for_others_only_steps_back() {
+        assert_eq!(busy(100, FOR_OTHERS / 10), (Some(8), vec!["leave", "attend"]));
+    }
+
+    #[test]
+    fn a_caller_reads_for_others_for_a_while() {
+        assert_eq!(busy(10, FOR_OTHERS / 10), (Some(7), vec!["leave"]));
+        assert_eq!(busy(1, FOR_OTHERS * 100), (Some(7), vec!["leave"]), "nothing came for others");
     }
 
     #[test]

@@ -232,6 +232,15 @@ impl Pending {
         }
     }
 
+    /// Does what is needed for the answer now, for one who is woken for what is needed later.
+    fn help_once(&self) {
+        if let Some(helper) = nested::helper(self.context.core()) {
+            // Before it looks, so that what comes meanwhile is seen here or wakes.
+            self.waiting.latch.offer_help();
+            self.help(&*helper);
+        }
+    }
+
     fn help(&self, helper: &dyn Helper) {
         while self.handle.is_some_and(|handle| helper.run_one(handle)) {}
     }
@@ -414,10 +423,8 @@ impl<T> Call<T> {
 
     /// Does what a waiting thread of a pool is needed for.
     pub(super) fn help(&self) {
-        if let State::Pending(pending, _) = &self.state
-            && let Some(helper) = nested::helper(pending.context.core())
-        {
-            pending.help(&*helper);
+        if let State::Pending(pending, _) = &self.state {
+            pending.help_once();
         }
     }
 
@@ -435,9 +442,7 @@ impl<T> Future for Call<T> {
             pending.attend();
             let Poll::Ready(outcome) = pending.waiting.latch.poll(task) else {
                 // A thread of a pool does what its answer needs; what comes later wakes the task for it.
-                if let Some(helper) = nested::helper(pending.context.core()) {
-                    pending.help(&*helper);
-                }
+                pending.help_once();
                 return Poll::Pending;
             };
             let result = self.finish(outcome);

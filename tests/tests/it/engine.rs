@@ -3,6 +3,7 @@
 //! One test for each way in which that has gone wrong somewhere; what the state machines decide is tested
 //! beside them, and their threads in `tests/model`.
 
+use std::fs;
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
@@ -12,6 +13,9 @@ use mitogen_service::{
     AllowAny, Blob, Call, CallError, Caller, Context, Pool, Router, SerializedInvoker, as_completed, service, testing,
 };
 use mitogen_service_tests::{LONG, within};
+
+use rustix::process::Pid;
+use rustix::thread::gettid;
 
 use crate::bench::{Bench, Worker};
 
@@ -56,6 +60,13 @@ impl Engine {
             None => Ok(number),
             Some(at) => Engine::stub(&at).step(number, true).wait(),
         }
+    }
+
+    /// Asks somebody else, one call after the other.
+    #[expose(policy = AllowAny)]
+    fn ask_often(&self, at: Context, times: u32) -> Result<u32, CallError> {
+        let stub = Engine::stub(&at);
+        (0..times).map(|number| stub.step(number, false).wait()).try_fold(0, |sum, number| Ok(sum + number?))
     }
 
     /// Waits until its caller wants no answer any more, and tells so.
@@ -372,4 +383,47 @@ fn callers_beside_each_other_get_their_answers_however_they_wait() {
         })
         .collect();
     within(3 * LONG, move || threads.into_iter().for_each(|thread| thread.join().unwrap()));
+}
+
+/// How often a thread of this process has gone to sleep.
+fn sleeps(thread: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/self/task/{}/status", thread.as_raw_nonzero())).unwrap();
+    let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    sleeps.and_then(|count| count.trim().parse().ok()).expect("the kernel counts")
+}
+
+/// A caller that waits for long is not woken for what others are waiting for.
+#[test]
+fn the_answers_to_quick_calls_do_not_come_by_way_of_a_slow_call() {
+    const CALLS: u32 = 2000;
+    let pair = Pair::new(2);
+    let slow = pair.stub();
+    let (tell, told) = mpsc::channel();
+    let slow = thread::spawn(move || {
+        tell.send(gettid()).unwrap();
+        slow.step(7, true).wait()
+    });
+    let caller = told.recv().unwrap();
+    assert_eq!(pair.at_child.who(), 7);
+    let before = sleeps(caller);
+    let stub = pair.stub();
+    for number in 0..CALLS {
+        assert_eq!(stub.step(number, false).wait().unwrap(), number);
+    }
+    let woken = sleeps(caller) - before;
+    assert!(woken < u64::from(CALLS) / 4, "the slow call's thread was woken {woken} times");
+    pair.at_child.go_on();
+    assert_eq!(slow.join().unwrap().unwrap(), 7);
+}
+
+/// The same for the calls that its own callee makes: only a thread of a pool may be needed for those.
+#[test]
+fn a_caller_that_cannot_help_is_not_woken_for_the_calls_of_its_callee() {
+    const CALLS: u32 = 2000;
+    let pair = Pair::new(1);
+    let (stub, me) = (pair.stub(), pair.parent.myself());
+    let before = sleeps(gettid());
+    assert_eq!(stub.ask_often(me, CALLS).wait().unwrap(), CALLS * (CALLS - 1) / 2);
+    let woken = sleeps(gettid()) - before;
+    assert!(woken < u64::from(CALLS) / 4, "the caller was woken {woken} times");
 }

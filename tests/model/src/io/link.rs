@@ -4,7 +4,9 @@ use std::io::stdin;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use shuttle::rand::{Rng, thread_rng};
 
 use super::Reading;
 use super::broker::BrokerHandle;
@@ -233,7 +235,7 @@ impl<T: Send + 'static> Caller<T> {
         deadline: Option<Instant>,
         meanwhile: Option<&mut dyn FnMut()>,
     ) -> Option<T> {
-        let link = Reader { link, latch: &self.latch, has_deadline: deadline.is_some() };
+        let link = Reader { link, latch: &self.latch, has_deadline: deadline.is_some(), began: Instant::now() };
         answer::read_and_wait(&self.latch, &link, deadline, meanwhile)
     }
 }
@@ -242,6 +244,7 @@ struct Reader<'a, T> {
     link: &'a Arc<Link>,
     latch: &'a Arc<Latch<T>>,
     has_deadline: bool,
+    began: Instant,
 }
 
 impl<T: Send + 'static> answer::Link for Reader<'_, T> {
@@ -275,5 +278,11 @@ impl<T: Send + 'static> answer::Link for Reader<'_, T> {
 
     fn attend(&self) {
         self.link.attend();
+    }
+
+    /// Any caller may find at any time that it has read for others long enough.
+    fn now(&self) -> Instant {
+        let long = Duration::from_secs(u64::from(thread_rng().gen_bool(0.5)));
+        self.began + long
     }
 }
