@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use mitogen_service::{AllowParents, Blob, CallError, Receiver, Router, Sender, service};
 
 use support::options::Options;
@@ -42,9 +43,11 @@ impl Source {
     /// Sends so many messages, of all kinds in turn.
     #[expose(policy = AllowParents)]
     fn send(&self, size: usize, count: usize, to: Sender<Blob>) -> std::result::Result<(), CallError> {
-        // The memory is used again, as that of the raw loop is; a blob that is cloned is not copied.
-        let messages = (0..KINDS as u8).map(|kind| Blob::from(vec![kind; size])).collect::<Vec<_>>();
-        (0..count).try_for_each(|number| to.send(messages[number % KINDS].clone()))
+        // All lie in the same memory, as those of the raw loop do: eight times as much would not stay in the
+        // caches. A part of it is not copied.
+        let memory: Bytes = (0..size + KINDS).map(|at| at as u8).collect();
+        let message = |number| Blob::from(memory.slice(number % KINDS..).slice(..size));
+        (0..count).try_for_each(|number| to.send(message(number)))
     }
 }
 
@@ -100,7 +103,12 @@ fn receive(receiver: &Receiver<Blob>, size: usize, count: usize) -> Result<()> {
     for number in 0..count {
         let message = receiver.recv()?;
         assert_eq!(message.len(), size, "a message is cut off");
-        assert_eq!(message[size - 1], (number % KINDS) as u8, "a message is missing");
+        let first = number % KINDS;
+        assert_eq!(
+            [message[0], message[size - 1]],
+            [first, first + size - 1].map(|at| at as u8),
+            "a message is missing"
+        );
     }
     Ok(())
 }
