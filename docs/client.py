@@ -25,6 +25,7 @@ HEADER = struct.Struct(">H6I")  # encoding, dst_id, src_id, auth_id, handle, rep
 BINARY, MESSAGEPACK = 0x4D4B, 0x4D50  # encodings
 SHUTDOWN, CALL_SERVICE, IS_DEAD, FIRST_DYNAMIC = 106, 110, 999, 1000  # handles
 ROOT, CHILD, STRANGER = 0, 1, 99  # context ids; nobody has the last one
+FEATURES = 0  # no CANCEL, no channels, no PING, no link for bulk
 MAX_MESSAGE_SIZE = 128 * 1024 * 1024
 
 
@@ -35,7 +36,9 @@ class Refused(Exception):
 class Child:
     def __init__(self, executable):
         # The child finds a socket where its stdin is, and gets its pipes over it. Nothing travels
-        # over the socket later, but it stays open. Python's descriptors have close-on-exec set.
+        # over it later, since we do not say in our hello that we have a link for bulk: much data
+        # comes over the pipes then, and nothing else is different. Python's descriptors have
+        # close-on-exec set.
         self.socket, stdin = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         their_read, our_write = os.pipe()
         our_read, their_write = os.pipe()
@@ -67,7 +70,7 @@ class Child:
             "encodings": [MESSAGEPACK, BINARY], "pid": os.getpid(),
             "context_id": CHILD, "name": NAME, "parents": [[ROOT, "root"]],
             "max_message_size": MAX_MESSAGE_SIZE, "unidirectional": False})
-        self.writer.write(HELLO.pack(b"MGSV", 1, 0, 0, len(body)) + body)
+        self.writer.write(HELLO.pack(b"MGSV", 1, 0, FEATURES, len(body)) + body)
         self.writer.flush()
         magic, version, _, features, length = HELLO.unpack(self.read(HELLO.size))
         if (magic, version) != (b"MGSV", 1):

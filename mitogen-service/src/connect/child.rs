@@ -19,7 +19,7 @@ use crate::process;
 use crate::router::{Bounds, Core, Ending, Identity};
 use crate::service::listen_for_first_call;
 use crate::sys;
-use crate::wire::{FEATURE_BULK, FEATURE_PING, FEATURES, Hello};
+use crate::wire::{FEATURE_BULK, FEATURE_PING, Hello};
 
 /// The status of a child that could not join. "Internal software error" in `sysexits.h`.
 const CANNOT_JOIN: i32 = 70;
@@ -167,8 +167,8 @@ struct Terms {
 ///
 /// This end speaks first, so that the parent learns our version if theirs differs.
 fn greet((read, write): (&OwnedFd, &OwnedFd), has_socket: bool) -> Result<Greeted, String> {
-    let features = if has_socket { FEATURES | FEATURE_BULK } else { FEATURES };
-    let hello = Hello::of_child(features, std::process::id());
+    let offered = handshake::offered(has_socket);
+    let hello = Hello::of_child(offered, std::process::id());
     let greeted = handshake::send(write, &hello).and_then(|()| handshake::receive(read, None));
     let hello = greeted.map_err(|failure| match failure {
         Failure::Eof => "the parent is gone".to_owned(),
@@ -191,7 +191,8 @@ fn greet((read, write): (&OwnedFd, &OwnedFd), has_socket: bool) -> Result<Greete
         return Err("the parent does not say who it is".to_owned());
     }
     let terms = Terms { pool_size, log_level: told.log_level, keep_alive: told.link_keep_alive };
-    Ok(Greeted { identity, terms, parent_pid: hello.body.pid, features: hello.features })
+    let features = handshake::common(offered, hello.features);
+    Ok(Greeted { identity, terms, parent_pid: hello.body.pid, features })
 }
 
 /// Shows the name of the context in `ps` and `top`, where `exe` would stand.

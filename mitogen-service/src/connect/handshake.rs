@@ -43,19 +43,34 @@ pub(super) struct Terms {
     pool_size: Option<usize>,
     /// How often it looks for a sign of life of this end, where the tree has no interval of its own.
     link_keep_alive: Option<Duration>,
-    /// There is a socket to it, for bulk.
-    has_bulk: bool,
+    /// There is a socket to it beside its pipes, for bulk.
+    has_socket: bool,
 }
 
 impl Terms {
     pub(super) fn of(request: &Request, link_keep_alive: Option<Duration>) -> Self {
-        Self { unidirectional: request.unidirectional, pool_size: request.pool_size, link_keep_alive, has_bulk: false }
+        Self {
+            unidirectional: request.unidirectional,
+            pool_size: request.pool_size,
+            link_keep_alive,
+            has_socket: false,
+        }
     }
 
-    /// The same for a child with a socket for bulk.
-    pub(super) fn with_bulk(self) -> Self {
-        Self { has_bulk: true, ..self }
+    /// The same for a child that there is a socket to.
+    pub(super) fn with_socket(self) -> Self {
+        Self { has_socket: true, ..self }
     }
+}
+
+/// The features that this end says it has.
+pub(super) fn offered(has_socket: bool) -> u32 {
+    if has_socket { FEATURES | FEATURE_BULK } else { FEATURES }
+}
+
+/// What the other end has said, but for the link for bulk that is there only if both say so.
+pub(super) fn common(offered: u32, said: u32) -> u32 {
+    said & (offered | !FEATURE_BULK)
 }
 
 /// Both say hello, and the child learns who it is; gives the child's features.
@@ -81,9 +96,9 @@ pub(super) fn with_child(
         pool_size: terms.pool_size.map(|size| size as u64),
         log_level: crate::log::wanted_level(),
     };
-    let features = if terms.has_bulk { FEATURES | FEATURE_BULK } else { FEATURES };
-    send(write, &Hello::of_parent(features, std::process::id(), identity))?;
-    Ok(receive(read, Some(deadline))?.features)
+    let offered = offered(terms.has_socket);
+    send(write, &Hello::of_parent(offered, std::process::id(), identity))?;
+    Ok(common(offered, receive(read, Some(deadline))?.features))
 }
 
 /// Writes a hello; it is smaller than a pipe's buffer, so this does not wait for the other end.

@@ -124,7 +124,7 @@ impl Start<'_> {
                 greet(
                     core,
                     (id, name),
-                    &Terms::of(self.request, None).with_bulk(),
+                    &Terms::of(self.request, None).with_socket(),
                     (&ends.read, &ends.write),
                     deadline,
                     self.request.connect_timeout,

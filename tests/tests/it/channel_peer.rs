@@ -419,6 +419,24 @@ fn a_neighbour_that_knows_no_channels_gets_no_claim() {
     assert!(error.to_string().contains("knows no channels"), "{error}");
 }
 
+/// A neighbour that was offered no link for bulk has none, whatever it says: it is not asked for a handle for
+/// what could only come over that.
+#[test]
+fn a_link_for_bulk_that_was_not_offered_is_not_believed() {
+    let bench = Bench::new();
+    let mut peer = Peer::join_with(&bench, "boaster", 3 | 8);
+    let child = bench.child("child");
+    let args = Bytes { to: (peer.id(), 5000, 7), count: 15, size: 64 * 1024 };
+    let call = child.call_service::<()>(Feeder::DESCRIPTOR.name, "blobs", &args);
+    let claim = peer.read();
+    assert_eq!((claim.handle, claim.src), (CLAIM, child.id().get()));
+    for _ in 0..15 {
+        let frame = peer.read();
+        assert_eq!((frame.handle, frame.magic, frame.payload.len()), (5000, *b"MK", 64 * 1024));
+    }
+    call.wait_timeout(LONG).unwrap();
+}
+
 #[test]
 fn offences_are_logged_with_the_name_of_the_neighbour() {
     let test = "channel_peer::who_does_not_claim_or_has_no_token_is_not_heard";
