@@ -334,7 +334,7 @@ impl Mailbox {
                 return core.refuse(message, core.identity().id, &reason);
             }
         };
-        let watch = ClaimWatch { mailbox: Arc::downgrade(self), source, number };
+        let watch = ClaimWatch { mailbox: Arc::downgrade(self), claimant: core.context(source), number };
         // At a router that is closed there is none, and the receiver is told of that.
         if let Some(watch) = core.await_uncounted(source, Arc::new(watch)) {
             let wanted = self.state.lock().inbox.watch(number, watch);
@@ -614,35 +614,37 @@ impl Listener for Mailbox {
 #[derive(Clone)]
 struct ClaimWatch {
     mailbox: Weak<Mailbox>,
-    source: ContextId,
+    /// Held, so that its end is known as soon as it has been told.
+    claimant: Context,
     number: u64,
 }
 
 impl ClaimWatch {
-    /// Waits on for the end, if the claimant is ending and what it has sent is still on its way: that credit
-    /// does not reach it any more is no reason to lose that.
-    fn goes_on(&self, mailbox: &Mailbox) -> bool {
-        let Some(watch) = mailbox.core.await_uncounted(self.source, Arc::new(self.clone())) else { return false };
-        // Looked at when the end would be heard of: it comes after this, or has come before.
-        let goes_on = mailbox.core.is_ending(self.source) && mailbox.state.lock().inbox.watch(self.number, watch);
-        if !goes_on {
-            mailbox.core.give_up(watch);
+    /// Credit has met the end of the claimant: a hop has no way there any more. What was sent before may still
+    /// be on the links for bulk, and the end comes behind it, from that hop too. So this waits on for it.
+    fn wait_on(&self, mailbox: &Mailbox) {
+        if let Some(watch) = mailbox.core.await_uncounted(self.claimant.id(), Arc::new(self.clone())) {
+            let wanted = mailbox.state.lock().inbox.watch(self.number, watch);
+            mailbox.unwatch((!wanted).then_some(watch));
         }
-        goes_on
+        // Looked at after the watch is there: an end that comes between is told twice.
+        if let Some(death) = self.claimant.death() {
+            self.end(&death);
+        }
     }
 }
 
 impl Listener for ClaimWatch {
     fn deliver(&self, delivery: Delivery<'_>) {
         let Some(mailbox) = self.mailbox.upgrade() else { return };
-        if mailbox.core.is_ending(self.source) && self.goes_on(&mailbox) {
-            return;
-        }
         let reason = delivery.message.dead_reason().unwrap_or_else(DeadReason::refused);
-        let why = refusal(&mailbox.core.context(self.source), 0, reason);
+        if reason.code == DeadCode::NoRoute {
+            return self.wait_on(&mailbox);
+        }
+        let why = refusal(&self.claimant, 0, reason);
         let mut state = mailbox.state.lock();
         let closed = state.inbox.close_number(self.number, why);
-        mailbox.dismissed(state, self.source, closed, "credit was lost on its way");
+        mailbox.dismissed(state, self.claimant.id(), closed, "credit was lost on its way");
     }
 
     fn end(&self, death: &Arc<Death>) {

@@ -27,6 +27,8 @@ mod receiver;
 mod registry;
 mod select;
 mod sender;
+#[cfg(test)]
+mod two_links;
 mod window;
 
 pub use call::Call;

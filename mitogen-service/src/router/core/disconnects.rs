@@ -15,11 +15,6 @@ use crate::wire::{ContextId, DelRoute, Encoding, Handle, Message};
 const LATE_NEWS: StreamId = StreamId(0);
 
 impl Core {
-    /// Whether the end of a context was told, and what it has sent before may still be on its way.
-    pub(crate) fn is_ending(&self, id: ContextId) -> bool {
-        self.links.lock().values().any(|link| link.half_told.awaits_bulk(id))
-    }
-
     /// A child's stream and process are gone: ends what waited for the contexts behind it.
     pub(crate) fn lost(self: &Arc<Self>, stream: StreamId, death: Death) {
         let death = &Arc::new(death);

@@ -34,11 +34,6 @@ impl HalfTold {
         None
     }
 
-    /// Whether an end was told over the main link and is still to be told over the other one.
-    pub(super) fn awaits_bulk(&self, id: ContextId) -> bool {
-        self.main.contains_key(&id)
-    }
-
     /// An end is told over the link for bulk. Gives the news that hold now; the error is that too many
     /// are told there alone.
     pub(super) fn bulk(&mut self, id: ContextId) -> Result<Option<Message>, TooMany> {
@@ -71,9 +66,7 @@ mod tests {
         let mut told = HalfTold::default();
         let (id, message) = news(1);
         assert_eq!(told.main(id, true, message.clone()), None);
-        assert!(told.awaits_bulk(id));
         assert_eq!(told.bulk(id), Ok(Some(message.clone())));
-        assert!(!told.awaits_bulk(id));
         let id = ContextId::new(2);
         assert_eq!(told.bulk(id), Ok(None));
         assert_eq!(told.main(id, true, message.clone()), Some(message));

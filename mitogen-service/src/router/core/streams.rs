@@ -176,9 +176,15 @@ impl Core {
     }
 
     /// Takes the next id for a context that is joined without a connector.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn take_id(&self) -> Option<ContextId> {
         self.table.lock().ids().take()
+    }
+
+    /// Adds ids that this context was given for its own use.
+    #[cfg(test)]
+    pub(crate) fn add_ids(&self, block: std::ops::Range<u32>) {
+        self.table.lock().add_own_block(block);
     }
 
     /// The streams to the parent.
