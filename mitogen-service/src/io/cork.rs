@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::stream::Stream;
+use crate::sync::thread_local;
 
 /// How many bytes are held at most.
 pub(super) const HOLD_MAX: usize = 16 * 1024;
@@ -55,27 +56,29 @@ thread_local! {
 /// Whether a call is to be held that this thread starts over this stream.
 pub(super) fn holds_call(stream: &Stream) -> bool {
     let address = std::ptr::from_ref(stream).addr();
-    let (last, row) = ROW_OF.get();
-    let row = if last == address { row.saturating_add(1) } else { 1 };
-    ROW_OF.set((address, row));
-    row > ROW
+    ROW_OF.with(|row_of| {
+        let (last, row) = row_of.get();
+        let row = if last == address { row.saturating_add(1) } else { 1 };
+        row_of.set((address, row));
+        row > ROW
+    })
 }
 
 /// How soon an answer is to leave that this thread gives.
 pub(crate) fn for_answer() -> Haste {
-    if MORE_ANSWERS.get() { Haste::Answer } else { Haste::Now }
+    if MORE_ANSWERS.with(Cell::get) { Haste::Answer } else { Haste::Now }
 }
 
 /// Says whether this thread will give more answers in no time.
 pub(crate) fn expect_answers(more: bool) {
-    MORE_ANSWERS.set(more);
+    MORE_ANSWERS.with(|answers| answers.set(more));
 }
 
 /// Lets go of what this thread holds: it has no more in hand, or is about to wait.
 pub(crate) fn let_go() {
-    ROW_OF.set((0, 0));
+    ROW_OF.with(|row_of| row_of.set((0, 0)));
     // One after the other, since the last handle of a stream may go with it.
-    while let Some(stream) = HELD.with_borrow_mut(Vec::pop) {
+    while let Some(stream) = HELD.with(|held| held.borrow_mut().pop()) {
         if let Some(stream) = stream.upgrade() {
             stream.let_go();
         }
@@ -84,7 +87,8 @@ pub(crate) fn let_go() {
 
 /// Takes note that this thread holds something in a stream.
 pub(super) fn holds(stream: &Arc<Stream>) {
-    let is_full = HELD.with_borrow_mut(|held| {
+    let is_full = HELD.with(|held| {
+        let mut held = held.borrow_mut();
         let is_known = held.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(stream)));
         if !is_known {
             held.push(Arc::downgrade(stream));

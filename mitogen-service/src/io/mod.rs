@@ -2,8 +2,9 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `stream` | a link to a neighbour: writing, and the end |
+//! | `stream`, `ends` | a link to a neighbour, and its end |
 //! | `reading`, `role`, `shared_role`, `laziness` | who reads a stream, and when |
+//! | `writing`, `writer`, `shared_writer` | who writes to it, and when |
 //! | `ready` | the threads that wait until a stream can be read |
 //! | `broker`, `timers`, `poller` | the I/O thread |
 //! | `cork` | what is held back to leave together |
@@ -20,6 +21,7 @@ mod broker;
 mod buffers;
 pub(crate) mod cork;
 mod courier;
+mod ends;
 mod interrupt;
 mod laziness;
 mod lines;
@@ -30,20 +32,25 @@ mod ready;
 mod reassembly;
 mod role;
 mod shared_role;
+mod shared_writer;
 mod stall;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod writer;
+mod writing;
 
 pub(crate) use broker::{Broker, BrokerHandle, Source, Token};
 pub(crate) use buffers::Spare;
 pub(crate) use courier::Courier;
+pub(crate) use ends::Closed;
 pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;
 pub(crate) use poller::Interest;
 pub(crate) use reading::{Reading, Waits, is_reading};
 pub(crate) use ready::{Ready, Seat};
 pub(crate) use reassembly::Reassembly;
-pub(crate) use stream::{Closed, Limits, ReadEnd, SendError, Sink, Stream, StreamId, WriteEnd};
+pub(crate) use shared_writer::SendError;
+pub(crate) use stream::{Limits, ReadEnd, Sink, Stream, StreamId, WriteEnd};
 pub(crate) use timers::TimerId;

@@ -107,6 +107,11 @@ impl Output {
         self.load + self.transit
     }
 
+    /// How many bytes wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting() - self.frames.len() * FRAME_OVERHEAD
+    }
+
     /// Whether a frame of this size may be queued. One that has come from a stream which shares its
     /// room with others leaves half of it to them, so that no child keeps out what they have to send.
     pub(crate) fn admits(&self, origin: Option<StreamId>, size: usize, patience: Patience) -> bool {
@@ -165,16 +170,17 @@ impl Output {
         if in_transit { &mut self.transit } else { &mut self.load }
     }
 
-    /// The next bytes to leave. Small frames are put together in `room`, since the kernel takes one piece
-    /// faster than many; a large one leaves from where it lies.
-    pub(crate) fn next<'a>(&'a self, room: &'a mut Vec<u8>) -> Vec<IoSlice<'a>> {
+    /// The next bytes to leave, `most` of them or, where small frames follow each other, one frame more.
+    /// Small frames are put together in `room`, since the kernel takes one piece faster than many; a large
+    /// one leaves from where it lies.
+    pub(crate) fn next<'a>(&'a self, room: &'a mut Vec<u8>, most: usize) -> Vec<IoSlice<'a>> {
         let small = |frame: &&Frame| frame.left() <= SMALL;
         if self.frames.iter().take(2).filter(small).count() < 2 {
-            return self.slices();
+            return self.slices(most);
         }
         room.clear();
         for frame in self.frames.iter().take_while(small) {
-            if room.len() + frame.left() > TOGETHER {
+            if room.len() >= most || room.len() + frame.left() > TOGETHER {
                 break;
             }
             room.extend_from_slice(frame.header.get(frame.sent..).unwrap_or_default());
@@ -183,16 +189,22 @@ impl Output {
         vec![IoSlice::new(room)]
     }
 
-    /// The next bytes to leave, each from where it lies.
-    fn slices(&self) -> Vec<IoSlice<'_>> {
+    /// The next bytes to leave, `most` of them, each from where it lies.
+    fn slices(&self, most: usize) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(MAX_SLICES.min(2 * self.frames.len()));
+        let mut room = most;
         for frame in self.frames.iter().take(MAX_SLICES / 2) {
-            if frame.sent < Header::LEN {
-                slices.push(IoSlice::new(&frame.header[frame.sent..]));
-            }
+            let header = frame.header.get(frame.sent..).unwrap_or_default();
             let payload = &frame.message.payload[frame.sent.saturating_sub(Header::LEN)..];
-            if !payload.is_empty() {
-                slices.push(IoSlice::new(payload));
+            for piece in [header, payload] {
+                let piece = &piece[..piece.len().min(room)];
+                room -= piece.len();
+                if !piece.is_empty() {
+                    slices.push(IoSlice::new(piece));
+                }
+            }
+            if room == 0 {
+                break;
             }
         }
         slices
@@ -250,9 +262,9 @@ mod tests {
     }
 
     fn bytes(output: &Output) -> Vec<u8> {
-        let apart: Vec<u8> = output.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+        let apart: Vec<u8> = output.slices(usize::MAX).iter().flat_map(|slice| slice.to_vec()).collect();
         let mut room = Vec::new();
-        let together: Vec<u8> = output.next(&mut room).iter().flat_map(|slice| slice.to_vec()).collect();
+        let together: Vec<u8> = output.next(&mut room, usize::MAX).iter().flat_map(|slice| slice.to_vec()).collect();
         assert!(together.len() >= apart.len().min(1) && (apart.starts_with(&together) || together.starts_with(&apart)));
         together
     }
@@ -275,6 +287,25 @@ mod tests {
             }
             assert_eq!(got, whole);
             assert_eq!((output.load, output.transit, output.passing.len()), (0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_turn_is_given_what_it_may_write_and_never_nothing() {
+        let mut output = Output::new(1_000_000);
+        push(&mut output, &[1; 5000]);
+        push(&mut output, &[2; 5000]);
+        let given = |output: &Output, most| output.next(&mut Vec::new(), most).iter().map(|slice| slice.len()).sum();
+        for most in [1, Header::LEN, 5000, 5026, 5027, 10_000] {
+            assert_eq!(usize::min(most, output.bytes()), given(&output, most));
+        }
+        output.advance(10_052);
+        for _ in 0..10 {
+            push(&mut output, b"small");
+        }
+        // Whole frames, since they are put together.
+        for (most, frames) in [(1, 1), (31, 1), (32, 2), (310, 10), (1000, 10)] {
+            assert_eq!(frames * (Header::LEN + 5), given(&output, most), "{most}");
         }
     }
 

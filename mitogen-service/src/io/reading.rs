@@ -16,12 +16,13 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::ends::{Closed, Ending};
 use super::interrupt::Interrupt;
 use super::poller::Interest;
 use super::role::{Join, Leave};
 use super::shared_role::{Post, Promoted, Reads, Until};
 use super::stall::{Look, Stall};
-use super::stream::{Closed, Ending, ReadEnd, Stream};
+use super::stream::{ReadEnd, Stream};
 use crate::ledger::Entry;
 use crate::wire::{Decoder, Header, Message};
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::cork::{self, Haste};
+use super::writer::TURN;
 use super::{
     Broker, Closed, Limits, Patience, ReadEnd, Ready, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd,
 };
@@ -478,6 +479,39 @@ fn two_ends_that_are_full_both_go_on() {
             assert_eq!(end.next(), Event::Message(number, 64 * 1024));
         }
     }
+}
+
+/// Nobody is kept by what others have to say: what the kernel would take at once leaves in turns, and between
+/// two of them the I/O thread looks after its other streams.
+#[test]
+fn a_thread_that_sends_or_flushes_writes_little_of_what_others_have_queued() {
+    let (there_read, here_write) = rustix::pipe::pipe().unwrap();
+    let (here_read, there_write) = rustix::pipe::pipe().unwrap();
+    let (pipe, other_end) = (here_write.try_clone().unwrap(), there_read.try_clone().unwrap());
+    let (here, there) = (End::new(here_read, here_write), End::new(there_read, there_write));
+    let there_is = || rustix::io::ioctl_fionread(&other_end).unwrap() as usize;
+    // The I/O thread has something else to do for now.
+    let (go_on, waits) = channel();
+    here.broker.0.handle().defer(move |_| waits.recv().unwrap());
+    let mut sent = 0;
+    while here.send(sent, 10_000, Patience::Refuse).is_ok() {
+        sent += 1;
+    }
+    // From now on the kernel takes all of it.
+    rustix::pipe::fcntl_setpipe_size(&pipe, 1024 * 1024).unwrap();
+    let before = there_is();
+    here.send(sent, 100, Patience::Exceed).unwrap();
+    assert_eq!(there_is(), before, "a thread that sends leaves it to the one who carries it");
+    for turn in 1..=3 {
+        here.stream.0.writer.writable(&here.stream.0);
+        assert_eq!(there_is(), before + turn * TURN);
+    }
+    go_on.send(()).unwrap();
+    there.stream.0.start().unwrap();
+    for number in 0..sent {
+        assert_eq!(there.next(), Event::Message(number, 10_000));
+    }
+    assert_eq!(there.next(), Event::Message(sent, 100));
 }
 
 /// Calls that are held and forgotten, senders that wait for room, and the one who flushes know nothing of each
