@@ -36,6 +36,7 @@ mod sync;
 mod table;
 #[path = "../../../mitogen-service/src/service/pool/turns.rs"]
 mod turns;
+mod writing;
 
 mod error {
     pub(crate) const SELECT_CLOSED: &str = "closed";
@@ -66,6 +67,45 @@ mod wire {
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub(crate) struct Handle(pub(crate) u32);
+
+    /// Whose frame it is, which one of them, and how much follows.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Header {
+        pub(crate) sender: u8,
+        pub(crate) number: u8,
+        pub(crate) length: u32,
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Message {
+        pub(crate) header: Header,
+        pub(crate) payload: &'static [u8],
+    }
+
+    impl Header {
+        pub(crate) const LEN: usize = 8;
+
+        pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+            let [one, two, three, four] = self.length.to_be_bytes();
+            [0xaa, self.sender, self.number, 0xbb, one, two, three, four]
+        }
+
+        pub(crate) fn decode([first, sender, number, last, length @ ..]: [u8; Self::LEN]) -> Self {
+            assert_eq!((first, last), (0xaa, 0xbb), "a frame begins where one has ended");
+            Self { sender, number, length: u32::from_be_bytes(length) }
+        }
+    }
+
+    impl Message {
+        pub(crate) fn new(sender: u8, number: u8, size: usize) -> Self {
+            static PAYLOAD: [u8; 256 * 1024] = [0; 256 * 1024];
+            Self { header: Header { sender, number, length: size as u32 }, payload: &PAYLOAD[..size] }
+        }
+
+        pub(crate) fn size(&self) -> usize {
+            Header::LEN + self.payload.len()
+        }
+    }
 }
 
 mod service {

@@ -6,6 +6,7 @@ mod pool;
 mod queue;
 mod role;
 mod select;
+mod writer;
 
 use std::future::poll_fn;
 
@@ -16,7 +17,7 @@ use shuttle::{future, thread};
 use crate::latch::Latch;
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 37] = [
+pub(crate) const ALL: [(&str, fn()); 50] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -54,6 +55,19 @@ pub(crate) const ALL: [(&str, fn()); 37] = [
     ("dedup: three callers, and nothing is kept", dedup::aggregated),
     ("dedup: an invalidation in between", dedup::invalidated),
     ("dedup: a caller goes away", dedup::abandoned),
+    ("writer: what two senders queue leaves, whoever carries it", writer::carried),
+    ("writer: a sender writes in turns, and others come between", writer::turns),
+    ("writer: calls that are held and forgotten leave", writer::calls),
+    ("writer: answers are held beside calls and others", writer::answers),
+    ("writer: senders of bulk wait for the kernel", writer::bulk),
+    ("writer: senders wait for room", writer::room),
+    ("writer: a sender has no time to wait for room", writer::timeout),
+    ("writer: who finds no room hears when there is some", writer::relief),
+    ("writer: this end closes while all kinds of senders wait", writer::closed_here),
+    ("writer: this end closes while nobody reads what was sent", writer::closed_unread),
+    ("writer: the other end closes while all kinds of senders wait", writer::closed_there),
+    ("writer: what is held at the end leaves", writer::held_at_the_end),
+    ("writer: a process that ends waits for what it has sent", writer::drained),
 ];
 
 fn latch_thread() {

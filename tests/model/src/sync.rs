@@ -7,6 +7,7 @@ use std::time::Instant;
 use shuttle::rand::{Rng, thread_rng};
 pub(crate) use shuttle::sync::atomic;
 pub(crate) use shuttle::thread::ThreadId;
+pub(crate) use shuttle::thread_local;
 use shuttle::{sync, thread};
 
 #[derive(Default)]
@@ -32,6 +33,10 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(Some(self.0.lock().unwrap()), &self.0)
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok().map(|guard| MutexGuard(Some(guard), &self.0))
     }
 }
 
