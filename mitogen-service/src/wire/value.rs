@@ -32,7 +32,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
         // A sequence that begins with a byte and goes on with something else, as one of an untagged
         // enum may, is taken for bytes at first.
         out.truncate(start);
-        write(value, out, BytesMode::Normal).map_err(|error| EncodeError(error.to_string()))?;
+        write(value, out, BytesMode::Normal).map_err(|error| refused(&error, &out[start..]))?;
     }
     // A level takes a byte, so most values cannot be too deep.
     let encoded = &out[start..];
@@ -40,6 +40,16 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
         return Err(EncodeError(format!("it is nested deeper than {MAX_VALUE_DEPTH} levels")));
     }
     Ok(())
+}
+
+/// Why a value has no encoding, and which part of it.
+#[cold]
+fn refused(error: &rmp_serde::encode::Error, written: &[u8]) -> EncodeError {
+    let place = msgpack::place(written);
+    match place.strip_prefix('.').unwrap_or(&place) {
+        "" => EncodeError(error.to_string()),
+        place => EncodeError(format!("in `{place}`: {error}")),
+    }
 }
 
 fn write<T: Serialize + ?Sized>(

@@ -151,6 +151,14 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// The kind of the next value, and how many bytes, values or pairs it says that it has, whatever is there.
+    pub(super) fn announcement(&mut self) -> Result<(Kind, u64), Malformed> {
+        let at = self.at;
+        let marker = self.marker()?;
+        let kind = Kind::of(marker).ok_or(Malformed { what: RESERVED, at })?;
+        Ok((kind, self.announced(marker)?))
+    }
+
     fn enter(&mut self, kind: Kind, expected: &'static str) -> Result<usize, Malformed> {
         let at = self.at;
         let head = self.head()?;

@@ -12,6 +12,7 @@
 //! This folder must not know any message.
 
 mod cursor;
+mod unfinished;
 mod validate;
 mod write;
 
@@ -19,6 +20,7 @@ use rmp::Marker;
 use thiserror::Error;
 
 pub(crate) use cursor::Cursor;
+pub(crate) use unfinished::place;
 pub(crate) use validate::validate;
 pub(crate) use write::{write_array_len, write_bin, write_bool, write_map_len, write_nil, write_str, write_uint};
 
