@@ -4,7 +4,7 @@
 //! there are mistakes: enough for the stub, so that a mistake does not show up a second time
 //! wherever the stub is used.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Expr, ExprPath, Generics, Ident, LitStr, Path, Type, Visibility};
 
 /// A checked `#[service]` impl block.
@@ -39,6 +39,27 @@ pub(crate) struct Names {
     pub(crate) krate: Path,
     /// The `#[cfg]`s of the block; they hold for everything that is made from it.
     pub(crate) cfgs: Vec<Attribute>,
+    pub(crate) params: Params,
+}
+
+/// The type parameters of a service, without `Self`; nothing at all unless it is generic.
+#[derive(Default)]
+pub(crate) struct Params {
+    /// `<T: Store>`
+    pub(crate) declared: TokenStream,
+    /// `<T>`
+    pub(crate) passed: TokenStream,
+    /// `where ..`, with what the service itself must be.
+    pub(crate) bounds: TokenStream,
+    /// There are lifetimes among them, which is a mistake.
+    pub(crate) borrow: bool,
+}
+
+impl Params {
+    /// Whether the service is generic.
+    pub(crate) fn is_generic(&self) -> bool {
+        !self.declared.is_empty()
+    }
 }
 
 /// The methods that run at moments of a service's life.
@@ -66,7 +87,8 @@ pub(crate) struct Hook {
 pub(crate) struct StubMethod {
     pub(crate) ident: Ident,
     pub(crate) docs: Vec<Attribute>,
-    pub(crate) deprecated: Option<Attribute>,
+    /// What else holds for the stub as well: `deprecated`, `must_use`, lints that are allowed.
+    pub(crate) carried: Vec<Attribute>,
     pub(crate) cfgs: Vec<Attribute>,
     /// Empty, except in a sketch.
     pub(crate) generics: Generics,
@@ -88,6 +110,8 @@ pub(crate) struct Options {
     pub(crate) name: Option<Given<LitStr>>,
     pub(crate) invoker: Option<Given<Invoker>>,
     pub(crate) activate: Option<Given<Activation>>,
+    /// The types that a generic service is there for.
+    pub(crate) types: Option<Given<Vec<Type>>>,
 }
 
 /// The value of an option and where its keyword stands.
@@ -131,6 +155,8 @@ pub(crate) struct Method {
     pub(crate) no_reply: Option<Span>,
     /// Where the type of its errors stands, as far as the return type shows it.
     pub(crate) error_place: Span,
+    /// The return type names a type parameter, so what the errors are is known only when it runs.
+    pub(crate) error_is_generic: bool,
 }
 
 impl Method {
@@ -153,7 +179,7 @@ pub(crate) enum Parameter {
 /// A parameter that comes from the caller.
 pub(crate) struct Argument {
     pub(crate) ident: Ident,
-    /// The identifier without `r#`.
+    /// The name by which it travels: that of the option `rename`, or the identifier without `r#`.
     pub(crate) wire_name: String,
     /// Its type, without `Self`.
     pub(crate) ty: Type,

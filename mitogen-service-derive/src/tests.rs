@@ -167,12 +167,13 @@ fn the_descriptor_tells_what_was_written() {
     for part in [
         r#"name: "files", type_name: "Files", docs: "Serves files.""#,
         r#"name: "read_file", docs: "Reads a whole file.""#,
-        r#"policies: &["Self::is_admin", "AllowAny"], result: "String", no_reply: false"#,
-        r#"{ name: "step", type_name: "u32", required: false }"#,
-        r#"{ name: "note", type_name: "Option<String>", required: false }"#,
-        r#"{ name: "bytes", type_name: "&[u8]", required: true }"#,
+        r#"policies: &["Self::is_admin", "AllowAny"], invoker::: core::option::Option::Some("SerializedInvoker")"#,
+        r#"result: "String", no_reply: false"#,
+        r#"{ name: "step", type_name: "u32", required: false, default::: core::option::Option::Some("3") }"#,
+        r#"{ name: "note", type_name: "Option<String>", required: false, default::: core::option::Option::Some("None") }"#,
+        r#"{ name: "bytes", type_name: "&[u8]", required: true, default::: core::option::Option::None }"#,
         r#"name: "type""#,
-        r#"policies: &["AllowParents"], result: "()", no_reply: true"#,
+        r#"policies: &["AllowParents"], invoker::: core::option::Option::None, result: "()", no_reply: true"#,
     ] {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
@@ -314,8 +315,8 @@ fn a_function_becomes_a_static_that_points_to_it() {
     assert!(!body.contains("#[arg"), "{body}");
     for part in [
         r#"core::concat!(::core::module_path!(), "::", "greet"), docs: "Greets.""#,
-        r#"{ name: "times", type_name: "u32", required: false }"#,
-        r#"policies: &["AllowParents"], result: "PathBuf", no_reply: false"#,
+        r#"{ name: "times", type_name: "u32", required: false, default"#,
+        r#"result: "PathBuf", no_reply: false"#,
         "linkme::distributed_slice(::mitogen_service::__private::FUNCTIONS)",
     ] {
         assert!(body.contains(part), "no `{part}` in {body}");

@@ -25,29 +25,33 @@ pub(crate) const INVOKER: &str = "invoker";
 pub(crate) const ACTIVATE: &str = "activate";
 /// Option: the visibility of the generated items.
 pub(crate) const VIS: &str = "vis";
+/// Option: the types that a generic service is there for.
+pub(crate) const TYPES: &str = "types";
 /// Option: where the runtime crate is found.
 pub(crate) const CRATE: &str = "crate";
 /// Option: who may call a method.
 pub(crate) const POLICY: &str = "policy";
 /// Option: what an argument is when the caller leaves it out.
 pub(crate) const DEFAULT: &str = "default";
+/// Option: the name by which an argument travels.
+pub(crate) const RENAME: &str = "rename";
 /// Option: a function that an argument must satisfy.
 pub(crate) const CHECK: &str = "check";
 /// Option: how the router of `main` is built.
 pub(crate) const ROUTER: &str = "router";
 
 /// The options of `#[service]` on an impl block.
-pub(crate) const ON_IMPL: &[&str] = &[NAME, INVOKER, ACTIVATE, VIS, CRATE];
+pub(crate) const ON_IMPL: &[&str] = &[NAME, INVOKER, ACTIVATE, TYPES, VIS, CRATE];
 /// The options of `#[service]` on a struct or enum.
 pub(crate) const ON_TYPE: &[&str] = &[NAME, INVOKER, ACTIVATE];
 /// The options of `#[service]` that a type cannot have.
-pub(crate) const ONLY_ON_IMPL: &[&str] = &[VIS, CRATE];
+pub(crate) const ONLY_ON_IMPL: &[&str] = &[TYPES, VIS, CRATE];
 /// The options of `#[expose]`.
 pub(crate) const OF_EXPOSE: &[&str] = &[POLICY, INVOKER];
 /// The options of `#[on_message]`.
 pub(crate) const OF_ON_MESSAGE: &[&str] = &[POLICY];
 /// The options of `#[arg]`.
-pub(crate) const OF_ARG: &[&str] = &[DEFAULT];
+pub(crate) const OF_ARG: &[&str] = &[DEFAULT, RENAME];
 /// The options of an argument inside `#[arg_spec]`.
 pub(crate) const OF_ARG_SPEC: &[&str] = &[CHECK];
 /// The options of `#[function]`.

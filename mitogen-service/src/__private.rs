@@ -14,10 +14,10 @@ pub use linkme;
 
 pub use crate::router::{Router, RouterBuilder};
 pub use crate::service::{
-    Answer, ArgSpec, Args, CheckOutcome, FUNCTIONS, FunctionSignature, Hooks, Invocation, KeyOf, KeyWriter, MAINS,
-    Method, MethodDescriptor, Outcome, REGISTRY, Registered, Registration, Remote, Resolved, ServiceDescriptor,
-    StructOptions, StubRequest, Target, Uncached, allows, apply_check, default_invoker, failure, host, make_default,
-    not_faked, sharing,
+    Answer, ArgSpec, Args, Asked, CheckOutcome, FUNCTIONS, FunctionSignature, Hooks, Host, Hosting, Invocation, KeyOf,
+    KeyWriter, Listed, MAINS, Method, MethodDescriptor, NotHosted, Outcome, REGISTRY, Registered, Registration, Remote,
+    Resolved, ServiceDescriptor, StructOptions, StubRequest, Target, Uncached, apply_check, construct, default_invoker,
+    failure, hosting, make_default, not_faked, sharing, travels, unhosted,
 };
 pub use crate::wire::value::{DecodeError, EncodeError};
 pub use crate::wire::{bytes, path, value};
@@ -63,22 +63,31 @@ pub fn macro_failed() -> ! {
     unreachable!("a service whose macro failed does not compile")
 }
 
-/// Tells a `Result` under another name: an inherent constant wins over one of a trait.
-#[derive(Debug)]
-pub struct ResultProbe<T: ?Sized>(PhantomData<T>);
+/// Whether a type is that of its name in the module around it. Inside a function it need not be.
+pub mod place {
+    use super::PhantomData;
 
-impl<T, E> ResultProbe<Result<T, E>> {
-    /// It is one.
-    pub const IS_RESULT: bool = true;
+    /// A name that the module does not know.
+    #[derive(Debug)]
+    pub struct Elsewhere;
+
+    /// The type, and what its name means in the module.
+    #[derive(Debug)]
+    pub struct Here<T, U>(PhantomData<(T, U)>);
+
+    impl<T> Here<T, T> {
+        /// They are the same.
+        pub const IS_HERE: bool = true;
+    }
+
+    /// What is said of all other pairs: an inherent constant wins over one of a trait.
+    pub trait NotHere {
+        /// They are not the same.
+        const IS_HERE: bool = false;
+    }
+
+    impl<T, U> NotHere for Here<T, U> {}
 }
-
-/// What the probe says of all other types.
-pub trait NotAResult {
-    /// It is none.
-    const IS_RESULT: bool = false;
-}
-
-impl<T: ?Sized> NotAResult for ResultProbe<T> {}
 
 /// What becomes of the value that `main` returns: an error is printed as a text, with its causes;
 /// everything else is up to `Termination`.

@@ -51,6 +51,7 @@
 /// | `activate` | a context makes the service by itself, by `Default`, when a parent first calls it |
 /// | `activate = Self::create` | the same by a function `fn(&ServiceScope) -> Result<Self, E>` |
 /// | `invoker = EXPR` | how calls are run: an [`Invoker`](crate::Invoker) that is `Default`, or an expression that gives one |
+/// | `types = [Cache<u8>, ..]` | the types that a generic service is there for; see below |
 /// | `vis = pub(crate)` | the visibility of stub and trait, `pub` by default |
 /// | `crate = path` | where this crate is found, if it is renamed or re-exported |
 ///
@@ -64,7 +65,9 @@
 ///
 /// *Arguments* travel by name. They are owned types that serde can read and write, or `&str`, `&[u8]`
 /// and `&Path`, which are not copied. An `Option<T>` may be left out by the caller, and so may
-/// `#[arg(default)]` and `#[arg(default = EXPR)]`. `#[arg_spec(size(check = is_sane))]` adds a check:
+/// `#[arg(default)]` and `#[arg(default = EXPR)]`; `#[arg(rename = "type")]` lets it travel by another name
+/// than that of the parameter. An `Option<Option<T>>` is refused, since what is missing travels as nothing.
+/// `#[arg_spec(size(check = is_sane))]` adds a check:
 /// `fn(&T) -> bool` or `fn(&T) -> Result<(), impl Display>`; the check of an `Option<T>` sees the `T`,
 /// and is not asked about `None`. Parameters of the types `&Caller`, `&Router` and `Reply<T>` are not
 /// arguments: the dispatcher fills them in.
@@ -72,7 +75,8 @@
 /// *Results* are types that serde can read and write, or `Result<T, E>` where `E: Display`; the
 /// caller gets the error as [`CallError::Failed`](crate::CallError::Failed), and typed by
 /// [`CallError::decode`](crate::CallError::decode) if `E` is `Serialize + DeserializeOwned`. An alias of
-/// `Result` is refused unless it is itself called `Result`. An [`Uncached<T>`](crate::Uncached) is a `T` for
+/// `Result` is refused unless it is itself called `Result`. In a generic service the bounds of `E` say what
+/// it can do, except that a `CallError` stays one. An [`Uncached<T>`](crate::Uncached) is a `T` for
 /// callers.
 ///
 /// ```
@@ -107,6 +111,53 @@
 /// assert_eq!(refused.to_string(), "Argument 'size' refused: 500 is too much");
 /// # Ok::<(), CallError>(())
 /// ```
+///
+/// # Generic services
+///
+/// The block may have type and constant parameters, and its stub has the same: `CacheStub<T>`. All types of
+/// the service have one name then, so a pool takes one of them. With `types = [..]` those that are listed
+/// there, and no others, are services, each with a name of its own, and they may be activated:
+///
+/// ```
+/// use mitogen_service::{AllowAny, Service, service, testing};
+///
+/// trait Unit: Default + Send + Sync + 'static {
+///     const NAME: &'static str;
+/// }
+///
+/// #[derive(Default)]
+/// struct Celsius;
+///
+/// impl Unit for Celsius {
+///     const NAME: &'static str = "degrees";
+/// }
+///
+/// #[derive(Default)]
+/// struct Meter<U>(U);
+///
+/// #[service(name = "meter", activate, types = [Meter<Celsius>])]
+/// impl<U: Unit> Meter<U> {
+///     #[expose(policy = AllowAny)]
+///     fn unit(&self) -> String {
+///         U::NAME.to_owned()
+///     }
+/// }
+///
+/// let (parent, _child) = testing::pair();
+/// assert_eq!(Meter::<Celsius>::stub(&parent.children()[0]).unit().wait()?, "degrees");
+/// assert_eq!(Meter::<Celsius>::DESCRIPTOR.name, "meter<Celsius>");
+/// # Ok::<(), mitogen_service::CallError>(())
+/// ```
+///
+/// A service lives as long as its pool, so it cannot have lifetimes.
+///
+/// # Names
+///
+/// Without `name` a service is called by the path of its type, after the module that the block stands in:
+/// `my_crate::files::Files`. In the body of a function two types of a module may have one name; there the line
+/// and the column of the attribute are part of it, `my_crate::files::{12:5}::Files`.
+///
+/// # Mistakes
 ///
 /// A mistake is an error at compile time that says what to write instead:
 ///

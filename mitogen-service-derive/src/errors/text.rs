@@ -62,8 +62,30 @@ pub(crate) const WRONG_ITEM: &str = "`#[service]` stands on an inherent impl blo
 pub(crate) const TRAIT_IMPL: &str = "`#[service]` does not work on the impl of a trait: \
      expose methods of an inherent block, `impl YourService { .. }`, and call the trait from there";
 
-pub(crate) const GENERIC_SERVICE: &str =
-    "a service cannot be generic: write an impl block for one type without parameters";
+pub(crate) const BORROWING_SERVICE: &str = "a service lives as long as its pool, so it cannot borrow: \
+     let its type own what it needs, or share it in an `Arc`";
+
+pub(crate) const GENERIC_ACTIVATION: &str = "a generic service can only be made for types that are named here: \
+     add `types = [YourService<SomeType>]`";
+
+pub(crate) const GENERIC_ACTIVATION_ON_TYPE: &str = "a generic service can only be made for types that are named: \
+     move `activate` to the `#[service(..)]` of the impl block, and add `types = [YourService<SomeType>]`";
+
+pub(crate) const NAME_WITH_TYPES: &str =
+    "the `name` of a service for several `types` stands beside them: move it here from the type";
+
+pub(crate) const TYPES_IN_BRACKETS: &str =
+    "`types` takes a list in brackets that is not empty: write `types = [YourService<SomeType>]`";
+
+pub(crate) const TYPES_WITHOUT_PARAMETERS: &str =
+    "`types` is for a generic service, and this one has no parameters: remove it";
+
+pub(crate) fn not_of_this_service(service: &str) -> String {
+    format!("`types` are those of this service: write `{service}<..>` with types in place of its parameters")
+}
+
+pub(crate) const NOTHING_EXPOSED: &str = "there is nothing to call here: \
+     write methods with `#[expose(policy = ..)]` above those that others may call";
 
 pub(crate) const UNNAMED_SERVICE: &str =
     "a service needs a type with a name: write `impl YourService { .. }` for a struct or enum";
@@ -133,6 +155,11 @@ pub(crate) fn bare_policy(typed: &str) -> String {
     format!("a policy needs its keyword: write `policy = {typed}`")
 }
 
+pub(crate) fn any_of(policies: &str) -> String {
+    let comma = if policies.contains(',') { "" } else { "," };
+    format!("`AnyOf` takes a tuple of policies: write `AnyOf(({policies}{comma}))`")
+}
+
 pub(crate) fn receiver(method: &str, what: &str) -> String {
     format!("`{method}` {what}; write `fn {method}(&self, ..)`")
 }
@@ -161,6 +188,13 @@ pub(crate) fn async_method(method: &str) -> String {
     format!(
         "`{method}` is async, but methods run on the threads of a pool: \
          write a plain `fn`, or take a `Reply<T>` to answer later"
+    )
+}
+
+pub(crate) fn variadic_method(method: &str) -> String {
+    format!(
+        "`{method}` takes any number of arguments, but arguments travel by their names: \
+         write each of them, or take a `Vec<T>`"
     )
 }
 
@@ -203,6 +237,9 @@ pub(crate) const MUTABLE_BORROW: &str = "an argument is a copy that the caller n
 pub(crate) const INNER_BORROW: &str = "a borrow inside another type cannot be decoded: \
      write the owned type, such as `String` for `&str` (`Option<&str>` may stay)";
 
+pub(crate) const NESTED_OPTION: &str = "what is missing travels as nothing, so `Some(None)` would arrive as `None`: \
+     write an enum, or one `Option`";
+
 pub(crate) const NAMED_LIFETIME: &str = "an argument only lives as long as the call: leave the lifetime out";
 
 pub(crate) fn handed_by_reference(name: &str) -> String {
@@ -224,8 +261,19 @@ pub(crate) fn attribute_on_injected(name: &str) -> String {
 pub(crate) const OPTION_DEFAULT: &str = "an `Option` that is left out is `None` already: \
      remove `#[arg(default)]`, or take the type without `Option`";
 
-pub(crate) const EMPTY_ARG: &str =
-    "`#[arg]` without an option does nothing: write `#[arg(default)]` or `#[arg(default = ..)]`";
+pub(crate) const EMPTY_ARG: &str = "`#[arg]` without an option does nothing: \
+     write `#[arg(default)]`, `#[arg(default = ..)]` or `#[arg(rename = \"..\")]`";
+
+pub(crate) const ARG_VALUE: &str =
+    "`#[arg]` takes its options in parentheses: write `#[arg(default = ..)]` or `#[arg(rename = \"..\")]`";
+
+pub(crate) const RENAME_IS_TEXT: &str = "`rename` takes a string literal: write `rename = \"some_name\"`";
+pub(crate) const RENAME_IS_EMPTY: &str =
+    "an argument travels by its name: write one that is not empty, or leave `rename` out";
+
+pub(crate) fn same_argument_name(name: &str) -> String {
+    format!("another argument travels as `{name}` already: give one of them another name")
+}
 
 pub(crate) fn unknown_argument(typed: &str, method: &str, known: &[&str]) -> String {
     let rest = known_instead(typed, "argument", known);

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{index, private, quiet, site, stub};
-use crate::model::{Names, Service, StubMethod};
+use crate::model::{Names, Params, Service, StubMethod};
 
 /// The trait of a checked service.
 pub(super) fn service_api(service: &Service) -> TokenStream {
@@ -26,7 +26,8 @@ pub(super) fn service_api(service: &Service) -> TokenStream {
 
 /// The trait around its methods.
 pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
-    let Names { ident, stub, api, vis, cfgs, .. } = names;
+    let Names { ident, stub, api, vis, cfgs, params, .. } = names;
+    let Params { declared, bounds, .. } = params;
     let quiet = quiet();
     let docs = format!(
         "What [`{ident}`] does, for doubles of it: implement what a test needs, \
@@ -36,7 +37,7 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
         #(#cfgs)*
         #quiet
         #[doc = #docs]
-        #vis trait #api: ::core::marker::Send + ::core::marker::Sync {
+        #vis trait #api #declared: ::core::marker::Send + ::core::marker::Sync #bounds {
             #methods
         }
     }
@@ -45,14 +46,14 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
 /// One method of the trait, with what it answers unless a double says otherwise.
 pub(super) fn method(names: &Names, stub: &StubMethod, body: &TokenStream) -> TokenStream {
     let krate = &names.krate;
-    let StubMethod { ident, deprecated, cfgs, generics, .. } = stub;
+    let StubMethod { ident, carried, cfgs, generics, .. } = stub;
     let answer = &stub.answer.ty;
     let parameters = stub::parameters(stub);
     let docs = format!("What the method `{ident}` answers; `NoSuchMethod` unless implemented.");
     let docs = quote!(#[doc = #docs]);
     quote_spanned! {site()=>
         #docs
-        #deprecated
+        #(#carried)*
         #(#cfgs)*
         fn #ident #generics (&self #parameters) -> ::core::result::Result<#answer, #krate::CallError> {
             #body

@@ -2,11 +2,11 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Type};
 
-use super::{at, boxed_invoker, call_error, private, sharing, site};
-use crate::errors::text;
+use super::{at, boxed_invoker, call_error, placed, private, sharing, site};
 use crate::model::{Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, ResultShape, Service};
 
 /// The entries of `Service::METHODS`.
@@ -23,7 +23,7 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
     let policies = method.policies.iter().map(|policy| {
         // A type that is no policy is reported at the expression.
         let policy = quote_spanned!(at(policy.span())=> &(#policy));
-        quote_spanned!(site()=> #private::allows(#policy, __service, __caller))
+        quote_spanned!(site()=> __asked.allows(#policy))
     });
     let self_type = &names.self_type;
     let ident = &method.stub.ident;
@@ -43,6 +43,7 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
         #(#cfgs)*
         #private::Method {
             authorize: |__service: &Self, __caller: &#krate::Caller| -> bool {
+                let __asked = #private::Asked(__service, __caller);
                 #(#policies)&&*
             },
             invoke: |__service: &Self, __call: &#private::Invocation<'_>| -> #private::Outcome {
@@ -66,12 +67,19 @@ pub(super) fn invoke(
     let passed = method.parameters.iter().map(|parameter| pass(parameter, method, private));
     let called = called(quote!(#(#passed),*));
     let answer = answer(method, private);
+    let able = uses(private);
     quote_spanned! {site()=>
+        #able
         #arguments
         __call.enter();
         let __result = #called;
         #answer
     }
+}
+
+/// What stands in for the functions of types that cannot travel, so that they are reported once.
+fn uses(private: &TokenStream) -> TokenStream {
+    quote_spanned!(site()=> use #private::travels::Unable as _;)
 }
 
 /// Decodes and checks the arguments, each into a local variable.
@@ -100,8 +108,10 @@ fn key(method: &Method, private: &TokenStream) -> TokenStream {
         quote_spanned!(site()=> __key.arg(#index, #reference #local, #encode)?;)
     });
     let mutable = method.arguments().next().map(|_| quote!(mut));
+    let able = uses(private);
     quote_spanned! {site()=>
         ::core::option::Option::Some(|__call: &#private::Invocation<'_>| {
+            #able
             #arguments
             let #mutable __key = __call.key();
             #(#written)*
@@ -112,7 +122,7 @@ fn key(method: &Method, private: &TokenStream) -> TokenStream {
 
 /// The local variable of an argument, which neither our own names nor the user's can meet.
 pub(super) fn local(argument: &Argument, place: Span) -> Ident {
-    format_ident!("__arg_{}", argument.wire_name, span = at(place))
+    format_ident!("__arg_{}", argument.ident.unraw(), span = at(place))
 }
 
 fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
@@ -123,9 +133,11 @@ fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStre
     let value = match &argument.presence {
         Presence::Required => quote_spanned!(place=> __args.required(#index, #decode)?),
         Presence::Optional => quote_spanned!(place=> __args.optional(#index, #decode)?),
-        Presence::Default => quote_spanned! {place=>
-            __args.or_else(#index, #decode, ::core::default::Default::default)?
-        },
+        // A type without a default is reported where the user wrote it.
+        Presence::Default => {
+            let default = quote_spanned!(ty.span()=> #private::travels::default::<#ty>());
+            quote_spanned!(place=> __args.or_else(#index, #decode, #default)?)
+        }
         Presence::DefaultExpr(expr) => quote_spanned! {place=>
             __args.or_else(#index, #decode, || #expr)?
         },
@@ -135,23 +147,14 @@ fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStre
 
 /// The function that reads a value of this type.
 ///
-/// A type that cannot be decoded is reported where the user wrote it.
+/// A type that cannot be decoded is reported by the stub.
 fn decoder(form: Form, ty: &Type, private: &TokenStream) -> TokenStream {
     match form {
         Form::PathBuf => quote_spanned!(site()=> #private::path::decode),
         Form::Path => quote_spanned!(site()=> #private::path::decode_ref),
         Form::Value | Form::Str | Form::Bytes => {
-            quote_spanned!(ty.span()=> #private::value::decode::<#ty>)
+            quote_spanned!(ty.span()=> #private::travels::Value::<#ty>::decode)
         }
-    }
-}
-
-/// The function that reads an answer, which borrows from nothing.
-pub(super) fn owned_decoder(answer: &Answer, private: &TokenStream) -> TokenStream {
-    let ty = &answer.ty;
-    match answer.form {
-        Form::PathBuf => quote_spanned!(site()=> #private::path::decode),
-        _ => quote_spanned!(ty.span()=> #private::value::decode_owned::<#ty>),
     }
 }
 
@@ -161,7 +164,7 @@ pub(super) fn encoder(form: Form, ty: &Type, private: &TokenStream) -> TokenStre
         Form::PathBuf | Form::Path => quote_spanned!(site()=> #private::path::encode),
         Form::Bytes => quote_spanned!(site()=> #private::bytes::encode),
         Form::Str => quote_spanned!(site()=> #private::value::encode::<str>),
-        Form::Value => quote_spanned!(ty.span()=> #private::value::encode::<#ty>),
+        Form::Value => quote_spanned!(ty.span()=> #private::travels::Value::<#ty>::encode),
     }
 }
 
@@ -193,7 +196,8 @@ fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStrea
 /// could not tell the type of its parameter then; it goes through a function that can.
 fn verdict(check: &Expr, value: &TokenStream, private: &TokenStream) -> TokenStream {
     if is_closure(check) {
-        quote_spanned!(site()=> #private::apply_check(#value, #check))
+        let private = placed(private, at(check.span()));
+        quote_spanned!(at(check.span())=> #private::apply_check(#value, #check))
     } else {
         quote_spanned!(at(check.span())=> (#check)(#value))
     }
@@ -228,7 +232,7 @@ fn answer(method: &Method, private: &TokenStream) -> TokenStream {
     match method.result {
         ResultShape::Plain => reply(method, private, &quote_spanned!(site()=> __result)),
         ResultShape::Fallible => {
-            let error = call_error(private, method.error_place);
+            let error = call_error(private, method.error_place, method.error_is_generic);
             let reply = reply(method, private, &quote_spanned!(site()=> __value));
             quote_spanned! {site()=>
                 match __result {
@@ -259,30 +263,4 @@ fn reply(method: &Method, private: &TokenStream, value: &TokenStream) -> TokenSt
         let #private::Uncached(__value) = #value;
         __call.reply_uncached(&__value, #encode)
     }}
-}
-
-/// Asks the compiler whether a result is a `Result` under another name.
-pub(super) fn no_aliases(service: &Service) -> TokenStream {
-    let private = private(&service.names);
-    service.methods.iter().map(|method| no_alias(method, &private)).collect()
-}
-
-/// The same for one method.
-pub(super) fn no_alias(method: &Method, private: &TokenStream) -> TokenStream {
-    let ty = &method.stub.answer.ty;
-    if method.result != ResultShape::Plain || !matches!(ty, Type::Path(_)) {
-        return TokenStream::new();
-    }
-    let cfgs = &method.stub.cfgs;
-    let text = text::RESULT_ALIAS;
-    quote_spanned! {ty.span()=>
-        #(#cfgs)*
-        const _: () = ::core::assert!(
-            {
-                use #private::NotAResult as _;
-                !#private::ResultProbe::<#ty>::IS_RESULT
-            },
-            #text,
-        );
-    }
 }

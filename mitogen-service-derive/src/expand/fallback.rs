@@ -7,7 +7,7 @@ use quote::quote_spanned;
 use syn::GenericParam;
 
 use super::{api, private, quiet, site, stub};
-use crate::model::{Names, Sketch, StubMethod};
+use crate::model::{Names, Params, Sketch, StubMethod};
 use crate::print;
 
 /// The stub, its trait and an empty service.
@@ -23,7 +23,8 @@ pub(crate) fn of_sketch(sketch: &Sketch) -> TokenStream {
         .filter(|method| fits_a_trait_object(method))
         .map(|method| api::method(names, method, &failed));
     let api = api::items(names, &methods.collect());
-    let service = empty_service(sketch);
+    // One that borrows cannot even look like a service.
+    let service = (!names.params.borrow).then(|| empty_service(sketch));
     quote_spanned! {site()=>
         #constructor
         #stub
@@ -50,7 +51,8 @@ fn fits_a_trait_object(method: &StubMethod) -> bool {
 
 /// So that the type can still be handed to a pool.
 fn empty_service(sketch: &Sketch) -> TokenStream {
-    let Names { self_type, ident, krate, cfgs, .. } = &sketch.names;
+    let Names { self_type, ident, krate, cfgs, params, .. } = &sketch.names;
+    let Params { declared, bounds, .. } = params;
     let mentioned = &sketch.mentioned;
     let private = private(&sketch.names);
     let quiet = quiet();
@@ -59,15 +61,17 @@ fn empty_service(sketch: &Sketch) -> TokenStream {
         #(#cfgs)*
         #quiet
         const _: () = {
-            impl #krate::Service for #self_type {
+            impl #declared #krate::Service for #self_type #bounds {
                 const DESCRIPTOR: &'static #private::ServiceDescriptor =
                     &#private::ServiceDescriptor {
                         name: #name,
                         type_name: #name,
                         docs: "",
+                        invoker: "",
                         methods: &[],
                     };
                 const METHODS: &'static [#private::Method<Self>] = &[];
+                const HOSTING: #private::Hosting<Self> = #private::unhosted();
                 fn invoker() -> ::std::boxed::Box<dyn #krate::Invoker> {
                     #(let _ = &#mentioned;)*
                     #private::macro_failed()

@@ -24,9 +24,8 @@ pub(crate) fn of_function(function: &Function) -> TokenStream {
     let (pointer, signature) = (pointer(item), signature(function, &private));
     let inner = inner(item);
     let described = describe(function, &private);
-    let assertion = dispatch::no_alias(method, &private);
     let (encode, quiet) = (encode(function, &private), quiet());
-    let decode = dispatch::owned_decoder(&method.stub.answer, &private);
+    let decode = stub::decoder(method, &private);
     let invoke = dispatch::invoke(method, &private, |passed| quote_spanned!(site()=> #holder::#ident(#passed)));
     quote_spanned! {site()=>
         #(#outer)*
@@ -49,7 +48,6 @@ pub(crate) fn of_function(function: &Function) -> TokenStream {
                 #[linkme(crate = #private::linkme)]
                 static ENTRY: #private::Registered =
                     #private::Registered { method: &#holder::__METHOD, invoke: #holder::__invoke };
-                #assertion
             };
             #krate::Function::<#pointer, #signature>::new(
                 &#holder::__METHOD,

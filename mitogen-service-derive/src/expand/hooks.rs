@@ -28,11 +28,14 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
     let message = on_message.as_ref().map(|Hook { ident, policies, .. }| {
         let policies = policies.iter().map(|policy| {
             let policy = quote_spanned!(at(policy.span())=> &(#policy));
-            quote_spanned!(site()=> #private::allows(#policy, __service, __caller))
+            quote_spanned!(site()=> __asked.allows(#policy))
         });
         quote_spanned! {site()=>
             on_message: ::core::option::Option::Some((
-                |__service: &Self, __caller: &#krate::Caller| -> bool { #(#policies)&&* },
+                |__service: &Self, __caller: &#krate::Caller| -> bool {
+                    let __asked = #private::Asked(__service, __caller);
+                    #(#policies)&&*
+                },
                 |__service: &Self, __event: #krate::Event| { <#self_type>::#ident(__service, __event); },
             )),
         }
@@ -51,7 +54,7 @@ fn outcome(hook: &Hook, called: &TokenStream, private: &TokenStream) -> TokenStr
     if !hook.is_fallible {
         return quote_spanned!(site()=> { #called; ::core::result::Result::Ok(()) });
     }
-    let error = call_error(private, hook.error_place);
+    let error = call_error(private, hook.error_place, false);
     quote_spanned! {site()=>
         match #called {
             ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),

@@ -10,11 +10,11 @@
 //! `#[function]` makes statics with names that a user would give to a function.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 use syn::spanned::Spanned;
 
-use crate::model::{Invoker, Method, Names, Service};
+use crate::model::{Invoker, Method, Names, Params, Service};
 
 mod api;
 mod descriptor;
@@ -39,6 +39,23 @@ fn at(place: Span) -> Span {
     site().located_at(place)
 }
 
+/// The first and the last token of a piece of code. The compiler joins the ends of what it complains
+/// about, which a macro cannot.
+fn ends(piece: &impl ToTokens) -> (Span, Span) {
+    let mut trees = piece.to_token_stream().into_iter();
+    let first = trees.next().map_or_else(Span::call_site, |tree| tree.span());
+    (first, trees.last().map_or(first, |tree| tree.span()))
+}
+
+/// The same tokens in another place.
+fn placed(tokens: &TokenStream, place: Span) -> TokenStream {
+    let there = tokens.clone().into_iter().map(|mut tree| {
+        tree.set_span(tree.span().located_at(place));
+        tree
+    });
+    there.collect()
+}
+
 /// All that is made for a service, beside the user's block itself.
 pub(crate) fn service(service: &Service) -> TokenStream {
     let names = &service.names;
@@ -47,7 +64,8 @@ pub(crate) fn service(service: &Service) -> TokenStream {
     let stub = stub::service_stub(service);
     let api = api::service_api(service);
     let implementation = implementation(service);
-    let assertions = [dispatch::no_aliases(service), options::given_once(service)];
+    let assertions = options::given_once(service);
+    let listed = descriptor::listed(service);
     let registration = registration::of_service(service);
     let quiet = quiet();
     quote_spanned! {site()=>
@@ -58,7 +76,8 @@ pub(crate) fn service(service: &Service) -> TokenStream {
         #quiet
         const _: () = {
             #implementation
-            #(#assertions)*
+            #listed
+            #assertions
             #registration
         };
     }
@@ -66,23 +85,33 @@ pub(crate) fn service(service: &Service) -> TokenStream {
 
 /// `impl Service for ..`
 fn implementation(service: &Service) -> TokenStream {
-    let Names { self_type, krate, .. } = &service.names;
+    let Names { self_type, krate, params, .. } = &service.names;
+    let Params { declared, bounds, .. } = params;
     let private = private(&service.names);
     let descriptor = descriptor::of_service(service);
     let methods = dispatch::table(service);
     let invoker = options::invoker(service);
     let hooks = hooks::of_service(service);
+    let hosting = hosting(service);
     quote_spanned! {site()=>
         #[automatically_derived]
-        impl #krate::Service for #self_type {
+        impl #declared #krate::Service for #self_type #bounds {
             const DESCRIPTOR: &'static #private::ServiceDescriptor = &#descriptor;
             const METHODS: &'static [#private::Method<Self>] = &[#methods];
+            const HOSTING: #private::Hosting<Self> = #hosting;
             #hooks
             fn invoker() -> ::std::boxed::Box<dyn #krate::Invoker> {
                 #invoker
             }
         }
     }
+}
+
+/// A type that threads cannot share is reported here, where the user wrote it.
+fn hosting(service: &Service) -> TokenStream {
+    let private = private(&service.names);
+    let self_type = &service.names.self_type;
+    quote_spanned!(self_type.span()=> #private::hosting::<#self_type>())
 }
 
 /// The runtime's module for generated code.
@@ -98,7 +127,7 @@ fn private_of(krate: &Path) -> TokenStream {
 /// Keeps the lints of the user's crate away from code that the user did not write.
 fn quiet() -> TokenStream {
     quote_spanned! {site()=>
-        #[allow(dead_code, deprecated, private_interfaces, unreachable_pub, clippy::all, clippy::pedantic)]
+        #[allow(dead_code, deprecated, nonstandard_style, unused_imports, private_bounds, private_interfaces, unreachable_pub, clippy::all, clippy::pedantic)]
     }
 }
 
@@ -146,7 +175,19 @@ fn boxed_invoker(invoker: &Invoker, checks: &TokenStream, private: &TokenStream)
 ///
 /// A type that has no text is reported at `place`. The traits are tried from the most to the least
 /// telling one: each `&` is one of them.
-fn call_error(private: &TokenStream, place: Span) -> TokenStream {
+///
+/// Of a generic type the compiler knows no more than its bounds say; whether it is a call error shows
+/// when it is there.
+fn call_error(private: &TokenStream, place: Span, is_generic: bool) -> TokenStream {
+    if is_generic {
+        let otherwise = call_error(private, place, false);
+        return quote_spanned! {at(place)=>
+            match #private::failure::as_call_error(&__error) {
+                ::core::option::Option::Some(__error) => ::core::result::Result::Err(__error),
+                ::core::option::Option::None => #otherwise,
+            }
+        };
+    }
     quote_spanned! {at(place)=> {
         use #private::failure::{
             ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,

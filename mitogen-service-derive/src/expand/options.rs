@@ -5,11 +5,25 @@ use quote::{format_ident, quote_spanned};
 
 use super::{boxed_invoker, private, sharing, site};
 use crate::errors::text;
-use crate::model::Service;
-use crate::words;
+use crate::model::{Invoker, Service};
+use crate::{print, words};
 
 /// The body of `Service::invoker`.
 pub(super) fn invoker(service: &Service) -> TokenStream {
+    let made = made_invoker(service);
+    if !has_no_constant(service) {
+        return made;
+    }
+    let asserted = given_once_inside(service);
+    quote_spanned!(site()=> #asserted #made)
+}
+
+/// Whether no constant outside of its methods can name the type.
+fn has_no_constant(service: &Service) -> bool {
+    service.names.params.is_generic() && service.options.types.is_none()
+}
+
+fn made_invoker(service: &Service) -> TokenStream {
     let private = private(&service.names);
     if let Some(given) = &service.options.invoker {
         return boxed_invoker(&given.value, &sharing::of_service(service, &private), &private);
@@ -24,31 +38,74 @@ pub(super) fn invoker(service: &Service) -> TokenStream {
     }
 }
 
+/// The option `invoker` as it is written, here or on the type.
+pub(super) fn invoker_name(service: &Service) -> TokenStream {
+    if let Some(given) = &service.options.invoker {
+        let name = printed(&given.value);
+        return quote_spanned!(site()=> #name);
+    }
+    let private = private(&service.names);
+    let self_type = &service.names.self_type;
+    quote_spanned! {site()=> {
+        use #private::StructOptions as _;
+        match <#self_type>::__MITOGEN_SERVICE_INVOKER_NAME {
+            ::core::option::Option::Some(__name) => __name,
+            ::core::option::Option::None => "ConcurrentInvoker",
+        }
+    }}
+}
+
+/// An invoker as it is written.
+pub(super) fn printed(invoker: &Invoker) -> String {
+    match invoker {
+        Invoker::Type(path) => print::tokens(path),
+        Invoker::Expr(expr) => print::tokens(expr),
+    }
+}
+
 /// Asserts that the type does not carry the options of the impl block as well.
 ///
 /// The two attributes cannot see each other; only the compiler sees both.
 pub(super) fn given_once(service: &Service) -> TokenStream {
-    let options = &service.options;
-    let given = [
-        (words::NAME, options.name.as_ref().map(|given| given.keyword)),
-        (words::INVOKER, options.invoker.as_ref().map(|given| given.keyword)),
-        (words::ACTIVATE, options.activate.as_ref().map(|given| given.keyword)),
-    ];
-    let assertions = given.into_iter().filter_map(|(word, keyword)| Some(assertion(service, word, keyword?)));
-    assertions.collect()
+    if has_no_constant(service) {
+        return TokenStream::new();
+    }
+    assertions(service).map(|assertion| quote_spanned!(site()=> const _: () = #assertion;)).collect()
 }
 
-fn assertion(service: &Service, word: &str, keyword: Span) -> TokenStream {
+/// The same where the type has parameters, which no constant outside of its methods can name.
+fn given_once_inside(service: &Service) -> TokenStream {
+    assertions(service).map(|assertion| quote_spanned!(site()=> const { #assertion };)).collect()
+}
+
+fn assertions(service: &Service) -> impl Iterator<Item = TokenStream> {
+    let options = &service.options;
+    let name = options.name.as_ref().map(|given| given.keyword);
+    // Several types cannot have the one name of their struct.
+    let types = options.types.as_ref().map(|given| given.keyword);
+    let invoker = options.invoker.as_ref().map(|given| given.keyword);
+    let activate = options.activate.as_ref().map(|given| given.keyword);
+    let name_twice = text::option_on_both(words::NAME);
+    [
+        (words::NAME, name, name_twice),
+        (words::NAME, types.filter(|_| name.is_none()), text::NAME_WITH_TYPES.to_owned()),
+        (words::INVOKER, invoker, text::option_on_both(words::INVOKER)),
+        (words::ACTIVATE, activate, text::option_on_both(words::ACTIVATE)),
+    ]
+    .into_iter()
+    .filter_map(|(word, keyword, text)| Some(assertion(service, word, keyword?, &text)))
+}
+
+fn assertion(service: &Service, word: &str, keyword: Span, text: &str) -> TokenStream {
     let private = private(&service.names);
-    let self_type = &service.names.self_type;
+    // Of a generic service one of its types will do; each has the same options.
+    let listed = service.options.types.iter().flat_map(|types| &types.value).next();
+    let self_type = listed.unwrap_or(&service.names.self_type);
     let constant = format_ident!("__MITOGEN_SERVICE_{}", word.to_uppercase());
     let absent = if word == words::ACTIVATE {
         quote_spanned!(keyword=> !<#self_type>::#constant)
     } else {
         quote_spanned!(keyword=> <#self_type>::#constant.is_none())
     };
-    let text = text::option_on_both(word);
-    quote_spanned! {keyword=>
-        const _: () = ::core::assert!({ use #private::StructOptions as _; #absent }, #text);
-    }
+    quote_spanned!(keyword=> ::core::assert!({ use #private::StructOptions as _; #absent }, #text))
 }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{call_error, private, site};
+use super::{at, call_error, private, site};
 use crate::model::{Activation, Service};
 
 /// The entry of a service that is activated by its impl block.
@@ -13,7 +13,15 @@ pub(super) fn of_service(service: &Service) -> TokenStream {
         return TokenStream::new();
     };
     let krate = &service.names.krate;
-    entry(&given.value, &quote!(#krate), &private(&service.names), &service.names.self_type)
+    let krate = quote!(#krate);
+    let private = private(&service.names);
+    match &service.options.types {
+        None => entry(&given.value, &krate, &private, &service.names.self_type),
+        Some(types) => {
+            let entries = types.value.iter().map(|ty| entry(&given.value, &krate, &private, ty));
+            quote_spanned!(site()=> #(const _: () = { #entries };)*)
+        }
+    }
 }
 
 /// The entry of a service.
@@ -31,7 +39,10 @@ pub(super) fn entry(
         #[#private::linkme::distributed_slice(#private::REGISTRY)]
         #[linkme(crate = #private::linkme)]
         static ENTRY: #private::Registration = #private::Registration::new::<#self_type>(
-            |__scope| #private::host((#make)(__scope)),
+            |__scope| {
+                use #private::NotHosted as _;
+                #private::Host::<#self_type>::host((#make)(__scope))
+            },
         );
     }
 }
@@ -40,17 +51,19 @@ pub(super) fn entry(
 ///
 /// It goes through a trait of its own, because only a method knows what `Self` means.
 fn make(function: &syn::Expr, krate: &TokenStream, private: &TokenStream, self_type: &impl ToTokens) -> TokenStream {
-    let error = call_error(private, function.span());
+    let error = call_error(private, function.span(), false);
     let result = quote_spanned! {site()=>
         ::core::result::Result<Self, #krate::CallError>
     };
+    // What is no such function is reported at the expression.
+    let constructed = quote_spanned!(at(function.span())=> #private::construct::<Self, _>(__scope, #function));
     quote_spanned! {site()=> {
         trait Make: ::core::marker::Sized {
             fn make(__scope: &#krate::ServiceScope) -> #result;
         }
         impl Make for #self_type {
             fn make(__scope: &#krate::ServiceScope) -> #result {
-                match (#function)(__scope) {
+                match #constructed {
                     ::core::result::Result::Ok(__service) => ::core::result::Result::Ok(__service),
                     ::core::result::Result::Err(__error) => #error
                 }

@@ -6,6 +6,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
+use super::options::printed;
 use super::{boxed_invoker, quiet, registration, sharing, site};
 use crate::model::{Options, ServiceType};
 
@@ -44,12 +45,16 @@ fn of_options(options: &Options) -> TokenStream {
     });
     let invoker = options.invoker.as_ref().map(|given| {
         let private = quote!(::mitogen_service::__private);
+        let printed = printed(&given.value);
         let boxed = boxed_invoker(&given.value, &sharing::of_type(given.keyword, &private), &private);
         quote_spanned! {site()=>
             #[doc(hidden)]
             pub const __MITOGEN_SERVICE_INVOKER: ::core::option::Option<
                 fn() -> ::std::boxed::Box<dyn ::mitogen_service::Invoker>,
             > = ::core::option::Option::Some(|| #boxed);
+            #[doc(hidden)]
+            pub const __MITOGEN_SERVICE_INVOKER_NAME: ::core::option::Option<&'static str> =
+                ::core::option::Option::Some(#printed);
         }
     });
     let activate = options.activate.as_ref().map(|_| {

@@ -2,25 +2,26 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Ident;
 use syn::spanned::Spanned;
+use syn::{Ident, Type};
 
-use super::{at, dispatch, index, private, quiet, site};
-use crate::model::{Argument, Method, Names, Presence, Service, StubMethod};
+use super::{dispatch, ends, index, placed, private, quiet, site};
+use crate::model::{Answer, Argument, Form, Method, Names, Params, Presence, ResultShape, Service, StubMethod};
 use crate::print;
 
 /// The function `stub` of the service's type.
 pub(super) fn constructor(names: &Names) -> TokenStream {
-    let Names { self_type, ident, stub, vis, krate, cfgs, .. } = names;
+    let Names { self_type, ident, stub, vis, krate, cfgs, params, .. } = names;
+    let Params { declared, passed, bounds, .. } = params;
     let private = private(names);
     let quiet = quiet();
     let docs = format!("Returns a stub of [`{ident}`] in another context; calls go there.");
     quote_spanned! {site()=>
         #(#cfgs)*
         #quiet
-        impl #self_type {
+        impl #declared #self_type #bounds {
             #[doc = #docs]
-            #vis fn stub(context: &#krate::Context) -> #stub {
+            #vis fn stub(context: &#krate::Context) -> #stub #passed {
                 #stub { target: #private::Target::context(context) }
             }
         }
@@ -43,7 +44,8 @@ pub(super) fn service_stub(service: &Service) -> TokenStream {
 
 /// The stub type around its methods.
 pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
-    let Names { ident, stub, api, vis, krate, cfgs, .. } = names;
+    let Names { ident, stub, api, vis, krate, cfgs, params, .. } = names;
+    let Params { declared, passed, bounds, .. } = params;
     let private = private(names);
     let quiet = quiet();
     let name = stub.to_string();
@@ -53,14 +55,21 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
         #(#cfgs)*
         #quiet
         #[doc = #docs]
-        #[derive(::core::clone::Clone)]
-        #vis struct #stub {
-            target: #private::Target<dyn #api>,
+        #vis struct #stub #declared #bounds {
+            target: #private::Target<dyn #api #passed>,
         }
 
         #(#cfgs)*
         #[automatically_derived]
-        impl ::core::fmt::Debug for #stub {
+        impl #declared ::core::clone::Clone for #stub #passed #bounds {
+            fn clone(&self) -> Self {
+                Self { target: ::core::clone::Clone::clone(&self.target) }
+            }
+        }
+
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #declared ::core::fmt::Debug for #stub #passed #bounds {
             fn fmt(&self, __formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 ::core::fmt::Formatter::write_str(__formatter, #name)
             }
@@ -68,10 +77,10 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
 
         #(#cfgs)*
         #quiet
-        impl #stub {
+        impl #declared #stub #passed #bounds {
             #[doc = #faked]
-            #vis fn faked(double: impl #api + 'static) -> Self {
-                Self { target: #private::Target::<dyn #api>::double(::std::sync::Arc::new(double)) }
+            #vis fn faked(double: impl #api #passed + 'static) -> Self {
+                Self { target: #private::Target::<dyn #api #passed>::double(::std::sync::Arc::new(double)) }
             }
 
             /// The same stub, calling with the authority of a caller in place of this context's
@@ -116,7 +125,7 @@ fn optional(method: &Method) -> Option<String> {
 
 /// One method of a stub.
 pub(super) fn method(names: &Names, stub: &StubMethod, more_docs: &str, body: &TokenStream) -> TokenStream {
-    let StubMethod { ident, docs, deprecated, cfgs, generics, .. } = stub;
+    let StubMethod { ident, docs, carried, cfgs, generics, .. } = stub;
     let vis = &names.vis;
     let parameters = parameters(stub);
     let returns = returns(names, stub);
@@ -131,7 +140,7 @@ pub(super) fn method(names: &Names, stub: &StubMethod, more_docs: &str, body: &T
         #docs
         #[doc = ""]
         #[doc = #more_docs]
-        #deprecated
+        #(#carried)*
         #(#cfgs)*
         #vis fn #ident #generics (&self #parameters) -> #returns #bounds {
             #body
@@ -161,10 +170,31 @@ fn returns(names: &Names, stub: &StubMethod) -> TokenStream {
 /// Writes an argument that is in this variable to the request `__request`.
 pub(super) fn written(argument: &Argument, variable: &Ident, private: &TokenStream) -> TokenStream {
     let name = &argument.wire_name;
-    let encode = dispatch::encoder(argument.form, &argument.ty, private);
+    let ty = &argument.ty;
+    let encode = match argument.form {
+        // A type that cannot be an argument is reported here, where the user wrote it.
+        Form::Value => quote_spanned!(ty.span()=> #private::travels::argument::<#ty>()),
+        form => dispatch::encoder(form, ty, private),
+    };
     let reference = (!argument.form.is_borrowed()).then(|| quote!(&));
-    // A type that has no encoding is reported where the user wrote it.
-    quote_spanned!(at(argument.ty.span())=> __request.arg(#name, #reference #variable, #encode);)
+    quote_spanned!(site()=> __request.arg(#name, #reference #variable, #encode);)
+}
+
+/// The function that reads an answer. A type that cannot be one is reported here, where the user wrote it.
+pub(super) fn decoder(method: &Method, private: &TokenStream) -> TokenStream {
+    let Answer { ty, form } = &method.stub.answer;
+    match form {
+        Form::PathBuf => quote_spanned!(site()=> #private::path::decode),
+        // It may be a `Result` under another name, which only the compiler knows.
+        _ if method.result == ResultShape::Plain && matches!(ty, Type::Path(_)) => {
+            let (first, last) = ends(ty);
+            let private_there = placed(private, first);
+            let path = quote_spanned!(first=> #private_there::travels::Named::<#ty>::);
+            let answer = Ident::new("answer", last);
+            quote_spanned!(site()=> { use #private::travels::NotAResult as _; #path #answer })
+        }
+        _ => quote_spanned!(ty.span()=> #private::travels::answer::<#ty>),
+    }
 }
 
 /// Asks the double, or sends the call.
@@ -176,11 +206,13 @@ fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
     let index = index(&service.methods, position);
     let args: TokenStream = method.arguments().map(|argument| written(argument, &argument.ident, &private)).collect();
     let mutable = (!args.is_empty()).then(|| quote!(mut));
-    let double = quote_spanned!(site()=> #api::#ident(__double, #(#idents),*));
+    let passed = &service.names.params.passed;
+    let turbofish = (!passed.is_empty()).then(|| quote!(::));
+    let double = quote_spanned!(site()=> #api #turbofish #passed::#ident(__double, #(#idents),*));
     let (double, send) = if method.stub.no_reply {
         (double, quote_spanned!(site()=> __request.post()))
     } else {
-        let decode = dispatch::owned_decoder(&method.stub.answer, &private);
+        let decode = decoder(method, &private);
         (quote_spanned!(site()=> #krate::Call::ready(#double)), quote_spanned!(site()=> __request.call(#decode)))
     };
     quote_spanned! {site()=>

@@ -4,9 +4,9 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprPath, Ident, Meta, Token};
+use syn::{Attribute, Expr, ExprPath, Ident, LitStr, Meta, Token};
 
-use super::keyed::{Known, each_option, expect_comma, skip_option};
+use super::keyed::{Keyword, Known, each_option, expect_comma, skip_option};
 use super::options;
 use crate::errors::{Errors, text};
 use crate::model::Invoker;
@@ -47,6 +47,7 @@ pub(super) struct ArgSpec {
 pub(super) struct ArgAttribute {
     pub(super) span: Span,
     pub(super) default: Option<Default>,
+    pub(super) rename: Option<LitStr>,
 }
 
 /// What `default` says.
@@ -109,7 +110,7 @@ fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
     let before = errors.len();
     each_option(list(attribute, errors), &known, errors, |keyword, input| {
         if keyword.word == words::POLICY {
-            read.policies.push(keyword.value(input, "AllowParents", |input| input.parse())?);
+            read.policies.push(policy(keyword, input)?);
             return Ok(());
         }
         let invoker = options::invoker(keyword, input)?;
@@ -119,6 +120,20 @@ fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
         Ok(())
     });
     read.expose_is_broken |= errors.len() > before;
+}
+
+/// Reads the value of `policy`.
+pub(super) fn policy(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Expr> {
+    let expr: Expr = keyword.value(input, "AllowParents", |input| input.parse())?;
+    if let Expr::Call(call) = &expr
+        && let Expr::Path(called) = &*call.func
+        && called.path.segments.last().is_some_and(|last| last.ident == "AnyOf")
+        && !matches!(call.args.first(), Some(Expr::Tuple(_)) if call.args.len() == 1)
+    {
+        let policies = crate::print::tokens(&call.args);
+        return Err(syn::Error::new_spanned(&call.args, text::any_of(&policies)));
+    }
+    Ok(expr)
 }
 
 /// Reads `name(check = ..), ..`.
@@ -175,25 +190,42 @@ pub(super) fn of_parameter(attributes: &mut Vec<Attribute>, errors: &Errors) -> 
             errors.at_span(span, text::attribute_twice(words::ARG));
             continue;
         }
-        found = Some(ArgAttribute { span, default: default(&attribute, errors) });
+        found = Some(arg(&attribute, span, errors));
     }
     found
 }
 
-fn default(attribute: &Attribute, errors: &Errors) -> Option<Default> {
+fn arg(attribute: &Attribute, span: Span, errors: &Errors) -> ArgAttribute {
     let known = Known::new(words::ARG, words::OF_ARG);
+    let mut arg = ArgAttribute { span, default: None, rename: None };
+    if let Meta::NameValue(value) = &attribute.meta {
+        errors.at(value.eq_token, text::ARG_VALUE);
+        return arg;
+    }
     let tokens = list(attribute, errors);
     if tokens.is_empty() {
         errors.at(attribute.path(), text::EMPTY_ARG);
     }
-    let mut default = None;
     each_option(tokens, &known, errors, |keyword, input| {
-        default = Some(if input.peek(Token![=]) {
-            Default::Expr(keyword.value(input, "0", |input| input.parse())?)
+        if keyword.word == words::RENAME {
+            arg.rename = Some(keyword.value(input, "\"some_name\"", rename)?);
+        } else if input.peek(Token![=]) {
+            arg.default = Some(Default::Expr(keyword.value(input, "0", |input| input.parse())?));
         } else {
-            Default::OfType
-        });
+            arg.default = Some(Default::OfType);
+        }
         Ok(())
     });
-    default
+    arg
+}
+
+fn rename(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    if !input.peek(LitStr) {
+        return Err(input.error(text::RENAME_IS_TEXT));
+    }
+    let name: LitStr = input.parse()?;
+    if name.value().is_empty() {
+        return Err(syn::Error::new(name.span(), text::RENAME_IS_EMPTY));
+    }
+    Ok(name)
 }

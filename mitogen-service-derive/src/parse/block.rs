@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use proc_macro2::TokenStream;
 use quote::format_ident;
 use syn::ext::IdentExt;
-use syn::{ExprPath, Ident, ImplItem, ItemImpl, Type};
+use syn::{ExprPath, Ident, ImplItem, ItemImpl};
 
 use super::options::{self, ImplOptions};
-use super::{attributes, docs, hooks, method, types};
+use super::{attributes, docs, generics, hooks, method, types};
 use crate::errors::{Errors, text};
 use crate::model::{Hooks, Method, Names, Service, Sketch};
 use crate::words;
@@ -26,19 +26,25 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let options = options::of_impl(options, errors);
     let ident = service_ident(&item, errors);
     let self_type = (*item.self_ty).clone();
+    if !item.items.iter().any(|item| matches!(item, ImplItem::Fn(_) | ImplItem::Macro(_) | ImplItem::Verbatim(_))) {
+        errors.at(&item.self_ty, text::NOTHING_EXPOSED);
+    }
     let mut mentioned = Vec::new();
     let mut hooks = Hooks::default();
-    let methods = read_methods(&mut item, &self_type, (&mut mentioned, &mut hooks), errors);
+    let params = item.generics.clone();
+    let service = method::OfService { self_type: &self_type, params: &params };
+    let methods = read_methods(&mut item, &service, (&mut mentioned, &mut hooks), errors);
     let stub_is_taken = has_stub(&item, errors);
     let Some(ident) = ident else {
         return Block { item, service: Err(None) };
     };
     let docs = docs::text(&item.attrs);
     let ImplOptions { options, vis, krate } = options;
+    let params = generics::read(&item, &krate, &options, &ident, errors);
     let cfgs = method::named(&item.attrs, "cfg");
     let stub = format_ident!("{}Stub", ident.unraw(), span = ident.span());
     let api = format_ident!("{}Api", ident.unraw(), span = ident.span());
-    let names = Names { self_type, ident, stub, api, vis, krate, cfgs };
+    let names = Names { self_type, ident, stub, api, vis, krate, cfgs, params };
     let service = if errors.is_empty() {
         Ok(Service { names, docs, options, methods, hooks })
     } else {
@@ -59,10 +65,6 @@ fn service_ident(item: &ItemImpl, errors: &Errors) -> Option<Ident> {
         errors.at(path, text::TRAIT_IMPL);
         return None;
     }
-    if !item.generics.params.is_empty() {
-        errors.at(&item.generics.params, text::GENERIC_SERVICE);
-        return None;
-    }
     match types::last_segment(&item.self_ty) {
         Some(last) => Some(last.ident.clone()),
         None => {
@@ -75,7 +77,7 @@ fn service_ident(item: &ItemImpl, errors: &Errors) -> Option<Ident> {
 /// Reads the methods and takes our attributes off every item of the block.
 fn read_methods(
     block: &mut ItemImpl,
-    self_type: &Type,
+    service: &method::OfService<'_>,
     (mentioned, hooks): (&mut Vec<ExprPath>, &mut Hooks),
     errors: &Errors,
 ) -> Vec<Method> {
@@ -106,7 +108,12 @@ fn read_methods(
             errors.at(&function.sig.ident, text::same_wire_name(&name));
             return false;
         }
-        methods.extend(method::exposed(function, attributes, self_type, errors));
+        if let Some(variadic) = &function.sig.variadic {
+            // As above: to the compiler such a method is an error of its own.
+            errors.at(variadic, text::variadic_method(&name));
+            return false;
+        }
+        methods.extend(method::exposed(function, attributes, service, errors));
         true
     });
     methods

@@ -42,7 +42,7 @@ pub(crate) fn read(tokens: TokenStream, item: &mut ItemFn, errors: &Errors) -> O
     let stub = StubMethod {
         ident: item.sig.ident.clone(),
         docs: Vec::new(),
-        deprecated: None,
+        carried: Vec::new(),
         cfgs: Vec::new(),
         generics: item.sig.generics.clone(),
         arguments: parameters.stub,
@@ -60,6 +60,7 @@ pub(crate) fn read(tokens: TokenStream, item: &mut ItemFn, errors: &Errors) -> O
         is_uncached: returned.is_uncached,
         no_reply: None,
         error_place: result::error_place(&item.sig.output),
+        error_is_generic: false,
     };
     let mut item = item.clone();
     let (outer, inner): (Vec<Attribute>, Vec<Attribute>) = item.attrs.drain(..).partition(stays_outside);

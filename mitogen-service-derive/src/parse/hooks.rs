@@ -45,7 +45,7 @@ fn read_policies(attribute: &syn::Attribute, errors: &Errors) -> Vec<Expr> {
     let mut policies = Vec::new();
     let before = errors.len();
     each_option(list(attribute, errors), &known, errors, |keyword, input| {
-        policies.push(keyword.value(input, "AllowParents", |input| input.parse())?);
+        policies.push(attributes::policy(keyword, input)?);
         Ok(())
     });
     if policies.is_empty() && errors.len() == before {

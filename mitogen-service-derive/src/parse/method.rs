@@ -1,13 +1,22 @@
 //! One exposed method: its attributes, its signature and the rules for both.
 
+use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, FnArg, GenericParam, ImplItemFn, Receiver, ReceiverKind, Safety, Signature, Type};
+use syn::{
+    Attribute, FnArg, GenericParam, Generics, ImplItemFn, Meta, Receiver, ReceiverKind, Safety, Signature, Type,
+};
 
 use super::attributes::MethodAttributes;
-use super::{docs, parameters, result};
+use super::{docs, generics, parameters, result};
 use crate::errors::{Errors, text};
 use crate::model::{Method, StubMethod};
 use crate::words;
+
+/// What the methods of a service need to know of it.
+pub(super) struct OfService<'a> {
+    pub(super) self_type: &'a Type,
+    pub(super) params: &'a Generics,
+}
 
 /// Reads an exposed method, from which our attributes were taken already.
 ///
@@ -16,9 +25,10 @@ use crate::words;
 pub(super) fn exposed(
     item: &mut ImplItemFn,
     attributes: MethodAttributes,
-    self_type: &Type,
+    service: &OfService<'_>,
     errors: &Errors,
 ) -> Option<Method> {
+    let self_type = service.self_type;
     let name = item.sig.ident.unraw().to_string();
     check_policies(&name, &attributes, errors);
     check_signature(&name, &item.sig, errors);
@@ -38,7 +48,7 @@ pub(super) fn exposed(
     let stub = StubMethod {
         ident: item.sig.ident.clone(),
         docs: named(&item.attrs, "doc"),
-        deprecated: named(&item.attrs, "deprecated").pop(),
+        carried: carried(&item.attrs),
         cfgs: named(&item.attrs, "cfg"),
         generics: item.sig.generics.clone(),
         arguments: parameters.stub,
@@ -56,6 +66,7 @@ pub(super) fn exposed(
         is_uncached: returned.is_uncached,
         no_reply: attributes.no_reply,
         error_place: result::error_place(&item.sig.output),
+        error_is_generic: generics::mentions(item.sig.output.to_token_stream(), service.params),
     })
 }
 
@@ -73,6 +84,20 @@ pub(super) fn not_exposed(item: &mut ImplItemFn, attributes: &MethodAttributes, 
 /// The attributes of one name.
 pub(super) fn named(attributes: &[Attribute], name: &str) -> Vec<Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident(name)).cloned().collect()
+}
+
+/// The attributes of a method that hold for its stub.
+///
+/// What a user expects of the method need not happen in the stub, so there it is allowed.
+fn carried(attributes: &[Attribute]) -> Vec<Attribute> {
+    let expected = named(attributes, "expect").into_iter().map(|mut attribute| {
+        if let Meta::List(list) = &mut attribute.meta {
+            list.path = syn::parse_quote!(allow);
+        }
+        attribute
+    });
+    let as_it_is = ["deprecated", "must_use", "allow"].into_iter().flat_map(|name| named(attributes, name));
+    as_it_is.chain(expected).collect()
 }
 
 fn check_policies(name: &str, attributes: &MethodAttributes, errors: &Errors) {

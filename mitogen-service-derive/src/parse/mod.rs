@@ -7,6 +7,7 @@ mod attributes;
 pub(crate) mod block;
 mod docs;
 pub(crate) mod function;
+mod generics;
 mod hooks;
 mod keyed;
 pub(crate) mod main_function;

@@ -2,7 +2,8 @@
 
 use proc_macro2::TokenStream;
 use syn::parse::ParseStream;
-use syn::{Expr, LitStr, Path, Token, Visibility};
+use syn::punctuated::Punctuated;
+use syn::{Expr, LitStr, Path, Token, Type, Visibility};
 
 use super::keyed::{Keyword, Known, each_option};
 use crate::errors::{Errors, text};
@@ -26,6 +27,10 @@ pub(super) fn of_impl(tokens: TokenStream, errors: &Errors) -> ImplOptions {
         match keyword.word.as_str() {
             words::VIS => read.vis = keyword.value(input, "pub(crate)", visibility)?,
             words::CRATE => read.krate = crate_path(keyword, input)?,
+            words::TYPES => {
+                let value = keyword.value(input, "[YourService<SomeType>]", listed)?;
+                read.options.types = Some(Given { value, keyword: keyword.span });
+            }
             _ => shared(keyword, input, &mut read.options)?,
         }
         Ok(())
@@ -68,6 +73,20 @@ fn name(input: ParseStream<'_>) -> syn::Result<LitStr> {
         return Err(syn::Error::new(name.span(), text::NAME_IS_EMPTY));
     }
     Ok(name)
+}
+
+/// Reads the types of a generic service.
+fn listed(input: ParseStream<'_>) -> syn::Result<Vec<Type>> {
+    if !input.peek(syn::token::Bracket) {
+        return Err(input.error(text::TYPES_IN_BRACKETS));
+    }
+    let list;
+    let brackets = syn::bracketed!(list in input);
+    let types: Punctuated<Type, Token![,]> = Punctuated::parse_terminated(&list)?;
+    if types.is_empty() {
+        return Err(syn::Error::new(brackets.span.join(), text::TYPES_IN_BRACKETS));
+    }
+    Ok(types.into_iter().collect())
 }
 
 fn activation(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Activation> {

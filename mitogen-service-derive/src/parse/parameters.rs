@@ -4,7 +4,7 @@ use proc_macro2::Span;
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{FnArg, Ident, Pat, PatType, Signature, Type, TypeReference};
+use syn::{FnArg, Ident, LitStr, Pat, PatType, Signature, Type, TypeReference};
 
 use super::attributes::{self, ArgAttribute, ArgSpec, Default};
 use super::types;
@@ -70,7 +70,7 @@ pub(super) fn add_checks(specs: Vec<ArgSpec>, method: &str, parameters: &mut Par
 
 fn find<'a>(name: &str, parameters: &'a mut Parameters) -> Option<&'a mut Argument> {
     parameters.all.iter_mut().find_map(|parameter| match parameter {
-        Parameter::Argument(argument) if argument.wire_name == name => Some(&mut **argument),
+        Parameter::Argument(argument) if argument.ident.unraw() == name => Some(&mut **argument),
         _ => None,
     })
 }
@@ -177,9 +177,10 @@ impl Reader<'_> {
             return;
         };
         let is_option = types::is_option(&ty);
+        let wire_name = self.wire_name(&ident, attribute.as_ref());
         let presence = self.presence(is_option, attribute);
         self.read.all.push(Parameter::Argument(Box::new(Argument {
-            wire_name: ident.unraw().to_string(),
+            wire_name,
             ident,
             ty,
             form,
@@ -187,6 +188,22 @@ impl Reader<'_> {
             presence,
             checks: Vec::new(),
         })));
+    }
+
+    /// The name by which an argument travels, which no other one may have.
+    fn wire_name(&self, ident: &Ident, attribute: Option<&ArgAttribute>) -> String {
+        let rename = attribute.and_then(|attribute| attribute.rename.as_ref());
+        let name = rename.map_or_else(|| ident.unraw().to_string(), LitStr::value);
+        let taken = self.read.all.iter().any(|parameter| match parameter {
+            // Two of the same name in the source are an error to the compiler already.
+            Parameter::Argument(other) => other.wire_name == name && other.ident != *ident,
+            Parameter::Injected(..) => false,
+        });
+        if taken {
+            let place = rename.map_or_else(|| ident.span(), LitStr::span);
+            self.errors.at_span(place, text::same_argument_name(&name));
+        }
+        name
     }
 
     fn ident(&self, pat: &Pat) -> Option<Ident> {
@@ -211,6 +228,10 @@ impl Reader<'_> {
             && !types::is_option_of_str(ty)
         {
             self.errors.at(borrow, text::INNER_BORROW);
+            return None;
+        }
+        if let Some(nested) = types::nested_option(ty) {
+            self.errors.at(nested, text::NESTED_OPTION);
             return None;
         }
         Some(types::owned_form(ty))

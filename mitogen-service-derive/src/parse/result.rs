@@ -102,6 +102,9 @@ fn owned(ty: &Type, context: &Context<'_>, shape: ResultShape) -> Returned {
         context.errors.at(guilty, text);
         return Returned::new(ResultShape::Nothing, None);
     }
+    if let Some(nested) = types::nested_option(ty) {
+        context.errors.at(nested, text::NESTED_OPTION);
+    }
     Returned { shape, answer: Some(answer(ty, context)), is_uncached: inner.is_some() }
 }
 

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use syn::{Attribute, Generics, Ident};
 
 use super::{method, options};
-use crate::errors::Errors;
+use crate::errors::{Errors, text};
 use crate::model::ServiceType;
 
 /// Reads the options of a type.
@@ -15,10 +15,11 @@ pub(crate) fn read(
     generics: &Generics,
     errors: &Errors,
 ) -> ServiceType {
-    ServiceType {
-        ident: ident.clone(),
-        generics: generics.clone(),
-        cfgs: method::named(attrs, "cfg"),
-        options: options::of_type(options, errors),
+    let mut options = options::of_type(options, errors);
+    if !generics.params.is_empty()
+        && let Some(activate) = options.activate.take()
+    {
+        errors.at_span(activate.keyword, text::GENERIC_ACTIVATION_ON_TYPE);
     }
+    ServiceType { ident: ident.clone(), generics: generics.clone(), cfgs: method::named(attrs, "cfg"), options }
 }

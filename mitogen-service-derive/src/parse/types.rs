@@ -105,6 +105,21 @@ pub(super) fn is_option_of_str(ty: &Type) -> bool {
     }
 }
 
+/// The first `Option` directly inside of another one, however deep.
+pub(super) fn nested_option(ty: &Type) -> Option<&Type> {
+    match peel(ty) {
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(nested_option),
+        Type::Array(array) => nested_option(&array.elem),
+        other => {
+            let arguments = type_arguments(last_segment(other)?);
+            if is_option(other) && arguments.iter().any(|inner| is_option(inner)) {
+                return Some(other);
+            }
+            arguments.into_iter().find_map(nested_option)
+        }
+    }
+}
+
 /// The first `&` inside a type, however deep.
 ///
 /// Tokens are looked at rather than types, since a reference can hide in any corner of a type.
@@ -178,7 +193,7 @@ pub(super) fn without_self(ty: &Type, self_type: &Type) -> Type {
     syn::parse2(replaced).unwrap_or_else(|_| ty.clone())
 }
 
-fn replace_self(tokens: TokenStream, self_type: &Type) -> TokenStream {
+pub(super) fn replace_self(tokens: TokenStream, self_type: &Type) -> TokenStream {
     let mut trees = tokens.into_iter().peekable();
     let mut replaced = TokenStream::new();
     while let Some(tree) = trees.next() {

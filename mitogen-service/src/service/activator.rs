@@ -122,8 +122,14 @@ impl Registration {
 
 /// Makes a service that is marked `activate` without a function.
 #[doc(hidden)]
-pub fn make_default<S: Service + MadeByDefault>(_scope: &ServiceScope) -> Result<S, CallError> {
+pub fn make_default<S: MadeByDefault>(_scope: &ServiceScope) -> Result<S, CallError> {
     Ok(S::make())
+}
+
+/// Makes a service by the function that `activate` names.
+#[doc(hidden)]
+pub fn construct<S, E>(scope: &ServiceScope, constructor: impl FnOnce(&ServiceScope) -> Result<S, E>) -> Result<S, E> {
+    constructor(scope)
 }
 
 /// A service that needs nothing to be made.

@@ -2,6 +2,7 @@
 
 use super::dispatch::Method;
 use super::hooks::Hooks;
+use super::hosted::Hosting;
 use super::invoker::Invoker;
 
 /// A type whose methods can be called from other contexts.
@@ -29,7 +30,7 @@ use super::invoker::Invoker;
     label = "not a service",
     note = "mark an `impl {Self}` block with `#[mitogen_service::service]`"
 )]
-pub trait Service: Send + Sync + Sized + 'static {
+pub trait Service: Sized + 'static {
     /// What the service says of itself.
     const DESCRIPTOR: &'static ServiceDescriptor;
 
@@ -40,6 +41,11 @@ pub trait Service: Send + Sync + Sized + 'static {
     /// What it does at moments of its life.
     #[doc(hidden)]
     const HOOKS: Hooks<Self> = Hooks::NONE;
+
+    /// How its type is left behind and found again, which takes a service that threads may share. It
+    /// is no bound of this trait, since each use of the trait would then say that it does not hold.
+    #[doc(hidden)]
+    const HOSTING: Hosting<Self>;
 
     /// A new invoker for one instance of the service.
     #[doc(hidden)]
@@ -55,6 +61,8 @@ pub struct ServiceDescriptor {
     pub type_name: &'static str,
     /// The doc comment of the impl block.
     pub docs: &'static str,
+    /// What runs the calls of the methods without an invoker of their own, as it is written in the source.
+    pub invoker: &'static str,
     /// The exposed methods, in the order of the source.
     pub methods: &'static [MethodDescriptor],
 }
@@ -70,6 +78,8 @@ pub struct MethodDescriptor {
     pub args: &'static [ArgSpec],
     /// The policies as they are written in the source; every one must agree.
     pub policies: &'static [&'static str],
+    /// The invoker of this method alone, as it is written in the source, if it has one.
+    pub invoker: Option<&'static str>,
     /// The type that the caller gets, as it is written in the source.
     pub result: &'static str,
     /// Whether the stub waits for no answer.
@@ -85,6 +95,8 @@ pub struct ArgSpec {
     pub type_name: &'static str,
     /// Whether a call without it is refused.
     pub required: bool,
+    /// What it is in a call without it, as it is written in the source.
+    pub default: Option<&'static str>,
 }
 
 impl ServiceDescriptor {
@@ -101,8 +113,22 @@ pub trait StructOptions {
     const __MITOGEN_SERVICE_NAME: Option<&'static str> = None;
     /// The option `activate`.
     const __MITOGEN_SERVICE_ACTIVATE: bool = false;
+    /// The option `invoker` as it is written.
+    const __MITOGEN_SERVICE_INVOKER_NAME: Option<&'static str> = None;
     /// The option `invoker`.
     const __MITOGEN_SERVICE_INVOKER: Option<fn() -> Box<dyn Invoker>> = None;
 }
 
 impl<T: ?Sized> StructOptions for T {}
+
+/// A type that a generic service is there for, with the name that it has then.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not among the `types` of its `#[service]`",
+    label = "not among the `types`",
+    note = "add it there: `types = [.., {Self}]`"
+)]
+#[doc(hidden)]
+pub trait Listed {
+    /// The canonical name.
+    const NAME: &'static str;
+}

@@ -7,7 +7,7 @@
 //! error (also of other crates), an error that can be serialized, a text that can be serialized, an
 //! error, a text.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::error::Error as StdError;
 use std::fmt::Display;
 
@@ -140,6 +140,13 @@ impl<E: Display + ?Sized> MethodError for E {}
 
 /// Asks for what every error of a method needs.
 pub fn must_display<E: MethodError + ?Sized>(_error: &E) {}
+
+/// The call error that an error of a type parameter turns out to be, if it is one.
+pub fn as_call_error<E: 'static>(error: &E) -> Option<CallError> {
+    let error: &dyn Any = error;
+    let of_runtime = || error.downcast_ref::<Error>().map(|error| error.clone().into());
+    error.downcast_ref::<CallError>().cloned().or_else(of_runtime)
+}
 
 fn failed(type_name: &str, error: &dyn Display, chain: Vec<String>, data: Option<Blob>) -> CallError {
     CallError::Failed {

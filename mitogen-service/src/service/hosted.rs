@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
@@ -15,6 +16,7 @@ use super::invoker::{Invoker, Order, default_invoker, panicked};
 use super::life::{Life, NotStarted};
 use super::meter::Meter;
 use super::scope::ServiceScope;
+use super::travels::Shared;
 use crate::channel::{Event, Select};
 use crate::error::{CallError, Trace};
 use crate::panics;
@@ -119,9 +121,8 @@ impl Hosted {
         let strands: Box<[_]> = of_methods.iter().enumerate().map(strand).collect();
         let has_strands = strands.iter().any(Option::is_some);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let service = Arc::new(service);
+        let Erased { target, service } = (S::HOSTING.erase)(service);
         let meters = S::METHODS.iter().map(|_| Meter::default()).collect();
-        let target = Arc::new(Typed(service.clone()));
         Self {
             inner: Arc::new(Inner {
                 number,
@@ -166,7 +167,7 @@ impl Hosted {
 
     /// The service itself, if it is an `S`.
     pub fn get<S: Service>(&self) -> Option<Arc<S>> {
-        self.inner.service.clone().downcast().ok()
+        (S::HOSTING.find)(self.inner.service.clone())
     }
 
     /// Lets the service start in its surroundings, before its first call. It starts once, also if it is
@@ -299,9 +300,41 @@ impl fmt::Debug for Hosted {
     }
 }
 
+/// How the type of a service is left behind and found again.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Hosting<S> {
+    erase: fn(S) -> Erased,
+    find: fn(Arc<dyn Any + Send + Sync>) -> Option<Arc<S>>,
+}
+
+/// A service without its type.
+struct Erased {
+    target: Arc<dyn Dispatch>,
+    service: Arc<dyn Any + Send + Sync>,
+}
+
+/// What `#[service]` takes for a type that threads may share.
+#[doc(hidden)]
+pub const fn hosting<S: Service + Shared>() -> Hosting<S> {
+    Hosting {
+        erase: |service| {
+            let service = Arc::new(service);
+            Erased { target: Arc::new(Typed(service.clone())), service }
+        },
+        find: |service| service.downcast().ok(),
+    }
+}
+
+/// The same for a service whose macro failed, which is never hosted.
+#[doc(hidden)]
+pub const fn unhosted<S>() -> Hosting<S> {
+    Hosting { erase: |_| crate::__private::macro_failed(), find: |_| None }
+}
+
 struct Typed<S>(Arc<S>);
 
-impl<S: Service> Dispatch for Typed<S> {
+impl<S: Service + Shared> Dispatch for Typed<S> {
     fn descriptor(&self) -> &'static ServiceDescriptor {
         S::DESCRIPTOR
     }
@@ -343,8 +376,30 @@ impl<S: Service> Dispatch for Typed<S> {
     }
 }
 
-/// What a registration makes.
+/// A type that a registration makes.
 #[doc(hidden)]
-pub fn host<S: Service>(made: Result<S, CallError>) -> Result<Hosted, CallError> {
-    made.map(Hosted::new)
+#[derive(Debug)]
+pub struct Host<S>(PhantomData<S>);
+
+impl<S: Service> Host<S> {
+    /// Makes it ready to be called.
+    pub fn host(made: Result<S, CallError>) -> Result<Hosted, CallError> {
+        made.map(Hosted::new)
+    }
+}
+
+/// A type that is no service, which [`Registration::new`](super::Registration::new) reports.
+#[doc(hidden)]
+pub trait NotHosted: Sized {
+    /// The type.
+    type Of;
+
+    /// In place of [`Host::host`].
+    fn host(_: Result<Self::Of, CallError>) -> Result<Hosted, CallError> {
+        unreachable!("a registration of what is no service does not compile")
+    }
+}
+
+impl<S> NotHosted for Host<S> {
+    type Of = S;
 }

@@ -30,24 +30,25 @@ mod reply;
 mod responder;
 mod scope;
 mod stub;
+pub mod travels;
 mod uncached;
 
-pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, make_default};
+pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, construct, make_default};
 pub use args::{Args, CheckOutcome, apply_check};
 pub(crate) use built_in::provide;
 pub use caller::Caller;
 #[cfg(feature = "testing")]
 pub(crate) use caller::CallerParts;
 pub use credentials::Credentials;
-pub use descriptor::{ArgSpec, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
+pub use descriptor::{ArgSpec, Listed, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
 pub use dispatch::{Answer, Invocation, KeyOf, KeyWriter, Method, Outcome};
 pub use function::{Callable, FUNCTIONS, Function, FunctionSignature, Registered};
 pub use hooks::Hooks;
-pub use hosted::{Hosted, host};
+pub use hosted::{Host, Hosted, Hosting, NotHosted, hosting, unhosted};
 pub use invoker::{
     Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,
 };
-pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Policy, allows};
+pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Asked, Policy};
 pub(crate) use pool::listen_for_first_call;
 pub use pool::{MethodStats, Pool, PoolBuilder, PoolStats, Running};
 pub use reply::Reply;

@@ -13,8 +13,15 @@ use crate::router::{Core, Death, Delivery, Listener};
 use crate::wire::{Handle, Link, MAX_CHAIN, Meta};
 
 /// How the start of a service is called in a chain.
-static ON_START: MethodDescriptor =
-    MethodDescriptor { name: "on_start", docs: "", args: &[], policies: &[], result: "()", no_reply: false };
+static ON_START: MethodDescriptor = MethodDescriptor {
+    name: "on_start",
+    docs: "",
+    args: &[],
+    policies: &[],
+    invoker: None,
+    result: "()",
+    no_reply: false,
+};
 
 thread_local! {
     /// The call that this thread runs, if it runs one.

@@ -130,11 +130,18 @@ policy_list!(A B C D E F);
 policy_list!(A B C D E F G);
 policy_list!(A B C D E F G H);
 
-/// Asks one policy; a panic is a no.
+/// A service and its caller, of whom policies are asked. The service is known before a policy is, so that
+/// what is no policy is reported as none for this service.
 #[doc(hidden)]
-pub fn allows<S: ?Sized>(policy: &impl Policy<S>, service: &S, caller: &Caller) -> bool {
-    panics::guard(|| policy.is_authorized(service, caller)).unwrap_or_else(|panic| {
-        panics::discard(panic);
-        false
-    })
+#[derive(Debug)]
+pub struct Asked<'a, S>(pub &'a S, pub &'a Caller);
+
+impl<S> Asked<'_, S> {
+    /// Asks one policy; a panic is a no.
+    pub fn allows(&self, policy: &impl Policy<S>) -> bool {
+        panics::guard(|| policy.is_authorized(self.0, self.1)).unwrap_or_else(|panic| {
+            panics::discard(panic);
+            false
+        })
+    }
 }

@@ -134,7 +134,7 @@ struct Borrowed<'a> {
 }
 
 const fn arg(name: &'static str, type_name: &'static str, required: bool) -> ArgSpec {
-    ArgSpec { name, type_name, required }
+    ArgSpec { name, type_name, required, default: None }
 }
 
 /// More than find a place without an allocation.

@@ -35,6 +35,7 @@ static DESCRIPTOR: LazyLock<std::result::Result<ServiceDescriptor, &'static str>
             name: SERVICE,
             type_name: "function",
             docs: "The functions of this executable, by their paths.",
+            invoker: "ConcurrentInvoker",
             methods: methods.leak(),
         }),
     }
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     fn named(name: &'static str) -> MethodDescriptor {
-        MethodDescriptor { name, docs: "", args: &[], policies: &[], result: "()", no_reply: false }
+        MethodDescriptor { name, docs: "", args: &[], policies: &[], invoker: None, result: "()", no_reply: false }
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub use serialized::SerializedInvoker;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an invoker",
+    label = "not an invoker",
+    note = "an invoker is `ConcurrentInvoker`, `SerializedInvoker`, `DeduplicatingInvoker`, or a type of yours that \
+            implements `mitogen_service::Invoker`"
+)]
 pub trait Invoker: Send + Sync + 'static {
     /// Takes a call that every policy has agreed to, on a thread of the pool.
     ///

@@ -1,0 +1,75 @@
+//! The type parameters of a service, and the types that it is there for.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{Generics, Ident, ItemImpl, Path, Type};
+
+use super::types;
+use crate::errors::{Errors, text};
+use crate::model::{Options, Params};
+
+/// Reads the parameters of an impl block, whose service is called `ident`.
+pub(super) fn read(item: &ItemImpl, krate: &Path, options: &Options, ident: &Ident, errors: &Errors) -> Params {
+    let lifetime = first_lifetime(item);
+    if let Some(lifetime) = lifetime {
+        errors.at_span(lifetime, text::BORROWING_SERVICE);
+    }
+    let borrow = lifetime.is_some();
+    let generics = &item.generics;
+    check_types(options, ident, !generics.params.is_empty(), errors);
+    if generics.params.is_empty() {
+        return Params { borrow, ..Params::default() };
+    }
+    let self_type = &item.self_ty;
+    let (declared, passed, bounds) = generics.split_for_impl();
+    let written = bounds.map(|bounds| types::replace_self(bounds.predicates.to_token_stream(), self_type));
+    let comma = bounds.filter(|bounds| !bounds.predicates.trailing_punct()).map(|_| quote!(,));
+    let listed = options.types.as_ref().map(|_| quote!(+ #krate::__private::Listed));
+    Params {
+        declared: types::replace_self(declared.to_token_stream(), self_type),
+        passed: passed.to_token_stream(),
+        bounds: match borrow {
+            true => quote!(where #written),
+            false => quote!(where #written #comma #self_type: #krate::__private::travels::Shared #listed),
+        },
+        borrow,
+    }
+}
+
+/// The first lifetime in a block's parameters or in the name of its type, but for `'static`.
+fn first_lifetime(item: &ItemImpl) -> Option<Span> {
+    let declared = item.generics.lifetimes().next().map(|param| param.lifetime.span());
+    declared.or_else(|| types::first_borrow(item.self_ty.to_token_stream()).map(|tree| tree.span()))
+}
+
+fn check_types(options: &Options, ident: &Ident, is_generic: bool, errors: &Errors) {
+    match &options.types {
+        Some(given) if !is_generic => errors.at_span(given.keyword, text::TYPES_WITHOUT_PARAMETERS),
+        Some(given) => {
+            for ty in given.value.iter().filter(|ty| !is_of(ty, ident)) {
+                errors.at(ty, text::not_of_this_service(&ident.to_string()));
+            }
+        }
+        None => {
+            if let Some(activate) = options.activate.as_ref().filter(|_| is_generic) {
+                errors.at_span(activate.keyword, text::GENERIC_ACTIVATION);
+            }
+        }
+    }
+}
+
+fn is_of(ty: &Type, ident: &Ident) -> bool {
+    types::last_segment(ty).is_some_and(|last| last.ident == *ident && !last.arguments.is_none())
+}
+
+/// Whether a type names one of these parameters, or the service itself, which may.
+pub(super) fn mentions(tokens: TokenStream, params: &Generics) -> bool {
+    let is_one = |ident: &Ident| ident == "Self" || params.type_params().any(|param| param.ident == *ident);
+    let mut trees = tokens.into_iter();
+    !params.params.is_empty()
+        && trees.any(|tree| match tree {
+            TokenTree::Ident(ident) => is_one(&ident),
+            TokenTree::Group(group) => mentions(group.stream(), params),
+            _ => false,
+        })
+}
