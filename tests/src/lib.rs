@@ -1,6 +1,8 @@
 //! Helpers of the whole-system tests: processes watched from outside, and bounds on waiting.
 #![forbid(unsafe_code)]
 
+pub mod strict;
+
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;

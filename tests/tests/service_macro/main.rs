@@ -17,18 +17,29 @@ use mitogen_service::{
 };
 use serde::{Deserialize, Serialize};
 
+mod arguments;
+mod generic;
+mod lints;
+mod names;
+mod versions;
+
 /// A child that serves, as its parent sees it.
 struct Served {
     context: Context,
     pool: Pool,
-    _routers: (Router, Router),
+    routers: (Router, Router),
 }
 
 impl Served {
     fn new(service: impl Service) -> Self {
         let (parent, child) = testing::pair();
         let pool = Pool::builder(&child).size(2).service(service).start().unwrap();
-        Self { context: parent.children().remove(0), pool, _routers: (parent, child) }
+        Self { context: parent.children().remove(0), pool, routers: (parent, child) }
+    }
+
+    /// The router of the parent.
+    fn parent(&self) -> &Router {
+        &self.routers.0
     }
 
     /// Calls a method with arguments that no stub would send.

@@ -1,0 +1,2 @@
+//! Nothing but tests: see `tests/services.rs`.
+#![forbid(unsafe_code)]

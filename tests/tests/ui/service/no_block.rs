@@ -1,0 +1,7 @@
+use mitogen_service::service;
+
+#[derive(Default)]
+#[service(activate)]
+struct Files;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use mitogen_service::service;
+
+struct Files;
+
+#[service]
+impl Files {}
+
+fn main() {}
