@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::askpass::AskPass;
-use super::bootstrap::{Conversation, Ended, Failure, Pipes, Token, Wire};
+use super::bootstrap::{Conversation, Ended, Failure, Pipes, Token, Wire, candidates, cannot_read, known};
 use super::connecting::{Cancel, default_name};
 use super::handshake::{self, Terms};
 use super::local;
@@ -162,7 +162,7 @@ struct Spawned {
 
 fn spawn(
     method: &Method,
-    token: &Token,
+    first_stage: &str,
     askpass: Option<&AskPass>,
     terminal: Option<Terminal>,
 ) -> std::result::Result<Spawned, ConnectKind> {
@@ -171,7 +171,7 @@ fn spawn(
         (Some(_), _) => Some(Stdin::Wire),
         (None, _) => None,
     };
-    let argv = method.command(&token.command(), stdin == Some(Stdin::Terminal));
+    let argv = method.command(first_stage, stdin == Some(Stdin::Terminal));
     let start = |error| ConnectKind::Start { source: Arc::new(error) };
     let (mut command, wire) = match (&terminal, stdin) {
         (Some(terminal), Some(stdin)) => {
@@ -276,10 +276,14 @@ impl Attempt<'_> {
             }
             _ => None,
         };
+        let mut candidates = candidates(core).map_err(|error| fail(cannot_read(error)))?;
+        candidates.extend(self.supplied.cloned());
         let token = Token::new();
+        let first_stage = token.command(self.request, self.method, name, &known(&candidates));
         // Where there is none to be had, the command has to do without.
         let terminal = in_terminal.then(Terminal::new).and_then(Result::ok);
-        let Spawned { child, pipes, slave } = spawn(self.method, &token, askpass.as_ref(), terminal).map_err(fail)?;
+        let Spawned { child, pipes, slave } =
+            spawn(self.method, &first_stage, askpass.as_ref(), terminal).map_err(fail)?;
         let output = self.request.output.clone();
         let started = Started { name: name.to_owned(), child, held: slave, output, leads_group: true };
         let process =
@@ -291,7 +295,7 @@ impl Attempt<'_> {
         core.begin_connecting(connecting.clone());
         let killed = process.clone();
         cancel.by(move || killed.kill());
-        let result = self.talk(&process, pipes, &token, askpass.as_ref(), cancel);
+        let result = self.talk(&process, pipes, (&token, &candidates), askpass.as_ref(), cancel);
         cancel.done();
         core.end_connecting(&connecting);
         result
@@ -301,12 +305,12 @@ impl Attempt<'_> {
         &self,
         process: &Arc<LocalProcess>,
         pipes: Pipes,
-        token: &Token,
+        (token, candidates): (&Token, &[Arc<Executable>]),
         askpass: Option<&AskPass>,
         cancel: &Cancel,
     ) -> std::result::Result<Context, Failed> {
-        let Self { core, request, method, id, name, deadline, supplied, .. } = *self;
-        let conversation = Conversation { core, request, method, name, token, process, deadline, supplied };
+        let Self { core, request, method, id, name, deadline, .. } = *self;
+        let conversation = Conversation { core, request, method, name, token, process, deadline, candidates };
         let joined = conversation.run(pipes).and_then(|wire| self.greet(process, wire));
         let failure = match joined {
             Ok((features, read, write)) => {

@@ -3,7 +3,8 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `first_stage.sh` | what runs on the target; tells what is said between both |
-//! | `script` | that text with what is different each time |
+//! | `receive.sh` | what follows where the executable is not there yet |
+//! | `script` | those texts with what is different each time |
 //! | `talk` | a command's stdin, stdout, stderr and terminal, with a deadline |
 //! | `mod` | this end of the conversation |
 
@@ -79,8 +80,8 @@ pub(super) struct Conversation<'a> {
     pub(super) token: &'a Token,
     pub(super) process: &'a LocalProcess,
     pub(super) deadline: Instant,
-    /// What another context has sent for this target.
-    pub(super) supplied: Option<&'a Arc<Executable>>,
+    /// The executables that can be had.
+    pub(super) candidates: &'a [Arc<Executable>],
 }
 
 impl Conversation<'_> {
@@ -109,22 +110,20 @@ impl Conversation<'_> {
         talk.skip_to(&mark).map_err(|stop| self.failure(stop, *shell))?;
         *shell = true;
         let failed = |stop| self.failure(stop, true);
-        let candidates = self.candidates()?;
-        let script = self.token.script(self.request, self.name, &known(&candidates));
-        talk.send(Cursor::new(script)).map_err(failed)?;
         let mut chosen: Option<Arc<Executable>> = None;
         loop {
             let line = talk.line(&mark).map_err(failed)?;
             let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
             match (word, &chosen) {
                 ("note", _) => self.note(rest),
+                ("ready", None) => talk.send(Cursor::new(self.token.environment(self.request))).map_err(failed)?,
                 ("need", None) => {
-                    let executable =
-                        choose(&candidates, rest).map_err(|kind| Failure::Needs { target: rest.to_owned(), kind })?;
+                    let executable = choose(self.candidates, rest)
+                        .map_err(|kind| Failure::Needs { target: rest.to_owned(), kind })?;
                     let sum = if rest.ends_with(" cksum") { executable.cksum().map_err(unreadable)? } else { 0 };
-                    let answer = format!("{} {} {sum}\n", executable.sha256(), executable.size());
+                    let script = self.token.receive(self.request, &executable, sum);
                     chosen = Some(executable);
-                    talk.send(Cursor::new(answer)).map_err(failed)?;
+                    talk.send(Cursor::new(script)).map_err(failed)?;
                 }
                 ("send", Some(executable)) => send(talk, executable, rest == "gzip").map_err(failed)?,
                 ("fail", _) => return Err(Failure::Told(self.refusal(rest))),
@@ -147,13 +146,6 @@ impl Conversation<'_> {
             Stop::Noise(what) => ConnectKind::NoShell { what },
             Stop::Io(action, error) => ConnectKind::io(action, error),
         })
-    }
-
-    /// The executables that can be had: those that were handed in, and this one.
-    fn candidates(&self) -> Result<Vec<Arc<Executable>>, Failure> {
-        let mut all = candidates(self.core).map_err(unreadable)?;
-        all.extend(self.supplied.cloned());
-        Ok(all)
     }
 
     fn note(&self, text: &str) {
@@ -179,11 +171,15 @@ pub(super) fn candidates(core: &Core) -> std::io::Result<Vec<Arc<Executable>>> {
 }
 
 fn unreadable(error: std::io::Error) -> Failure {
-    Failure::Kind(ConnectKind::io("read the executable that is to be sent", error))
+    Failure::Kind(cannot_read(error))
+}
+
+pub(super) fn cannot_read(error: std::io::Error) -> ConnectKind {
+    ConnectKind::io("read the executable that is to be sent", error)
 }
 
 /// What the first stage may find in its cache.
-fn known(candidates: &[Arc<Executable>]) -> String {
+pub(super) fn known(candidates: &[Arc<Executable>]) -> String {
     let names = candidates.iter().flat_map(|one| {
         let names = uname_names(one.needs().machine);
         names.iter().map(|name| format!("{name}:{}", one.sha256()))

@@ -111,17 +111,19 @@ impl<'a> Talk<'a> {
         let mut seen = 0;
         loop {
             self.wait_for_stdout()?;
-            // Byte by byte would do; the first stage says nothing more until it is answered.
-            let mut buffer = [0; 1024];
-            let Some(got) = self.read_stdout(&mut buffer)? else { continue };
+            // Not a byte more than the mark is still short of: what comes behind it may be the wire already.
+            let mut buffer = [0; 64];
+            let wanted = missing(&self.noise, &mark).min(buffer.len());
+            let Some(got) = self.read_stdout(&mut buffer[..wanted])? else { continue };
             // A terminal ends its lines by two characters.
             self.noise.extend(buffer[..got].iter().filter(|byte| **byte != b'\r'));
             seen += got;
-            if let Some(at) = self.noise.windows(mark.len()).position(|window| window == mark) {
-                self.noise.truncate(at);
+            if self.noise.ends_with(&mark) {
+                self.noise.truncate(self.noise.len() - mark.len());
                 self.prompt = None;
                 return Ok(());
             }
+            self.look_for_prompt_in_noise()?;
             if self.noise.len() > KEPT_NOISE + mark.len() {
                 let excess = self.noise.len() - KEPT_NOISE - mark.len();
                 self.noise.drain(..excess);
@@ -308,22 +310,40 @@ impl<'a> Talk<'a> {
     }
 
     fn look_for_prompt(&mut self, which: usize) -> Result<(), Stop> {
-        let Some((prompt, password)) = self.prompt else { return Ok(()) };
-        let text = String::from_utf8_lossy(&self.words[which].partial);
-        let asked = match prompt {
+        if self.asks(&self.words[which].partial) {
+            // What stands before it may be worth reading; the prompt itself is not.
+            self.words[which].partial.clear();
+            return self.give_password();
+        }
+        Ok(())
+    }
+
+    /// The su of busybox asks on its stdout.
+    fn look_for_prompt_in_noise(&mut self) -> Result<(), Stop> {
+        let line = self.noise.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if self.asks(&self.noise[line..]) {
+            self.noise.truncate(line);
+            return self.give_password();
+        }
+        Ok(())
+    }
+
+    /// Whether a line without an end asks for the password.
+    fn asks(&self, line: &[u8]) -> bool {
+        let Some((prompt, _)) = self.prompt else { return false };
+        let text = String::from_utf8_lossy(line);
+        match prompt {
             Prompt::Own(own) => text.contains(own.as_str()),
             Prompt::Password => text.trim_end().ends_with(':') && text.to_lowercase().contains("password"),
             Prompt::AskPass => false,
-        };
-        if !asked {
-            return Ok(());
         }
-        // What stands before it may be worth reading; the prompt itself is not.
-        self.words[which].partial.clear();
+    }
+
+    fn give_password(&mut self) -> Result<(), Stop> {
         if self.password_sent {
             return Err(Stop::PasswordIncorrect);
         }
-        let password = password.ok_or(Stop::PasswordRequired)?.line();
+        let password = self.prompt.and_then(|(_, password)| password).ok_or(Stop::PasswordRequired)?.line();
         self.password_sent = true;
         let to = match &self.words[TERMINAL].fd {
             Some(terminal) if self.type_password => terminal,
@@ -337,7 +357,28 @@ impl<'a> Talk<'a> {
     }
 }
 
+/// How many bytes have to come at least until what is wanted stands at the end of what has come.
+fn missing(seen: &[u8], wanted: &[u8]) -> usize {
+    let begun = (1..wanted.len()).rev().find(|&length| seen.ends_with(&wanted[..length]));
+    wanted.len() - begun.unwrap_or(0)
+}
+
 /// A line as it may be shown.
 fn printable(line: &str) -> String {
     line.chars().filter(|c| *c == '\t' || !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_more_is_read_than_the_mark_is_short_of() {
+        let wanted = b"aab:1\n";
+        for (seen, expected) in
+            [("", 6), ("x", 6), ("a", 5), ("aa", 4), ("aaa", 4), ("aab", 3), ("aab:1", 1), ("aab:a", 5), ("aab:1x", 6)]
+        {
+            assert_eq!(missing(seen.as_bytes(), wanted), expected, "{seen:?}");
+        }
+    }
 }
