@@ -144,4 +144,28 @@ macro_rules! far_options {
     };
 }
 
-pub(super) use {common_options, far_options};
+/// The methods of the builders whose contexts run as another user of the same machine: takes what is told of
+/// the password, and the method that names another program.
+macro_rules! user_options {
+    ($password:literal, $path:ident, $program:literal) => {
+        /// The user to become, root by default.
+        pub fn user(mut self, user: impl Into<String>) -> Self {
+            self.user = user.into();
+            self
+        }
+
+        #[doc = $password]
+        pub fn password(mut self, password: impl Into<String>) -> Self {
+            self.password = Some(Secret::new(password.into()));
+            self
+        }
+
+        #[doc = concat!("Another program than `", $program, "`.")]
+        pub fn $path(mut self, program: impl Into<OsString>) -> Self {
+            self.program = program.into();
+            self
+        }
+    };
+}
+
+pub(super) use {common_options, far_options, user_options};

@@ -269,7 +269,7 @@ impl Method {
     /// The whole command, with the first stage. If its stdin is a terminal, the wire is what its stdout is.
     pub(super) fn command(&self, first_stage: &str, stdin_is_terminal: bool) -> Vec<OsString> {
         let mut argv: Vec<OsString> = self.argv.iter().map(|arg| arg.as_os_str().to_owned()).collect();
-        let forget: String = self.env.iter().map(|(key, _)| format!("unset {key}; ")).collect();
+        let forget: String = self.env.iter().map(|(key, _)| give_back(key)).collect();
         let wire = if stdin_is_terminal { "exec <&1; " } else { "" };
         let script = forget + wire + first_stage;
         match self.ending {
@@ -277,6 +277,15 @@ impl Method {
             Ending::ForShell => argv.push(format!("exec sh -c {}", quote(&script)).into()),
         }
         argv
+    }
+}
+
+/// Lets a variable that was set for a command alone be again what it is here, where the command has let it through.
+fn give_back(key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
+    match std::env::var(key) {
+        Ok(value) if value.chars().all(plain) => format!("{key}=${{{key}+{value}}}; "),
+        _ => format!("unset {key}; "),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use super::options::{Options, common_options, far_options};
+use super::options::{Options, common_options, far_options, user_options};
 use super::request::{Ending, Kind, Method, Prompt, Secret, TerminalUse, Way, wrong_target};
 use crate::router::Router;
 
@@ -46,24 +46,12 @@ impl Su {
     common_options!();
     far_options!();
 
-    /// The user to become, root by default.
-    pub fn user(mut self, user: impl Into<String>) -> Self {
-        self.user = user.into();
-        self
-    }
-
-    /// The password of the user to become. It is typed at a terminal that su gets for it, once, and stands
-    /// in no command line, environment or file.
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(Secret::new(password.into()));
-        self
-    }
-
-    /// Another program than `su`.
-    pub fn su_path(mut self, program: impl Into<OsString>) -> Self {
-        self.program = program.into();
-        self
-    }
+    user_options!(
+        "The password of the user to become. It is typed at a terminal that su gets for it, once, and stands \
+         in no command line, environment or file.",
+        su_path,
+        "su"
+    );
 
     fn finish(&self) -> Options {
         let mut options = self.options.clone();

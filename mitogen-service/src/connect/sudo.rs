@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use super::options::{Options, common_options, far_options};
+use super::options::{Options, common_options, far_options, user_options};
 use super::request::{Ending, Kind, Method, Prompt, Secret, TerminalUse, Way, wrong_target};
 use crate::router::{Router, random_number};
 
@@ -55,18 +55,12 @@ impl Sudo {
     common_options!();
     far_options!();
 
-    /// The user to become, root by default.
-    pub fn user(mut self, user: impl Into<String>) -> Self {
-        self.user = user.into();
-        self
-    }
-
-    /// The password that sudo asks for: that of the user who calls it, usually. It goes to sudo's stdin,
-    /// once, and stands in no command line, environment or file.
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(Secret::new(password.into()));
-        self
-    }
+    user_options!(
+        "The password that sudo asks for: that of the user who calls it, usually. It goes to sudo's stdin, \
+         once, and stands in no command line, environment or file.",
+        sudo_path,
+        "sudo"
+    );
 
     /// Sets `HOME` to that of the user (`-H`).
     pub fn set_home(mut self, set_home: bool) -> Self {
@@ -86,18 +80,14 @@ impl Sudo {
         self
     }
 
-    /// Another program than `sudo`.
-    pub fn sudo_path(mut self, program: impl Into<OsString>) -> Self {
-        self.program = program.into();
-        self
-    }
-
     fn finish(&self) -> Options {
         // Words that nobody else prints, in any language.
         let prompt = format!("mitogen-sudo-prompt-{:016x}:", random_number());
         let mut options = self.options.clone();
         options.request.way = Way::Command(Method {
             argv: self.argv(&prompt).into_iter().map(Into::into).collect(),
+            // What it says is read here; its prompt is ours.
+            env: vec![("LC_ALL".to_owned(), "C".to_owned())],
             prompt: Some(Prompt::Own(prompt)),
             password: self.password.clone(),
             terminal: TerminalUse::IfWanted,

@@ -5,12 +5,7 @@ use std::time::{Duration, Instant};
 use mitogen_service::{CallError, ConnectKind, Context, Error, Exit, Output, Router};
 use mitogen_service_tests::{Watched, within};
 
-use crate::support::{Home, LONG, Probe};
-
-fn kind_of(error: &Error) -> &ConnectKind {
-    let Error::Connect { kind, .. } = error else { panic!("{error}") };
-    kind
-}
+use crate::support::{Home, LONG, Probe, kind_of};
 
 #[test]
 fn a_context_behind_a_command_is_a_context_like_any_other() {

@@ -11,6 +11,7 @@ mod life;
 mod logs;
 mod net;
 mod ssh;
+mod su;
 mod sudo;
 mod support;
 mod world;

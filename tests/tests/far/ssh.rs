@@ -1,25 +1,18 @@
 //! ssh with a real sshd. The names of the modules are those of Mitogen's tests.
 
-use mitogen_service::{AuthProblem, ConnectKind, Error, HostKeys, Output, Router};
+use mitogen_service::{AuthProblem, ConnectKind, HostKeys, Output, Router};
 use mitogen_service_tests::within;
 
-use crate::support::{LONG, Probe};
-use crate::world::{PASSWORD, World};
-
-fn kind_of(error: &Error) -> &ConnectKind {
-    let Error::Connect { kind, .. } = error else { panic!("{error}") };
-    kind
-}
+use crate::support::{LONG, Probe, kind_of};
+use crate::world::{PASSWORD, World, in_world};
 
 mod constructor_test {
     use super::*;
 
     #[test]
     fn test_okay() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
-            let context = world.ssh(&router, "joe").connect().unwrap();
+        in_world(|world, router| {
+            let context = world.ssh(router, "joe").connect().unwrap();
             assert_eq!(context.name(), "ssh.host");
             let probe = Probe::stub(&context);
             assert_eq!(probe.uid().wait().unwrap(), 4001);
@@ -34,20 +27,16 @@ mod ssh_mixin {
 
     #[test]
     fn test_stream_name() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
-            let context = world.ssh(&router, "ann").port(world.port()).connect().unwrap();
+        in_world(|world, router| {
+            let context = world.ssh(router, "ann").port(world.port()).connect().unwrap();
             assert_eq!(context.name(), format!("ssh.host:{}", world.port()));
         });
     }
 
     #[test]
     fn test_via_stream_name() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
-            let host = world.ssh(&router, "ann").connect().unwrap();
+        in_world(|world, router| {
+            let host = world.ssh(router, "ann").connect().unwrap();
             let root = router.sudo().via(&host).connect().unwrap();
             assert_eq!(root.name(), "ssh.host.sudo.root");
             assert_eq!(Probe::stub(&root).uid().wait().unwrap(), 0);
@@ -57,10 +46,8 @@ mod ssh_mixin {
 
     #[test]
     fn test_password_required() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
-            let error = world.ssh(&router, "joe").option("PubkeyAuthentication=no").connect().unwrap_err();
+        in_world(|world, router| {
+            let error = world.ssh(router, "joe").option("PubkeyAuthentication=no").connect().unwrap_err();
             let kind = kind_of(&error);
             assert!(matches!(kind, ConnectKind::Auth { problem: AuthProblem::PasswordRequired, .. }), "{error}");
             assert!(error.to_string().contains("SSH password was requested, but none specified"), "{error}");
@@ -69,10 +56,8 @@ mod ssh_mixin {
 
     #[test]
     fn test_password_incorrect() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
-            let ssh = world.ssh(&router, "joe").option("PubkeyAuthentication=no").password("badpw");
+        in_world(|world, router| {
+            let ssh = world.ssh(router, "joe").option("PubkeyAuthentication=no").password("badpw");
             let error = ssh.connect().unwrap_err();
             let kind = kind_of(&error);
             assert!(matches!(kind, ConnectKind::Auth { problem: AuthProblem::PasswordIncorrect, .. }), "{error}");
@@ -83,10 +68,8 @@ mod ssh_mixin {
 
     #[test]
     fn test_password_specified() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
-            let ssh = world.ssh(&router, "joe").option("PubkeyAuthentication=no").password(PASSWORD);
+        in_world(|world, router| {
+            let ssh = world.ssh(router, "joe").option("PubkeyAuthentication=no").password(PASSWORD);
             let context = ssh.connect().unwrap();
             assert_eq!(Probe::stub(&context).uid().wait().unwrap(), 4001);
         });
@@ -95,11 +78,9 @@ mod ssh_mixin {
     /// The debug output of ssh is the output of the context, and hides nothing of what went wrong.
     #[test]
     fn test_debug_decoding() {
-        within(LONG, || {
-            let Some(world) = World::new() else { return };
-            let router = Router::builder().build().unwrap();
+        in_world(|world, router| {
             let lines = router.receiver::<String>();
-            let debug = || world.ssh(&router, "joe").option("LogLevel=DEBUG3");
+            let debug = || world.ssh(router, "joe").option("LogLevel=DEBUG3");
             let context = debug().output(Output::Lines(lines.sender())).connect().unwrap();
             let said = |text: &str| (&lines).into_iter().any(|line| line.contains(text));
             assert!(said("debug1: "));

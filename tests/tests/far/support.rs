@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use mitogen_service::{AllowParents, CallError, Context, Router, service};
+use mitogen_service::{AllowParents, AuthProblem, CallError, ConnectKind, Context, Error, Router, service};
 use tempfile::TempDir;
 
 /// Level, target and fields of a log event.
@@ -110,6 +110,23 @@ impl Probe {
         eprintln!("about to exit");
         std::process::exit(status);
     }
+}
+
+/// Bytes of all values: a terminal in between would not let them pass.
+pub(crate) fn all_bytes() -> Vec<u8> {
+    (0..=u8::MAX).cycle().take(300_000).collect()
+}
+
+/// Why a connection has failed.
+pub(crate) fn kind_of(error: &Error) -> &ConnectKind {
+    let Error::Connect { kind, .. } = error else { panic!("{error}") };
+    kind
+}
+
+/// What is wrong with the user or the password.
+pub(crate) fn problem_of(error: &Error) -> AuthProblem {
+    let ConnectKind::Auth { problem, .. } = kind_of(error) else { panic!("{error}") };
+    *problem
 }
 
 /// A home directory that nothing of ours has been in.

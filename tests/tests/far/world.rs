@@ -9,11 +9,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mitogen_service::{Router, Ssh};
-use mitogen_service_tests::Watched;
+use mitogen_service::{Context, Router, Ssh};
+use mitogen_service_tests::{Watched, within};
 use tempfile::TempDir;
 
-use crate::support::{children_of, has, skip};
+use crate::support::{LONG, children_of, has, skip};
 
 /// The users: name, number, login shell.
 const USERS: [(&str, u32, &str); 8] = [
@@ -52,8 +52,18 @@ for file in passwd shadow group sudoers; do mount --bind "$file" "/etc/$file"; d
 mount -t tmpfs -o noexec,mode=1777 tmpfs home/noexec
 chown 4006 home/noexec
 mount -t tmpfs -o size=256k,mode=700,uid=4007 tmpfs home/tiny
+if [ -d locale ]; then mount --bind locale /usr/lib/locale; fi
 exec "$@"
 "#;
+
+/// Runs a test in a world of its own, within a bound, where that can be.
+pub(crate) fn in_world(test: impl FnOnce(&World, &Router) + Send + 'static) {
+    within(LONG, || {
+        let Some(world) = World::new() else { return };
+        let router = Router::builder().build().unwrap();
+        test(&world, &router);
+    });
+}
 
 /// An sshd and what belongs to it.
 pub(crate) struct World {
@@ -155,9 +165,9 @@ impl World {
         path
     }
 
-    /// Logs in as this user, by key.
+    /// Logs in as this user, by key. How long that takes on a busy machine is not what is tested.
     pub(crate) fn ssh(&self, router: &Router, user: &str) -> Ssh {
-        router.ssh("host").ssh_path(self.path().join("ssh")).user(user)
+        router.ssh("host").ssh_path(self.path().join("ssh")).user(user).connect_timeout(LONG)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -186,6 +196,25 @@ impl World {
     /// The sshd's number; its sessions are its children.
     pub(crate) fn sshd(&self) -> u32 {
         self.sshd.id()
+    }
+
+    /// Teaches this world French, as far as its programs know it; what runs in it from now on can speak so.
+    pub(crate) fn learn_french(&self) -> bool {
+        let dir = self.path().join("locale");
+        fs::create_dir(&dir).unwrap();
+        let made = Command::new("localedef").args(["-i", "fr_FR", "-f", "UTF-8"]).arg(dir.join("fr_FR.UTF-8")).output();
+        match made {
+            Ok(output) if output.status.success() => true,
+            other => skip(&format!("no French can be made here: {other:?}")),
+        }
+    }
+
+    /// A context of a user of this world, with nothing in between but `su` of root. The user speaks French, where
+    /// that is [there](Self::learn_french).
+    pub(crate) fn user(&self, router: &Router, name: &str) -> Context {
+        let mut command = self.inside();
+        command.extend(["env", "LANG=fr_FR.UTF-8", "LC_ALL=fr_FR.UTF-8", "su", name, "-c"].map(str::to_owned));
+        router.command(command).through_shell().name(name).connect_timeout(LONG).connect().unwrap()
     }
 
     /// A command that runs another one in this world, as root.
