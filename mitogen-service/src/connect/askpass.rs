@@ -17,11 +17,18 @@ use crate::router::random_number;
 
 /// Gives the password once. Asked again, or for anything else (the passphrase of a key, whether to trust
 /// a host), it gives nothing, and ssh goes on without it.
+///
+/// Nor does it to another ssh, which the one that was started here has started for a host in between: that one
+/// leads no process group. If this program has ended meanwhile, nobody will ever write to the FIFO, so that nothing
+/// may wait for it.
 const SCRIPT: &str = r#"#!/bin/sh
 cd "${0%/*}" || exit 1
 case $1 in
 *yes/no* | *assphrase*) exit 1 ;;
 esac
+read -r _ _ _ _ group _ <"/proc/$$/stat"
+[ "$group" = "$PPID" ] || exit 1
+if ! [ -d "/proc/ROOT" ]; then rm -rf "$PWD"; exit 1; fi
 mkdir given 2>/dev/null || exit 1
 IFS= read -r password <password && printf '%s\n' "$password"
 "#;
@@ -47,6 +54,12 @@ impl AskPass {
         [("SSH_ASKPASS", self.dir.join("askpass")), ("SSH_ASKPASS_REQUIRE", "force".into())]
     }
 
+    /// What ssh has to be told where there is no password: that nobody is there. `BatchMode` tells so only the
+    /// one that is started here, and not those that it starts for hosts in between.
+    pub(super) fn nobody() -> [(&'static str, PathBuf); 2] {
+        [("SSH_ASKPASS", "false".into()), ("SSH_ASKPASS_REQUIRE", "force".into())]
+    }
+
     /// Whether ssh has asked for the password.
     pub(super) fn was_asked(&self) -> bool {
         self.dir.join("given").exists()
@@ -67,7 +80,7 @@ fn fill(dir: &Path, password: &Secret) -> std::io::Result<OwnedFd> {
     let fifo = rustix::fs::open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
     rustix::io::write(&fifo, &password.line())?;
     let mut script = fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(dir.join("askpass"))?;
-    script.write_all(SCRIPT.as_bytes())?;
+    script.write_all(SCRIPT.replace("ROOT", &std::process::id().to_string()).as_bytes())?;
     Ok(fifo)
 }
 
@@ -92,14 +105,31 @@ fn make_dir() -> std::io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
     use std::process::Command;
 
     use super::*;
 
-    fn ask(askpass: &AskPass, prompt: &str) -> (bool, String) {
+    /// As ssh does, which leads its process group; or as one that it has started.
+    fn ask_from(script: &str, askpass: &AskPass, prompt: &str) -> (bool, String) {
         let [(_, program), _] = askpass.env();
-        let output = Command::new(program).arg(prompt).output().unwrap();
+        let mut ssh = Command::new("sh");
+        let output = ssh.args(["-c", script]).arg(program).arg(prompt).process_group(0).output().unwrap();
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn ask(askpass: &AskPass, prompt: &str) -> (bool, String) {
+        ask_from("\"$0\" \"$1\"; exit $?", askpass, prompt)
+    }
+
+    #[test]
+    fn who_asks_for_a_program_that_has_ended_waits_for_nothing() {
+        let askpass = AskPass::new(&Secret::new("secret".to_owned())).unwrap();
+        let script = askpass.dir.join("askpass");
+        let ended = fs::read_to_string(&script).unwrap().replace(&format!("/proc/{}", std::process::id()), "/proc/0");
+        fs::write(&script, ended).unwrap();
+        assert!(!ask(&askpass, "joe@host's password: ").0);
+        assert!(!askpass.dir.exists(), "it is left behind");
     }
 
     #[test]
@@ -107,6 +137,8 @@ mod tests {
         let askpass = AskPass::new(&Secret::new("it's $secret\\".to_owned())).unwrap();
         assert!(!ask(&askpass, "Are you sure you want to continue connecting (yes/no/[fingerprint])? ").0);
         assert!(!ask(&askpass, "Enter passphrase for key '/root/.ssh/id_ed25519': ").0);
+        let (given, _) = ask_from("(\"$0\" \"$1\"; exit $?); exit $?", &askpass, "joe@bastion's password: ");
+        assert!(!given, "a host in between gets the password");
         assert!(!askpass.was_asked());
         assert_eq!(ask(&askpass, "joe@host's password: "), (true, "it's $secret\\\n".to_owned()));
         assert!(askpass.was_asked());

@@ -190,8 +190,8 @@ fn spawn(
         }
     };
     command.envs(method.env.iter().map(|(key, value)| (key, value))).stderr(Stdio::piped());
-    if let Some(askpass) = askpass {
-        command.envs(askpass.env());
+    if method.prompt == Some(Prompt::AskPass) {
+        command.envs(askpass.map_or_else(AskPass::nobody, AskPass::env));
         if std::env::var_os("DISPLAY").is_none() {
             // Without it, some versions do not ask.
             command.env("DISPLAY", ":");

@@ -85,7 +85,8 @@ fn ssh(ended: &Ended, words: &str) -> Option<ConnectKind> {
         let changed = words.contains("REMOTE HOST IDENTIFICATION HAS CHANGED");
         return Some(ConnectKind::HostKey { changed });
     }
-    let denied = words.lines().find(|line| is_denial(line));
+    // The last one: those before it may be tries of the same.
+    let denied = words.lines().rev().find(|line| is_denial(line));
     if let Some(denied) = denied {
         // ssh names the ways in that the host would have let it try.
         let by_password = denied.contains("password") || denied.contains("keyboard-interactive");

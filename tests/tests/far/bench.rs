@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mitogen_service::{Output, Router};
 use mitogen_service_tests::within;
 
-use crate::support::{LONG, Probe};
+use crate::support::{Home, LONG, Probe};
 use crate::world::World;
 
 /// How many connections of each kind.
@@ -33,6 +33,21 @@ fn transferred(world: &World, router: &Router, began: Instant) -> (String, Durat
     context.shutdown(Duration::from_secs(5)).unwrap();
     let said = lines.into_iter().find_map(|line| bytes_in(&line));
     (said.expect("ssh tells its bytes at its end"), took)
+}
+
+/// What a further connection costs behind a command that does nothing else: the first stage, the start of the
+/// executable, and the hellos.
+fn without_ssh(router: &Router) -> Duration {
+    let home = Home::new();
+    let connect = || {
+        let began = Instant::now();
+        let context = router.command(home.command()).connect().unwrap();
+        let took = began.elapsed();
+        context.shutdown(Duration::from_secs(5)).unwrap();
+        took
+    };
+    connect();
+    median((0..2 * ROUNDS).map(|_| connect()).collect())
 }
 
 /// Neither side keeps a connection open (no ControlMaster): each pays for a login.
@@ -68,6 +83,7 @@ fn a_second_connection_costs_little_more_than_ssh_itself() {
         println!(
             "ssh true {plain:?}, second connection {ours:?}: {factor:.2} times; first {first:?} with {size} bytes"
         );
+        println!("without ssh: {:?}", without_ssh(&router));
         println!("sent and received: ssh true {plain_bytes:?}, first {first_bytes}, second {second_bytes}");
         assert!(factor <= 1.3, "{factor:.2}");
     });

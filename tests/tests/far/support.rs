@@ -14,6 +14,10 @@ pub(crate) type Seen = (String, String, Vec<(String, String)>);
 /// How long anything may take here that takes a second on an idle machine: a debug build is sent.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
 
+/// An interval of keep-alive after three of which a test need not wait long, and within three of which even a
+/// busy machine lets each process run once.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
 /// Says where it runs.
 #[derive(Default)]
 pub(crate) struct Probe;

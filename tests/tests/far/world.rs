@@ -113,7 +113,8 @@ impl World {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let file = path.join("sshd_config");
         let dir = path.display();
-        let address = net.map_or("127.0.0.1", |(_, address)| address);
+        // In a network of its own it has all addresses there are.
+        let address = net.map_or("127.0.0.1", |_| "0.0.0.0");
         let text = format!(
             "{config}\nPort {port}\nListenAddress {address}\nHostKey {dir}/host_key\nPidFile none\nUsePAM no\n\
              AuthorizedKeysFile {dir}/authorized_keys\nStrictModes no\nPermitRootLogin yes\n\
@@ -147,7 +148,8 @@ impl World {
     fn configure_client(&self) {
         let dir = self.path().display();
         let key = fs::read_to_string(self.path().join("host_key.pub")).unwrap();
-        fs::write(self.path().join("known_hosts"), format!("[{}]:{} {key}", self.address, self.port)).unwrap();
+        let known = format!("[{}]:{} {key}", self.addresses(), self.port);
+        fs::write(self.path().join("known_hosts"), known).unwrap();
         let text = format!(
             "Host host*\n  HostName {}\n  Port {}\n  IdentityFile {dir}/user_key\n  IdentitiesOnly yes\n  \
              UserKnownHostsFile {dir}/known_hosts\n  GlobalKnownHostsFile /dev/null\n",
@@ -155,6 +157,14 @@ impl World {
         );
         fs::write(self.path().join("ssh_config"), text).unwrap();
         self.script("ssh", &format!("echo $$ >{dir}/client 2>/dev/null\nexec ssh -F {dir}/ssh_config \"$@\"\n"));
+    }
+
+    /// The pattern of its addresses: those beside the one in a network of its own are the same host.
+    fn addresses(&self) -> String {
+        match self.address.rsplit_once('.') {
+            Some((network, _)) if self.address != "127.0.0.1" => format!("{network}.*"),
+            _ => self.address.clone(),
+        }
     }
 
     /// A program of this world.
