@@ -172,7 +172,8 @@ fn spawn(
         (None, _) => None,
     };
     let argv = method.command(first_stage, stdin == Some(Stdin::Terminal));
-    let start = |error| ConnectKind::Start { source: Arc::new(error) };
+    let program = method.program();
+    let start = |error| ConnectKind::Start { program: program.clone(), source: Arc::new(error) };
     let (mut command, wire) = match (&terminal, stdin) {
         (Some(terminal), Some(stdin)) => {
             if !is_there(&argv[0]) {

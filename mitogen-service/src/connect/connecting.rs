@@ -188,6 +188,9 @@ fn run(router: &Router, options: Options, cancel: &Arc<Cancel>) -> Result<Contex
             false => Error::Closed,
         });
     };
+    if via.as_ref().is_some_and(|via| !Arc::ptr_eq(via.core(), core)) {
+        return Err(Error::Invalid { what: "`via` takes a context of the same router".to_owned() });
+    }
     match via.filter(|via| via.id() != core.identity().id) {
         Some(via) => via::connect(core, &via, request, cancel),
         None => here(router, &request, cancel, None).map_err(Failed::into_error),

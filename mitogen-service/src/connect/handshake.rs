@@ -29,7 +29,7 @@ impl Failure {
     pub(super) fn into_kind(self, timeout: Duration) -> ConnectKind {
         match self {
             Self::Eof => ConnectKind::Protocol { what: "the other end has closed before it said hello".to_owned() },
-            Self::Timeout => ConnectKind::Timeout { after: timeout },
+            Self::Timeout => ConnectKind::silence(timeout),
             Self::Protocol(what) => ConnectKind::Protocol { what },
             Self::Io(error) => ConnectKind::io("greet a child", error),
         }

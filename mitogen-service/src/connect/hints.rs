@@ -40,13 +40,49 @@ impl Kind {
     pub(super) fn auth(self, problem: AuthProblem) -> ConnectKind {
         let name = self.name();
         let what = match (problem, self) {
-            (AuthProblem::PasswordRequired, Self::Ssh) => "SSH password was requested, but none specified".to_owned(),
-            (AuthProblem::PasswordRequired, _) => format!("{name} password is required"),
+            (AuthProblem::PasswordRequired, Self::Ssh) => {
+                "SSH password was requested, but none specified: the host has taken no key (`identity`, or an agent), \
+                 and would take a password (`password`)"
+                    .to_owned()
+            }
+            (AuthProblem::PasswordRequired, _) => format!("{name} password is required, and given by `password`"),
             (AuthProblem::PasswordIncorrect, _) => format!("{name} password is incorrect"),
-            (AuthProblem::Denied, Self::Ssh) => "SSH authentication is incorrect".to_owned(),
+            (AuthProblem::Denied, Self::Ssh) => {
+                "SSH authentication is incorrect: the host knows no such user, or has taken none of the keys that ssh \
+                 has offered (`user`, `identity`, or an agent)"
+                    .to_owned()
+            }
             (AuthProblem::Denied, _) => format!("{name} does not let this user do it"),
         };
         ConnectKind::Auth { problem, what }
+    }
+
+    /// What to do if there is no shell behind it.
+    fn no_shell(self) -> &'static str {
+        match self {
+            Self::Command => "; it has to run `sh -c SCRIPT`, which follows its arguments (see `through_shell`)",
+            Self::Ssh => "; does the account have a login shell?",
+            Self::Sudo | Self::Su => "",
+        }
+    }
+
+    /// What has taken so long, and what to do; whether there is a shell behind it.
+    pub(super) fn delay(self, shell: bool) -> &'static str {
+        match (shell, self) {
+            (true, _) => {
+                "the target has not come to running the executable; if the link is slow or the target busy, give it \
+                 a longer `connect_timeout`"
+            }
+            (false, Self::Ssh) => {
+                "no shell has answered; does the host answer at all, and `ssh` to it by hand? If that takes its time, \
+                 give it a longer `connect_timeout`"
+            }
+            (false, Self::Command) => {
+                "no shell has answered; the command has to run `sh -c SCRIPT`, which follows its arguments (see \
+                 `through_shell`)"
+            }
+            (false, Self::Sudo | Self::Su) => "no shell has answered; does it wait for something else than a password?",
+        }
     }
 
     /// What is to be told of a command that has ended before the context had joined.
@@ -64,9 +100,9 @@ impl Kind {
             Some(Exit::Code { code: SSH_FAILED }) if self == Self::Ssh && !ended.shell => {
                 ConnectKind::Unreachable { what: last_line(words, "ssh has ended without a word") }
             }
-            Some(Exit::Code { code }) if !ended.shell => {
-                ConnectKind::NoShell { what: format!("{} ended with status {code} and started no shell", self.name()) }
-            }
+            Some(Exit::Code { code }) if !ended.shell => ConnectKind::NoShell {
+                what: format!("{} ended with status {code} and started no shell{}", self.name(), self.no_shell()),
+            },
             Some(Exit::Code { .. }) if words.contains("GLIBC_") && words.contains("not found") => {
                 ConnectKind::WrongTarget {
                     what: "the copy in the cache of the target is for a newer C library than is there".to_owned(),

@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,7 +164,13 @@ impl Start<'_> {
             command.current_dir(dir.as_os_str());
         }
         command.stdin(Stdio::from(stdin)).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().map_err(|error| ConnectKind::Start { source: Arc::new(error) })
+        command.spawn().map_err(|error| match &self.request.current_dir {
+            // Both say that something is not there, and the executable is.
+            Some(dir) if !Path::new(dir.as_os_str()).is_dir() => {
+                ConnectKind::NoDirectory { dir: dir.as_os_str().to_string_lossy().into_owned() }
+            }
+            _ => ConnectKind::Start { program: executable::OWN.to_owned(), source: Arc::new(error) },
+        })
     }
 }
 

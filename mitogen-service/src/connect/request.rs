@@ -266,6 +266,11 @@ impl Method {
         Ok(())
     }
 
+    /// The program that is run, as a person calls it.
+    pub(super) fn program(&self) -> String {
+        self.argv.first().map(|program| program.as_os_str().to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// The whole command, with the first stage. If its stdin is a terminal, the wire is what its stdout is.
     pub(super) fn command(&self, first_stage: &str, stdin_is_terminal: bool) -> Vec<OsString> {
         let mut argv: Vec<OsString> = self.argv.iter().map(|arg| arg.as_os_str().to_owned()).collect();

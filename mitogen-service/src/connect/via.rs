@@ -253,7 +253,10 @@ fn ask(via: &Context, request: Request, supply: Option<String>, cancel: &Arc<Can
         Ok(Outcome::Refused(what)) => {
             Err(fail(ConnectKind::Via { context: via.name().to_owned(), source: Box::new(CallError::failed(what)) }))
         }
-        Err(CallError::DeadlineExceeded { .. }) => Err(fail(ConnectKind::Timeout { after: timeout })),
+        Err(CallError::DeadlineExceeded { .. }) => {
+            let what = format!("context `{}`, which should have started it, has not answered", via.name());
+            Err(fail(ConnectKind::Timeout { after: timeout, what }))
+        }
         Err(source) => Err(fail(ConnectKind::Via { context: via.name().to_owned(), source: Box::new(source) })),
     }
 }

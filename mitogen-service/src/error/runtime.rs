@@ -26,7 +26,7 @@ use super::{CallError, Exit};
 #[non_exhaustive]
 pub enum Error {
     /// A context could not be started or joined.
-    #[error("cannot connect `{context}`: {kind}{}", tail(stderr_tail))]
+    #[error("cannot connect `{context}`: {kind}{}", tail_of(kind, stderr_tail))]
     Connect {
         /// The name that the context would have had.
         context: String,
@@ -107,6 +107,8 @@ pub enum Error {
 pub enum ConnectKind {
     /// The process could not be started at all.
     Start {
+        /// The program.
+        program: String,
         /// What the system said.
         #[serde(with = "io_error")]
         source: Arc<std::io::Error>,
@@ -171,6 +173,8 @@ pub enum ConnectKind {
     Timeout {
         /// How long the parent waited.
         after: std::time::Duration,
+        /// For what, and what to do.
+        what: String,
     },
     /// The other end does not speak our protocol, or not this version of it.
     Protocol {
@@ -252,6 +256,11 @@ impl ConnectKind {
     pub(crate) fn io(action: &'static str, source: impl Into<std::io::Error>) -> Self {
         Self::Io { action, source: Arc::new(source.into()) }
     }
+
+    /// A process that runs, and says nothing that a child would.
+    pub(crate) fn silence(after: std::time::Duration) -> Self {
+        Self::Timeout { after, what: format!("nothing was heard from the process; {ENTERING}") }
+    }
 }
 
 /// The text of the error, since a `main` that returns it prints this.
@@ -264,7 +273,13 @@ impl fmt::Debug for Error {
 impl fmt::Display for ConnectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start { source } => write!(f, "child start failed: {source}"),
+            Self::Start { program, source } => {
+                write!(f, "child start failed: `{program}`: {source}")?;
+                match source.kind() {
+                    std::io::ErrorKind::NotFound => write!(f, "; is it installed, and on the PATH of who runs it?"),
+                    _ => Ok(()),
+                }
+            }
             Self::Exited { exit } => {
                 write!(f, "EOF on stream; the process ")?;
                 match exit {
@@ -273,9 +288,7 @@ impl fmt::Display for ConnectKind {
                 }
                 write!(f, " before it had joined; {ENTERING}")
             }
-            Self::Timeout { after } => {
-                write!(f, "connection timed out: nothing was heard from the process within {after:?}; {ENTERING}")
-            }
+            Self::Timeout { after, what } => write!(f, "connection timed out after {after:?}: {what}"),
             Self::Protocol { what }
             | Self::Auth { what, .. }
             | Self::NoShell { what }
@@ -325,5 +338,13 @@ pub(super) fn tail(stderr_tail: &str) -> String {
     match stderr_tail.trim_end() {
         "" => String::new(),
         lines => format!("; the last lines of its stderr:\n{lines}"),
+    }
+}
+
+/// The same, unless the text says so already.
+fn tail_of(kind: &ConnectKind, stderr_tail: &str) -> String {
+    match kind.to_string().ends_with(stderr_tail.trim_end()) {
+        true => String::new(),
+        false => tail(stderr_tail),
     }
 }

@@ -130,8 +130,8 @@ pub(crate) enum HelloError {
     /// Something else than this SDK is writing.
     #[error(
         "the other end does not speak the protocol of mitogen-service, it begins with \"{got}\"; \
-         check that the same program runs there and that nothing (a login script, a banner) writes \
-         to the connection before it"
+         check that the same program runs there, and enters its children first thing in `main`, and that \
+         nothing (a login script, a banner) writes to the connection before it"
     )]
     BadMagic {
         /// Its first bytes, sixteen at most, escaped.
@@ -585,8 +585,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the other end does not speak the protocol of mitogen-service, it begins with \
-             \"Last \\x1b[1mlogin: \"; check that the same program runs there and that nothing \
-             (a login script, a banner) writes to the connection before it"
+             \"Last \\x1b[1mlogin: \"; check that the same program runs there, and enters its \
+             children first thing in `main`, and that nothing (a login script, a banner) writes to the connection before it"
         );
     }
 

@@ -253,9 +253,11 @@ fn the_errors_of_another_context_come_as_they_are() {
         let router = Router::builder().build().unwrap();
         let hop = router.local().name("hop").connect().unwrap();
         let error = router.command(["/nowhere/at/all"]).via(&hop).connect().unwrap_err();
-        let Error::Connect { context, kind: ConnectKind::Start { source }, .. } = &error else { panic!("{error}") };
+        let Error::Connect { context, kind: ConnectKind::Start { program, source }, .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(context, "hop.command.all");
-        assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+        assert_eq!((program.as_str(), source.kind()), ("/nowhere/at/all", std::io::ErrorKind::NotFound));
 
         let error = router.command(["sh", "-c", "echo sorry >&2; exit 3"]).via(&hop).connect().unwrap_err();
         assert!(matches!(kind_of(&error), ConnectKind::NoShell { .. }), "{error}");

@@ -10,6 +10,7 @@ mod first_stage;
 mod kills;
 mod life;
 mod logs;
+mod mistakes;
 mod net;
 mod ssh;
 mod ssh_config;

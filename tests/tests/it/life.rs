@@ -217,8 +217,8 @@ fn a_name_that_cannot_be_one_is_refused() {
 fn a_directory_that_is_not_there_is_told_of() {
     let router = Router::builder().build().unwrap();
     let error = router.local().name("lost").current_dir("/no/such/directory").connect().unwrap_err();
-    assert!(matches!(&error, Error::Connect { kind: ConnectKind::Start { .. }, .. }), "{error:?}");
-    assert!(error.to_string().starts_with("cannot connect `lost`: child start failed: "), "{error}");
+    assert!(matches!(&error, Error::Connect { kind: ConnectKind::NoDirectory { .. }, .. }), "{error:?}");
+    assert!(error.to_string().starts_with("cannot connect `lost`: the directory /no/such/directory"), "{error}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub(super) struct Conversation<'a> {
 impl Conversation<'_> {
     /// Talks to the shell behind the command until our executable runs there.
     pub(super) fn run(&self, pipes: Pipes) -> Result<Wire, Failure> {
-        let mut talk = Talk::new(pipes, self.process, self.deadline)
+        let mut talk = Talk::new(pipes, self.process, self.token, self.deadline)
             .map_err(|error| Failure::Kind(ConnectKind::io("talk to the command", error)))?;
         if let Some(prompt) = &self.method.prompt {
             talk.answer(prompt, self.method.password.as_ref());
@@ -140,7 +140,10 @@ impl Conversation<'_> {
     fn failure(&self, stop: Stop, shell: bool) -> Failure {
         Failure::Kind(match stop {
             Stop::Eof => return Failure::Ended { shell },
-            Stop::Timeout => ConnectKind::Timeout { after: self.request.connect_timeout },
+            Stop::Timeout => ConnectKind::Timeout {
+                after: self.request.connect_timeout,
+                what: self.method.kind.delay(shell).to_owned(),
+            },
             Stop::PasswordRequired => self.method.kind.auth(AuthProblem::PasswordRequired),
             Stop::PasswordIncorrect => self.method.kind.auth(AuthProblem::PasswordIncorrect),
             Stop::Noise(what) => ConnectKind::NoShell { what },

@@ -13,6 +13,9 @@ const RECEIVE: &str = include_str!("receive.sh");
 /// What stands in front of each line of the first stage, and the token behind it.
 const MARK: &str = "mitogen-service";
 
+/// How the first stage ends.
+const END_OF_SCRIPT: &str = "eval \"$(listen)\"";
+
 /// A random word by which the lines of one bootstrap are known.
 #[derive(Clone, Debug)]
 pub(in crate::connect) struct Token(String);
@@ -46,6 +49,16 @@ impl Token {
         ];
         let definitions: String = definitions.iter().map(|(key, value)| format!("{key}={value}; ")).collect();
         definitions + &one_line(FIRST_STAGE)
+    }
+
+    /// A line that somebody has printed, and who quotes the script in it need not do so at its length.
+    pub(super) fn without_script(&self, line: String) -> String {
+        match (line.find(&format!("token={}", self.0)), line.rfind(END_OF_SCRIPT)) {
+            (Some(from), Some(to)) if from < to => {
+                format!("{}SCRIPT{}", &line[..from], &line[to + END_OF_SCRIPT.len()..])
+            }
+            _ => line,
+        }
     }
 
     /// What the program has asked for, for a shell that is ready to run the executable.
@@ -148,6 +161,8 @@ mod tests {
         let command = token.command(&request(), &method, "it's $HOME!", "x86_64:1 amd64:1");
         assert!(!command.contains(['\'', '\n', '!']) && !command.contains(r"\\"), "{command}");
         assert!(!command.contains(&token.mark()));
+        let quoted = format!("ls: cannot access '{command}': No such file");
+        assert_eq!(token.without_script(quoted), "ls: cannot access 'SCRIPT': No such file");
         let checked = std::process::Command::new("sh").args(["-n", "-c", &command]).status().unwrap();
         assert!(checked.success(), "{command}");
     }

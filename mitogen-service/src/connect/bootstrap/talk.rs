@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::{Pipes, Wire};
+use super::{Pipes, Token, Wire};
 use crate::connect::process::LocalProcess;
 use crate::connect::request::{Prompt, Secret};
 
@@ -22,7 +22,7 @@ const KEPT_NOISE: usize = 2 * 1024;
 const MAX_LINE: usize = 4 * 1024;
 
 /// The longest line of stderr that is kept whole.
-const MAX_STDERR_LINE: usize = 4 * 1024;
+const MAX_STDERR_LINE: usize = 8 * 1024;
 
 /// How much is written at once.
 const CHUNK: usize = 64 * 1024;
@@ -76,13 +76,19 @@ pub(super) struct Talk<'a> {
     /// The end of what came before the mark.
     noise: Vec<u8>,
     process: &'a LocalProcess,
+    token: &'a Token,
     deadline: Instant,
     prompt: Option<(&'a Prompt, Option<&'a Secret>)>,
     password_sent: bool,
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn new(pipes: Pipes, process: &'a LocalProcess, deadline: Instant) -> std::io::Result<Self> {
+    pub(super) fn new(
+        pipes: Pipes,
+        process: &'a LocalProcess,
+        token: &'a Token,
+        deadline: Instant,
+    ) -> std::io::Result<Self> {
         let Pipes { stdin, stdout, stderr, terminal, type_password } = pipes;
         for fd in [&stdin, &stdout, &stderr].into_iter().chain(&terminal) {
             rustix::io::ioctl_fionbio(fd, true)?;
@@ -94,6 +100,7 @@ impl<'a> Talk<'a> {
             type_password,
             noise: Vec::new(),
             process,
+            token,
             deadline,
             prompt: None,
             password_sent: false,
@@ -303,7 +310,7 @@ impl<'a> Talk<'a> {
 
     fn end_line(&mut self, which: usize) {
         let line = std::mem::take(&mut self.words[which].partial);
-        let line = printable(&String::from_utf8_lossy(&line));
+        let line = self.token.without_script(printable(&String::from_utf8_lossy(&line)));
         if !line.trim().is_empty() {
             self.process.printed(&line);
         }
