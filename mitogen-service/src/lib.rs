@@ -33,6 +33,7 @@
 //! | calling | the generated stub, [`Context::call`] for a [`function`](macro@function), [`Call`], [`as_completed`], [`Context::call_service`] |
 //! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
 //! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
+//! | what a context tells of itself | [`introspection`] |
 //! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
 //! | tests | `testing`, behind the feature of that name |
 
@@ -69,6 +70,7 @@ pub use connect::{Command, Connecting, HostKeys, Local, Output, Ssh, Su, Sudo, i
 pub use error::{AuthProblem, CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use macros::{arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
+pub use service::introspection;
 pub use service::{
     Activator, AllowAny, AllowParents, AllowSelf, AnyOf, ArgSpec, Authorized, Callable, Caller, ConcurrentInvoker,
     Credentials, DeduplicatingInvoker, Function, Hosted, Invoker, MethodDescriptor, MethodStats, Order, Policy, Pool,
@@ -84,6 +86,10 @@ struct ReadmeDoctests;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 struct GuideDoctests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+struct TestingDoctests;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/connecting.md")]

@@ -118,6 +118,11 @@ impl Registration {
     pub const fn new<S: Service>(make: fn(&ServiceScope) -> Result<Hosted, CallError>) -> Self {
         Self { descriptor: S::DESCRIPTOR, type_name: std::any::type_name::<S>, make }
     }
+
+    /// What the service says of itself.
+    pub(super) fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.descriptor
+    }
 }
 
 /// Makes a service that is marked `activate` without a function.

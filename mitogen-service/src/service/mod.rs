@@ -18,6 +18,7 @@ mod function;
 mod hooks;
 mod hosted;
 mod in_flight;
+pub mod introspection;
 mod invoker;
 mod life;
 mod load;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 mod arguments;
 mod generic;
+mod introspected;
 mod lints;
 mod names;
 mod versions;

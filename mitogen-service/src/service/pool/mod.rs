@@ -30,6 +30,7 @@ use super::built_in;
 use super::descriptor::Service;
 use super::function;
 use super::hosted::Hosted;
+use super::introspection;
 use crate::deadline;
 use crate::error::{Error, Result};
 use crate::router::{Router, Workers};
@@ -248,7 +249,8 @@ impl PoolBuilder {
         activator::check_registry()?;
         let functions = function::all()?;
         core.set_workers(shared.clone())?;
-        let mut services = [functions].into_iter().chain(built_in::make()).chain(self.services);
+        let mut services =
+            [functions, introspection::hosted()].into_iter().chain(built_in::make()).chain(self.services);
         if let Err(error) = services.try_for_each(|service| shared.add(service)).and_then(|()| shared.spawn()) {
             // Those that have started are told of the end.
             shared.stop();

@@ -5,6 +5,8 @@
 //! same lock, so a job that comes later finds it. No job is dropped under the lock: it may own a user's
 //! values.
 
+use std::sync::Arc;
+
 use super::crew::{Crew, Orders, Rest, Run};
 use super::turns::{Arrival, Place, Reserved, Settled, Strands, Turn, Turns};
 use crate::io::StreamId;
@@ -169,6 +171,11 @@ impl<J: Queued, S: Strands<J>> Queue<J, S> {
     /// All services that are there.
     pub(super) fn services(&self) -> Vec<S> {
         self.state.lock().turns.services().cloned().collect()
+    }
+
+    /// The same by the names under which they are called.
+    pub(super) fn named(&self) -> Vec<(Arc<str>, S)> {
+        self.state.lock().turns.named().map(|(name, service)| (name.clone(), service.clone())).collect()
     }
 
     /// Whether any of the services is such a one. `is` is called under the lock, and for threads that

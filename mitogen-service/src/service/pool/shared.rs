@@ -232,6 +232,11 @@ impl Shared {
         self.queue.services()
     }
 
+    /// The same by the names under which they are called.
+    pub(super) fn named(&self) -> Vec<(Arc<str>, Hosted)> {
+        self.queue.named()
+    }
+
     /// How many jobs wait for a thread.
     pub(super) fn waiting(&self) -> usize {
         self.queue.waiting()

@@ -1,8 +1,10 @@
 //! What a pool tells of itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Pool;
+use crate::service::descriptor::ServiceDescriptor;
 use crate::service::hosted::Hosted;
 
 /// What a pool does and has done; see [`Pool::stats`].
@@ -91,6 +93,14 @@ impl Pool {
             cached_bytes,
             methods,
         }
+    }
+}
+
+impl Pool {
+    /// What the services that are there say of themselves, by the names under which they are called.
+    pub(in crate::service) fn named(&self) -> Vec<(Arc<str>, &'static ServiceDescriptor)> {
+        let services = self.shared.named().into_iter();
+        services.map(|(name, service)| (name, service.descriptor())).collect()
     }
 }
 

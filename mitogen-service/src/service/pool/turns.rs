@@ -247,6 +247,14 @@ impl<J, S: Strands<J>> Turns<J, S> {
         })
     }
 
+    /// The same by the names under which they are called.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&Arc<str>, &S)> {
+        self.places.iter().filter_map(|spot| match (&spot.name, &spot.state) {
+            (Some(name), State::Ready(service)) => Some((name, service)),
+            _ => None,
+        })
+    }
+
     /// How many jobs wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
