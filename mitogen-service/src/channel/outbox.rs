@@ -48,7 +48,19 @@ const BULK_FROM: usize = 16 * 1024;
 pub(super) enum Wait {
     Forever,
     Until(Instant),
+    /// Until then for credit; for ever for room in the stream, which is closed if it makes no progress.
+    ForCredit(Instant),
     Not,
+}
+
+impl Wait {
+    /// When to wait for credit no longer.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Until(deadline) | Self::ForCredit(deadline) => Some(deadline),
+            Self::Forever | Self::Not => None,
+        }
+    }
 }
 
 impl Outbox {
@@ -135,7 +147,7 @@ impl Outbox {
         let bulk = self.begin(cost, length, wait)?;
         let message = Message::new(encoding, self.context.id(), bulk.unwrap_or(self.handle), Handle::NONE, payload);
         let patience = match wait {
-            Wait::Forever => Patience::Wait,
+            Wait::Forever | Wait::ForCredit(_) => Patience::Wait,
             Wait::Until(deadline) => Patience::Until(deadline),
             Wait::Not => Patience::Refuse,
         };
@@ -186,12 +198,12 @@ impl Outbox {
                 self.read(&link, cost, wait);
                 state = self.state.lock();
                 state.reads = false;
-                time_is_over = matches!(wait, Wait::Until(deadline) if deadline <= Instant::now());
+                time_is_over = wait.deadline().is_some_and(|deadline| deadline <= Instant::now());
                 continue;
             }
-            match wait {
-                Wait::Until(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
-                _ => self.changed.wait(&mut state),
+            match wait.deadline() {
+                Some(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
+                None => self.changed.wait(&mut state),
             }
         }
     }
@@ -210,11 +222,7 @@ impl Outbox {
 
     /// Reads until there may be credit for a message of this cost.
     fn read(&self, link: &Arc<Stream>, cost: u64, wait: Wait) {
-        let deadline = match wait {
-            Wait::Until(deadline) => Some(deadline),
-            Wait::Forever | Wait::Not => None,
-        };
-        link.read_until(deadline, |waker| {
+        link.read_until(wait.deadline(), |waker| {
             let mut state = self.state.lock();
             let wanted = state.outgoing.is_worth_asking(cost, &self.window.lock());
             state.reader = waker.filter(|_| !wanted).cloned();

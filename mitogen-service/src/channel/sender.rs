@@ -93,6 +93,11 @@ impl<T> Sender<T> {
         }
     }
 
+    /// The context that the receiver is in.
+    pub(crate) fn destination(&self) -> ContextId {
+        self.parts().0
+    }
+
     /// What stands on the wire for it.
     fn parts(&self) -> (ContextId, Handle, u64) {
         match &self.link {
@@ -161,6 +166,16 @@ impl<T: Serialize + 'static> Sender<T> {
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), CallError> {
         let deadline = Instant::now().checked_add(timeout);
         self.send_in(&value, deadline.map_or(Wait::Forever, Wait::Until))
+    }
+
+    /// Sends a value; waits for the receiver to take what is under way for `timeout` at most, and for room in the
+    /// stream as long as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    /// [`CallError::DeadlineExceeded`] when the receiver takes nothing: the value was not sent. Those of `send`.
+    pub(crate) fn send_unless_stalled(&self, value: &T, timeout: Duration) -> Result<(), CallError> {
+        let deadline = Instant::now().checked_add(timeout);
+        self.send_in(value, deadline.map_or(Wait::Forever, Wait::ForCredit))
     }
 
     fn send_in(&self, value: &T, wait: Wait) -> Result<(), CallError> {
