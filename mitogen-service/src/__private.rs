@@ -27,7 +27,7 @@ const END_OF_MAIN: Duration = Duration::from_secs(1);
 
 /// What `#[mitogen_service::main]` makes of a `main`.
 pub fn run_main(builder: RouterBuilder, body: impl FnOnce(&Router) -> ExitCode) -> ExitCode {
-    crate::connect::init();
+    crate::entry::init();
     let router = match builder.build() {
         Ok(router) => router,
         Err(error) => {

@@ -32,6 +32,7 @@
 //! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
 //! | calling | the generated stub, [`Context::call`] for a [`function`](macro@function), [`Call`], [`as_completed`], [`Context::call_service`] |
 //! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
+//! | files | [`FileService`] |
 //! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
 //! | what a context tells of itself | [`introspection`] |
 //! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
@@ -40,8 +41,10 @@
 mod channel;
 mod connect;
 mod deadline;
+mod entry;
 mod error;
 mod executable;
+mod files;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -66,8 +69,13 @@ pub use channel::{
     Call, Completed, Event, EventKind, Events, IntoMessages, Key, Messages, Receiver, Removed, Select, Selectable,
     Sender, as_completed,
 };
-pub use connect::{Command, Connecting, HostKeys, Local, Output, Ssh, Su, Sudo, init};
+pub use connect::{Command, Connecting, HostKeys, Local, Output, Ssh, Su, Sudo};
+pub use entry::init;
 pub use error::{AuthProblem, CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
+pub use files::{
+    Destination, FetchOptions, FileError, FileHash, FileMetadata, FileService, FileServiceApi, FileServiceStub, Get,
+    Progress, Put, StoreOptions, Stored, Transferred,
+};
 pub use macros::{arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::introspection;

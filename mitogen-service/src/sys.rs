@@ -42,7 +42,7 @@ mod init_array {
     static ENTER: extern "C" fn() = enter;
 
     extern "C" fn enter() {
-        crate::connect::enter_before_main();
+        crate::entry::enter_before_main();
     }
 }
 

@@ -42,6 +42,7 @@ use crate::wire::{ChannelBounds, ContextId, Handle};
 /// If the process cannot have the four descriptors and two threads that this takes.
 #[expect(clippy::expect_used, reason = "a test has no use for the error")]
 pub fn pair() -> (Router, Router) {
+    crate::files::provide();
     crate::connect::pair().expect("two routers can be joined")
 }
 

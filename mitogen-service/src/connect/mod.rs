@@ -38,9 +38,7 @@ mod sudo;
 mod terminal;
 mod via;
 
-#[cfg(feature = "testing")]
-pub(crate) use child::enter_before_main;
-pub use child::init;
+pub(crate) use child::init;
 pub use command::Command;
 pub use connecting::Connecting;
 pub use local::Local;

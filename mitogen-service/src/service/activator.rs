@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::built_in;
 use super::caller::Caller;
 use super::descriptor::{Service, ServiceDescriptor};
 use super::hosted::Hosted;
@@ -63,14 +64,16 @@ pub trait Activator: Send + Sync + 'static {
     fn activate(&self, name: &str, scope: &ServiceScope) -> Option<Result<Hosted, CallError>>;
 }
 
-/// Makes the services that were marked `activate`, and lets only parents cause it.
+/// Makes the services that were marked `activate`, and those of this crate, and lets only parents cause it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegistryActivator;
 
 impl Activator for RegistryActivator {
     fn activate(&self, name: &str, scope: &ServiceScope) -> Option<Result<Hosted, CallError>> {
-        let registration = REGISTRY.iter().find(|registration| registration.descriptor.name == name)?;
-        Some((registration.make)(scope))
+        match REGISTRY.iter().find(|registration| registration.descriptor.name == name) {
+            Some(registration) => Some((registration.make)(scope)),
+            None => built_in::make_offered(name).map(Ok),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ mod uncached;
 
 pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, construct, make_default};
 pub use args::{Args, CheckOutcome, apply_check};
-pub(crate) use built_in::provide;
+pub(crate) use built_in::{offer, provide};
 pub use caller::Caller;
 #[cfg(feature = "testing")]
 pub(crate) use caller::CallerParts;

@@ -14,6 +14,8 @@ mod docs;
 mod engine;
 mod fairness;
 mod field_defects;
+mod file_service_test;
+mod files;
 mod functions;
 mod futures;
 mod hostile;

@@ -1,0 +1,181 @@
+//! A file of another context, brought here.
+
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::error::FileError;
+use super::metadata::FileMetadata;
+use super::options::{Destination, OnProgress, Progress, Transferred};
+use super::service::{FetchOptions, FileService, StoreOptions};
+use super::target::Target;
+use super::transfer::{Incoming, Prefix, Received, Sink};
+use crate::channel::Receiver;
+use crate::router::{Context, Router};
+use crate::wire::Blob;
+
+/// A file of another context that is to come here; made by [`FileService::get`].
+///
+/// ```no_run
+/// use mitogen_service::{FileService, Router};
+///
+/// #[mitogen_service::main]
+/// fn main(router: &Router) -> mitogen_service::Result<()> {
+///     let host = router.ssh("db1").connect()?;
+///     let dump = FileService::get(&host, "/var/backups/dump", "dump")
+///         .resume(true)
+///         .times(true)
+///         .progress(|progress| eprint!("\r{}/{}", progress.done, progress.total))
+///         .run()?;
+///     println!("{} bytes, {:?}", dump.metadata.size, dump.hash);
+///     Ok(())
+/// }
+/// ```
+#[must_use = "nothing is transferred before `run`"]
+pub struct Get<'a> {
+    context: Context,
+    from: PathBuf,
+    to: Destination<'a>,
+    options: StoreOptions,
+    progress: Option<OnProgress<'a>>,
+}
+
+/// The setters that a transfer has whatever its direction is.
+macro_rules! setters {
+    ($type:ident) => {
+        impl<'a> $type<'a> {
+            /// Whether the hash of the whole file is computed at both ends and compared, which it is by default.
+            pub fn verify(mut self, verify: bool) -> Self {
+                self.options.verify = verify;
+                self
+            }
+
+            /// Whether a transfer that is cut off leaves what has come, as `.NAME.mitogen-part`, and one that finds
+            /// such a beginning goes on behind it. The other side compares its hash with its own file first, and
+            /// sends all of it if that begins in another way. Not by default.
+            pub fn resume(mut self, resume: bool) -> Self {
+                self.options.resume = resume;
+                self
+            }
+
+            /// Whether the file gets all bits of the mode of its source. By default it gets the permissions less
+            /// the umask, as a copy does.
+            pub fn mode(mut self, mode: bool) -> Self {
+                self.options.mode = mode;
+                self
+            }
+
+            /// Whether the file gets the owner and the group of its source: those of the same names, or of the same
+            /// numbers where there is no such name. This takes the right to do so.
+            pub fn owner(mut self, owner: bool) -> Self {
+                self.options.owner = owner;
+                self
+            }
+
+            /// Whether the file gets the times of its source.
+            pub fn times(mut self, times: bool) -> Self {
+                self.options.times = times;
+                self
+            }
+
+            /// Whether the file is on the disk before it takes its name, and the name before `run` returns. Without
+            /// it the destination may be empty after a power cut, as with any file; not if a process dies.
+            pub fn fsync(mut self, fsync: bool) -> Self {
+                self.options.fsync = fsync;
+                self
+            }
+
+            /// Is called at the beginning and whenever more of the file is there, on the thread of `run`.
+            pub fn progress(mut self, progress: impl FnMut(&Progress) + 'a) -> Self {
+                self.progress = Some(Box::new(progress));
+                self
+            }
+        }
+    };
+}
+pub(super) use setters;
+
+setters!(Get);
+
+impl<'a> Get<'a> {
+    pub(super) fn new(context: Context, from: PathBuf, to: Destination<'a>) -> Self {
+        let options = StoreOptions { verify: true, ..StoreOptions::default() };
+        Self { context, from, to, options, progress: None }
+    }
+
+    /// Transfers the file, and waits until that is done.
+    ///
+    /// # Errors
+    /// All of [`FileError`]. A destination that is a path is then what it was before; a writer may have got a part
+    /// of the file.
+    pub fn run(mut self) -> Result<Transferred, FileError> {
+        match &mut self.to {
+            Destination::Path(path) => {
+                let mut target = Target::open(path, self.options.resume)?;
+                let known = target.prefix()?;
+                let transferred =
+                    fetch(&self.context, &self.from, known, self.options.verify, &mut target, self.progress)?;
+                target.finish(&transferred.metadata, self.options.keep())?;
+                Ok(transferred)
+            }
+            Destination::Writer(writer) => {
+                let StoreOptions { resume, mode, owner, times, fsync, verify } = self.options;
+                if resume || mode || owner || times || fsync {
+                    let what = "only a file can be resumed and synced, and have a mode, an owner and times: give a \
+                                path as the destination";
+                    return Err(FileError::invalid(what));
+                }
+                let mut sink = Written { writer: *writer, path: &self.from };
+                fetch(&self.context, &self.from, Prefix::empty(verify), verify, &mut sink, self.progress)
+            }
+        }
+    }
+}
+
+fn fetch(
+    context: &Context,
+    path: &Path,
+    known: Prefix,
+    verify: bool,
+    sink: &mut dyn Sink,
+    mut progress: Option<OnProgress<'_>>,
+) -> Result<Transferred, FileError> {
+    let router = Router::borrowed(context.core());
+    let receiver: Receiver<Blob> = router.receiver().from(context);
+    let known_hash = known.hash().filter(|_| known.length > 0);
+    let options = FetchOptions { hash: verify, known: known.length, known_hash };
+    let metadata: FileMetadata =
+        FileService::stub(context).fetch(path.to_owned(), receiver.sender(), options).wait()?;
+    let incoming = Incoming { path, size: metadata.size, known, verify };
+    let Received { resumed_at, hash, has_grown } = incoming.receive(&receiver, sink, &mut progress)?;
+    Ok(Transferred { metadata, resumed_at, hash, has_grown })
+}
+
+/// A writer as the place for a file.
+struct Written<'a> {
+    writer: &'a mut dyn Write,
+    /// What is written to it.
+    path: &'a Path,
+}
+
+impl Sink for Written<'_> {
+    fn begin(&mut self, _offset: u64) -> Result<(), FileError> {
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.writer.write_all(bytes).map_err(|error| FileError::io("write the bytes of", self.path, &error))
+    }
+}
+
+impl fmt::Debug for Get<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { context, from, to, options, .. } = self;
+        f.debug_struct("Get")
+            .field("context", context)
+            .field("from", from)
+            .field("to", to)
+            .field("options", options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! Whole files between contexts: `FileService`, and `PushFileService`'s foundations. The highest layer.
+//!
+//! It is built from what users have too, services and channels, and may name every other layer.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `service` | what contexts may ask of each other |
+//! | `get`, `put`, `options` | what a program writes to transfer a file |
+//! | `registered` | which paths may be fetched by contexts that are no parents: plain data |
+//! | `beneath`, `source` | opening a file once, so that nothing leads out of a directory; reading it |
+//! | `lanes`, `sending` | whose turn it is on a stream: plain data, and its threads |
+//! | `transfer` | one file through a channel, at both ends |
+//! | `target` | a file that is absent or whole |
+//! | `metadata`, `hash`, `error` | what is told of a file |
+
+mod beneath;
+mod error;
+mod get;
+mod hash;
+mod lanes;
+mod metadata;
+mod options;
+mod put;
+mod registered;
+mod sending;
+mod service;
+mod source;
+mod target;
+mod transfer;
+
+pub use error::FileError;
+pub use get::Get;
+pub use hash::FileHash;
+pub use metadata::FileMetadata;
+pub use options::{Destination, Progress, Transferred};
+pub use put::Put;
+pub use service::{FetchOptions, FileService, FileServiceApi, FileServiceStub, StoreOptions, Stored};
+
+/// Lets the services of this layer be made where they are asked for.
+pub(crate) fn provide() {
+    crate::service::offer(service::NAME, || crate::service::Hosted::new(FileService::new()));
+}

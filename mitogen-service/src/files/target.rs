@@ -1,0 +1,204 @@
+//! A file that is to be written: absent, or what it was, until it is whole.
+//!
+//! The bytes go to another name in the same directory, which takes the place of the right one at the end, in
+//! one step. The directory is held by a handle, so both names are in the same one whatever is renamed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::error::FileError;
+use super::metadata::{self, FileMetadata};
+use super::transfer::{Prefix, Sink};
+use crate::router::random_number;
+
+/// The longest part of a name that is used in the other one: all of it must fit into 255 bytes.
+const MAX_KEPT: usize = 200;
+
+/// What a file shall have of the one that it is a copy of, and how sure it shall be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Keep {
+    pub(super) mode: bool,
+    pub(super) owner: bool,
+    pub(super) times: bool,
+    pub(super) fsync: bool,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(super) struct Target {
+    path: PathBuf,
+    directory: OwnedFd,
+    name: OsString,
+    /// What it is called until it is whole.
+    other: OsString,
+    file: File,
+    /// What was written is left there if this comes to nothing, to be gone on from.
+    resumes: bool,
+    finished: bool,
+}
+
+impl Target {
+    /// Begins a file, or goes on with what is left of an earlier one.
+    pub(super) fn open(path: &Path, resumes: bool) -> Result<Self, FileError> {
+        let slash = path.as_os_str().as_bytes().ends_with(b"/");
+        let (Some(name), Some(parent)) = (path.file_name().filter(|_| !slash), path.parent()) else {
+            return Err(FileError::invalid(format!("'{}' names no file: say what it shall be called", path.display())));
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let error = |action| move |error| FileError::errno(action, path, error);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(rustix::fs::CWD, parent, flags, Mode::empty())
+            .map_err(error("open the directory of"))?;
+        let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        if there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode).is_dir()) {
+            return Err(error("replace")(Errno::ISDIR));
+        }
+        let opened = if resumes { open_partial(&directory, name) } else { open_new(&directory, name) };
+        let (other, file) = opened.map_err(|errno| match errno {
+            Errno::AGAIN => FileError::invalid(format!("another transfer to '{}' is under way", path.display())),
+            errno => error("create")(errno),
+        })?;
+        let (path, name) = (path.to_owned(), name.to_owned());
+        Ok(Self { path, directory, name, other, file: file.into(), resumes, finished: false })
+    }
+
+    /// What is there of an earlier transfer, hashed.
+    pub(super) fn prefix(&self) -> Result<Prefix, FileError> {
+        if !self.resumes {
+            return Ok(Prefix::empty(false));
+        }
+        let length = self.file.metadata().map_err(|error| FileError::io("look at", &self.path, &error))?.len();
+        let read = |buffer: &mut [u8], offset| {
+            self.file.read_at(buffer, offset).map_err(|error| FileError::io("read", &self.path, &error))
+        };
+        Prefix::of(length, read)
+    }
+
+    /// It is whole: takes its name. From now on nothing is left to go on from.
+    pub(super) fn finish(mut self, metadata: &FileMetadata, keep: Keep) -> Result<(), FileError> {
+        self.dress(metadata, keep)?;
+        if keep.fsync {
+            rustix::fs::fsync(&self.file).map_err(|error| self.failed("sync", error))?;
+        }
+        rustix::fs::renameat(&self.directory, &self.other, &self.directory, &self.name)
+            .map_err(|error| self.failed("replace", error))?;
+        self.finished = true;
+        if keep.fsync {
+            rustix::fs::fsync(&self.directory).map_err(|error| self.failed("sync the directory of", error))?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, action: &str, error: Errno) -> FileError {
+        FileError::errno(action, &self.path, error)
+    }
+
+    /// Gives the file its mode, owner and times.
+    fn dress(&self, metadata: &FileMetadata, keep: Keep) -> Result<(), FileError> {
+        if keep.owner {
+            let (uid, gid) = metadata.owner_here();
+            rustix::fs::fchown(&self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .map_err(|error| self.failed("set the owner of", error))?;
+        }
+        // After the owner, whose change takes bits away.
+        let mode = if keep.mode { metadata.mode & 0o7777 } else { metadata.mode & 0o777 & !umask() };
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
+            .map_err(|error| self.failed("set the mode of", error))?;
+        if keep.times {
+            let time = |moment| {
+                let (tv_sec, nanos) = metadata::parts(moment);
+                Timespec { tv_sec, tv_nsec: nanos.into() }
+            };
+            let times = Timestamps { last_access: time(metadata.atime), last_modification: time(metadata.mtime) };
+            rustix::fs::futimens(&self.file, &times).map_err(|error| self.failed("set the times of", error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if !self.finished && !self.resumes {
+            // If it cannot be removed it is left, under a name that nobody takes for the file.
+            let _ = rustix::fs::unlinkat(&self.directory, &self.other, AtFlags::empty());
+        }
+    }
+}
+
+impl Sink for Target {
+    fn begin(&mut self, offset: u64) -> Result<(), FileError> {
+        let error = |error: std::io::Error| FileError::io("write", &self.path, &error);
+        self.file.set_len(offset).map_err(error)?;
+        std::io::Seek::seek(&mut self.file, std::io::SeekFrom::Start(offset)).map_err(error)?;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.file.write_all(bytes).map_err(|error| FileError::io("write", &self.path, &error))
+    }
+}
+
+/// A file of which only this process knows the name, and which only this user may read before it is known who
+/// else may.
+fn open_new(directory: &OwnedFd, name: &OsStr) -> Result<(OsString, OwnedFd), Errno> {
+    let other = other_name(name, &format!("{:016x}.tmp", random_number()));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, &other, flags, Mode::RUSR | Mode::WUSR)?;
+    Ok((other, file))
+}
+
+/// What is left of an earlier transfer, or a new one.
+///
+/// The name is known to everybody, so in a directory that others may write to it may be theirs, or another
+/// name of a file that is not to be touched: then it is not used.
+fn open_partial(directory: &OwnedFd, name: &OsStr) -> Result<(OsString, OwnedFd), Errno> {
+    let other = other_name(name, "part");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, &other, flags, Mode::RUSR | Mode::WUSR)?;
+    let stat = rustix::fs::fstat(&file)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+    if !is_file || stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_nlink != 1 {
+        return Err(Errno::EXIST);
+    }
+    // Another transfer to the same name may be under way.
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    // Or it was, until just now, and this is the whole file.
+    let there = rustix::fs::statat(directory, &other, AtFlags::SYMLINK_NOFOLLOW);
+    if !there.is_ok_and(|there| (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino)) {
+        return Err(Errno::AGAIN);
+    }
+    rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+    Ok((other, file))
+}
+
+/// `.NAME.mitogen-ENDING`.
+fn other_name(name: &OsStr, ending: &str) -> OsString {
+    let mut other = OsString::from(".");
+    let bytes = name.as_bytes();
+    other.push(OsStr::from_bytes(&bytes[..bytes.len().min(MAX_KEPT)]));
+    if bytes.len() > MAX_KEPT {
+        // Two long names must not have the same other one.
+        other.push(".");
+        other.push(&super::hash::FileHash::of(bytes).to_string()[..16]);
+    }
+    other.push(".mitogen-");
+    other.push(ending);
+    other
+}
+
+/// Which permissions new files of this process do not get. To ask the system would change it for a moment, for
+/// all threads.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    umask.and_then(|umask| u32::from_str_radix(umask.trim(), 8).ok()).unwrap_or(0o077)
+}
