@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use mitogen_service::{CallError, ConnectKind, Context, Error, Router};
+use mitogen_service::{CallError, ConnectKind, Context, Error, Output, Receiver, Router};
 use mitogen_service_tests::{Watched, within};
 use rustix::process::Signal;
 
@@ -111,7 +111,20 @@ fn sudo_over_ssh_over_ssh_and_the_executable_crosses_each_link_once() {
             fs::copy(world.path().join(file), &to).unwrap();
             std::os::unix::fs::chown(&to, Some(4002), Some(4002)).unwrap();
         }
-        let first = world.ssh(&router, "ann").name("first").connect().unwrap();
+        // What ssh says of its bytes at its end.
+        let verbose = |user: &str| {
+            let lines = router.receiver::<String>();
+            let ssh = world.ssh(&router, user).option("LogLevel=VERBOSE").output(Output::Lines(lines.sender()));
+            (ssh.name("first").connect().unwrap(), lines)
+        };
+        let sent = |lines: Receiver<String>| {
+            let text = lines.into_iter().find_map(|line| Some(line.split_once("Transferred: sent ")?.1.to_owned()));
+            text.and_then(|text| text.split(',').next()?.parse::<u64>().ok()).expect("ssh tells its bytes at its end")
+        };
+        let (alone, lines) = verbose("loud");
+        alone.shutdown(Duration::from_secs(5)).unwrap();
+        let once = sent(lines);
+        let (first, lines) = verbose("ann");
         let second = router
             .ssh("host2")
             .ssh_path(world.path().join("ssh"))
@@ -137,5 +150,11 @@ fn sudo_over_ssh_over_ssh_and_the_executable_crosses_each_link_once() {
         first.shutdown(Duration::from_secs(5)).unwrap();
         assert!(last.ends_within(LONG));
         assert!(!root.is_connected() && !second.is_connected() && again.is_connected());
+        // All that came to the second host came from the first one.
+        let all = sent(lines);
+        assert!(
+            all < once + once / 4,
+            "{all} bytes went over the first link, and {once} if there is nothing behind it"
+        );
     });
 }

@@ -12,6 +12,7 @@ mod life;
 mod logs;
 mod mistakes;
 mod net;
+mod options;
 mod ssh;
 mod ssh_config;
 mod su;
