@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mitogen_service::{CallError, ConnectKind, Context, Router};
-use mitogen_service_tests::Watched;
+use mitogen_service_tests::{Holdings, Watched};
 
-use crate::support::{LONG, Probe, children_of, kind_of};
+use crate::support::{Home, LONG, Probe, alone, children_of, kind_of};
 use crate::world::{World, in_world};
 
 fn watched(context: &Context) -> Watched {
@@ -160,5 +160,45 @@ fn a_root_that_is_killed_takes_everything_along() {
         for process in far.iter().chain([&ssh]).chain(there.iter().map(|(process, _)| process)) {
             assert!(process.ends_within(LONG), "{process:?} lives on; {there:?}");
         }
+    });
+}
+
+/// Connections that fail in every way, and such that do not.
+fn round(world: &World, router: &Router, home: &Home) {
+    let su = crate::su::script(home, crate::su::STRICT_SU);
+    let su = |password: &str| router.su().su_path(&su).cache_dir(home.path()).password(password).connect();
+    su("it's \\Zß").unwrap().shutdown(LONG).unwrap();
+    su("badpw").unwrap_err();
+    router.ssh("127.0.0.1").port(1).password("x").connect().unwrap_err();
+    let no_key = world.ssh(router, "joe").option("PubkeyAuthentication=no");
+    no_key.password("badpw").connect().unwrap_err();
+    router.command(["sh", "-c", "exit 3"]).connect().unwrap_err();
+    router.command(["no-such-program"]).connect().unwrap_err();
+    let silent = router.command(["sh", "-c", "sleep 1000"]);
+    silent.connect_timeout(std::time::Duration::from_millis(100)).connect().unwrap_err();
+    drop(router.command(["sh", "-c", "sleep 1000"]).start());
+    let killed = router.command(home.command()).connect().unwrap();
+    watched(&killed).kill();
+    Probe::stub(&killed).sleep(1000).wait().unwrap_err();
+    world.ssh(router, "joe").connect().unwrap().shutdown(LONG).unwrap();
+}
+
+#[test]
+fn what_fails_holds_no_descriptor_thread_process_or_file() {
+    if !alone("kills::what_fails_holds_no_descriptor_thread_process_or_file") {
+        return;
+    }
+    in_world(|world, router| {
+        let home = Home::new();
+        // What is made once is made in the first of them.
+        round(world, router, &home);
+        let before = Holdings::of_this_process();
+        for _ in 0..3 {
+            round(world, router, &home);
+        }
+        assert_eq!(Holdings::added_since(&before), Holdings::default());
+        // The helpers of ssh lay here.
+        let left: Vec<_> = std::fs::read_dir(std::env::var("XDG_RUNTIME_DIR").unwrap()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
     });
 }

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::support::{Home, LONG, Probe, Seen};
+use crate::support::{Home, LONG, Probe, Seen, alone};
 use crate::world::{PASSWORD, ROOT_PASSWORD, World};
 
 /// The subscriber of this test's process; there can be one.
@@ -51,21 +51,6 @@ impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.0.push((field.name().to_owned(), value.to_owned()));
     }
-}
-
-/// Set in a process of its own: this test binary again, with one test alone. A process has one subscriber, and
-/// other tests shall not be disturbed.
-const ALONE: &str = "MITOGEN_SERVICE_TEST_LOGS";
-
-/// Runs a test in a process of its own; `true` in there.
-fn alone(test: &str) -> bool {
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    let status = again.args(["--exact", test, "--nocapture"]).env(ALONE, "1").status().unwrap();
-    assert!(status.success(), "{test} has failed in a process of its own");
-    false
 }
 
 /// What is seen up to a level, until there is an event with `last`.

@@ -88,7 +88,7 @@ fn the_language_of_the_caller_does_not_matter() {
 }
 
 /// A program of this home.
-fn script(home: &Home, text: &str) -> PathBuf {
+pub(crate) fn script(home: &Home, text: &str) -> PathBuf {
     let path = home.path().join("su");
     std::fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -96,7 +96,7 @@ fn script(home: &Home, text: &str) -> PathBuf {
 }
 
 /// A su that asks at its terminal, as `getpass` does, and wants to be started at one.
-const STRICT_SU: &str = r#"
+pub(crate) const STRICT_SU: &str = r#"
 if ! [ -t 0 ]; then echo 'su: must be run from a terminal' >&2; exit 1; fi
 stty -echo </dev/tty
 printf 'Password: ' >/dev/tty

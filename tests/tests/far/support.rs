@@ -18,6 +18,23 @@ pub(crate) const LONG: Duration = Duration::from_secs(120);
 /// busy machine lets each process run once.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// Set in a process of its own: this test binary again, with one test alone. For what there
+/// is one of in a process, and where other tests shall not disturb.
+const ALONE: &str = "MITOGEN_SERVICE_TEST_ALONE";
+
+/// Runs a test in a process of its own, whose `XDG_RUNTIME_DIR` is empty; `true` in there.
+pub(crate) fn alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let runtime = tempfile::tempdir().unwrap();
+    again.args(["--exact", test, "--nocapture"]).env(ALONE, "1").env("XDG_RUNTIME_DIR", runtime.path());
+    let status = again.status().unwrap();
+    assert!(status.success(), "{test} has failed in a process of its own");
+    false
+}
+
 /// Says where it runs.
 #[derive(Default)]
 pub(crate) struct Probe;
