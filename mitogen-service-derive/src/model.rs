@@ -155,6 +155,8 @@ pub(crate) struct Method {
     pub(crate) no_reply: Option<Span>,
     /// Where the type of its errors stands, as far as the return type shows it.
     pub(crate) error_place: Span,
+    /// The type of its errors as it is written, or the alias that hides it.
+    pub(crate) error: Option<String>,
     /// The return type names a type parameter, so what the errors are is known only when it runs.
     pub(crate) error_is_generic: bool,
 }

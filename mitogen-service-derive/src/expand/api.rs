@@ -12,12 +12,8 @@ pub(super) fn service_api(service: &Service) -> TokenStream {
     let Names { self_type, krate, .. } = &service.names;
     let methods = service.methods.iter().enumerate().map(|(position, checked)| {
         let index = index(&service.methods, position);
-        let idents = checked.arguments().map(|argument| &argument.ident);
         let body = quote_spanned! {site()=>
-            let _ = (#(#idents,)*);
-            ::core::result::Result::Err(
-                #private::not_faked(<#self_type as #krate::Service>::DESCRIPTOR, #index),
-            )
+            #private::not_faked(<#self_type as #krate::Service>::DESCRIPTOR, #index)
         };
         method(&service.names, &checked.stub, &body)
     });
@@ -30,7 +26,7 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
     let Params { declared, bounds, .. } = params;
     let quiet = quiet();
     let docs = format!(
-        "What [`{ident}`] does, for doubles of it: implement what a test needs, \
+        " What [`{ident}`] does, for doubles of it: implement what a test needs, \
          and [`{stub}::faked`] makes a stub of that."
     );
     quote_spanned! {site()=>
@@ -49,7 +45,7 @@ pub(super) fn method(names: &Names, stub: &StubMethod, body: &TokenStream) -> To
     let StubMethod { ident, carried, cfgs, generics, .. } = stub;
     let answer = &stub.answer.ty;
     let parameters = stub::parameters(stub);
-    let docs = format!("What the method `{ident}` answers; `NoSuchMethod` unless implemented.");
+    let docs = format!(" What the method `{ident}` answers; `NoSuchMethod` unless implemented.");
     let docs = quote!(#[doc = #docs]);
     quote_spanned! {site()=>
         #docs

@@ -67,19 +67,12 @@ pub(super) fn invoke(
     let passed = method.parameters.iter().map(|parameter| pass(parameter, method, private));
     let called = called(quote!(#(#passed),*));
     let answer = answer(method, private);
-    let able = uses(private);
     quote_spanned! {site()=>
-        #able
         #arguments
         __call.enter();
         let __result = #called;
         #answer
     }
-}
-
-/// What stands in for the functions of types that cannot travel, so that they are reported once.
-fn uses(private: &TokenStream) -> TokenStream {
-    quote_spanned!(site()=> use #private::travels::Unable as _;)
 }
 
 /// Decodes and checks the arguments, each into a local variable.
@@ -108,11 +101,9 @@ fn key(method: &Method, private: &TokenStream) -> TokenStream {
         quote_spanned!(site()=> __key.arg(#index, #reference #local, #encode)?;)
     });
     let mutable = method.arguments().next().map(|_| quote!(mut));
-    let able = uses(private);
     quote_spanned! {site()=>
         ::core::option::Option::Some(|__call: &#private::Invocation<'_>| {
-            #able
-            #arguments
+                #arguments
             let #mutable __key = __call.key();
             #(#written)*
             ::core::result::Result::Ok(__key.finish())

@@ -15,7 +15,7 @@ pub(crate) fn of_sketch(sketch: &Sketch) -> TokenStream {
     let names = &sketch.names;
     let constructor = (!sketch.stub_is_taken).then(|| stub::constructor(names));
     let failed = failed(names);
-    let methods = sketch.stubs.iter().map(|method| stub::method(names, method, "", &failed));
+    let methods = sketch.stubs.iter().map(|method| stub::method(names, method, &[], &failed));
     let stub = stub::items(names, &methods.collect());
     let methods = sketch
         .stubs

@@ -67,6 +67,7 @@ pub(crate) fn service(service: &Service) -> TokenStream {
     let assertions = options::given_once(service);
     let listed = descriptor::listed(service);
     let registration = registration::of_service(service);
+    let traits = traits(&private(names));
     let quiet = quiet();
     quote_spanned! {site()=>
         #constructor
@@ -75,6 +76,7 @@ pub(crate) fn service(service: &Service) -> TokenStream {
         #(#cfgs)*
         #quiet
         const _: () = {
+            #traits
             #implementation
             #listed
             #assertions
@@ -127,7 +129,7 @@ fn private_of(krate: &Path) -> TokenStream {
 /// Keeps the lints of the user's crate away from code that the user did not write.
 fn quiet() -> TokenStream {
     quote_spanned! {site()=>
-        #[allow(dead_code, deprecated, nonstandard_style, unused_imports, private_bounds, private_interfaces, unreachable_pub, clippy::all, clippy::pedantic)]
+        #[allow(dead_code, deprecated, nonstandard_style, unused_imports, unused_variables, private_bounds, private_interfaces, unreachable_pub, clippy::all, clippy::pedantic)]
     }
 }
 
@@ -171,6 +173,18 @@ fn boxed_invoker(invoker: &Invoker, checks: &TokenStream, private: &TokenStream)
     }}
 }
 
+/// The traits that generated code calls by: what stands in for types that cannot travel, so that these are
+/// reported once, and the ways from an error to a call error.
+fn traits(private: &TokenStream) -> TokenStream {
+    quote_spanned! {site()=>
+        use #private::travels::Unable as _;
+        use #private::failure::{
+            ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,
+            ByTyped as _, ByTypedSource as _,
+        };
+    }
+}
+
 /// A call error made from the local variable `__error`, whatever its type can do.
 ///
 /// A type that has no text is reported at `place`. The traits are tried from the most to the least
@@ -189,10 +203,6 @@ fn call_error(private: &TokenStream, place: Span, is_generic: bool) -> TokenStre
         };
     }
     quote_spanned! {at(place)=> {
-        use #private::failure::{
-            ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,
-            ByTyped as _, ByTypedSource as _,
-        };
         #private::failure::must_display(&__error);
         ::core::result::Result::Err(
             (&&&&&&&&#private::failure::Failure(&__error)).to_call_error(),

@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::options::printed;
-use super::{boxed_invoker, quiet, registration, sharing, site};
+use super::{boxed_invoker, quiet, registration, sharing, site, traits};
 use crate::model::{Options, ServiceType};
 
 /// The constants, and the entry in the registry.
@@ -20,7 +20,9 @@ pub(crate) fn constants(service: &ServiceType) -> TokenStream {
         // The path of the runtime crate is an option of the impl block.
         let krate = quote!(::mitogen_service);
         let private = quote!(#krate::__private);
-        registration::entry(&given.value, &krate, &private, ident)
+        let traits = traits(&private);
+        let entry = registration::entry(&given.value, &krate, &private, ident);
+        quote_spanned!(site()=> #traits #entry)
     });
     quote_spanned! {site()=>
         #(#cfgs)*

@@ -15,7 +15,7 @@ pub(super) fn constructor(names: &Names) -> TokenStream {
     let Params { declared, passed, bounds, .. } = params;
     let private = private(names);
     let quiet = quiet();
-    let docs = format!("Returns a stub of [`{ident}`] in another context; calls go there.");
+    let docs = format!(" Returns a stub of [`{ident}`] in another context; calls go there.");
     quote_spanned! {site()=>
         #(#cfgs)*
         #quiet
@@ -32,12 +32,10 @@ pub(super) fn constructor(names: &Names) -> TokenStream {
 pub(super) fn service_stub(service: &Service) -> TokenStream {
     let methods = service.methods.iter().enumerate().map(|(position, method)| {
         let policies: Vec<String> = method.policies.iter().map(|p| format!("`{}`", print::tokens(p))).collect();
-        let mut more = format!("Policy: {}.", policies.join(" and "));
-        if let Some(optional) = optional(method) {
-            more = format!("{optional}\n\n{more}");
-        }
+        let policy = format!("Policy: {}.", policies.join(" and "));
+        let paragraphs: Vec<_> = optional(method).into_iter().chain([policy]).chain(errors(method)).collect();
         let body = body(service, position, method);
-        self::method(&service.names, &method.stub, &more, &body)
+        self::method(&service.names, &method.stub, &paragraphs, &body)
     });
     items(&service.names, &methods.collect())
 }
@@ -49,8 +47,8 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
     let private = private(names);
     let quiet = quiet();
     let name = stub.to_string();
-    let docs = format!("Calls the methods of [`{ident}`] in another context.");
-    let faked = format!("The same stub over a double of [`{ident}`], for tests of its callers.");
+    let docs = format!(" Calls the methods of [`{ident}`] in another context.");
+    let faked = format!(" The same stub over a double of [`{ident}`], for tests of its callers.");
     quote_spanned! {site()=>
         #(#cfgs)*
         #quiet
@@ -107,6 +105,12 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
     }
 }
 
+/// What the method itself can fail with.
+fn errors(method: &Method) -> Option<String> {
+    let error = method.error.as_ref()?;
+    Some(format!("# Errors\nThe error of the method, `{error}`, arrives as `CallError::Failed`."))
+}
+
 /// What callers may leave out who name their arguments; a stub's method takes all of them.
 fn optional(method: &Method) -> Option<String> {
     let otherwise = |presence: &Presence| match presence {
@@ -124,22 +128,26 @@ fn optional(method: &Method) -> Option<String> {
 }
 
 /// One method of a stub.
-pub(super) fn method(names: &Names, stub: &StubMethod, more_docs: &str, body: &TokenStream) -> TokenStream {
+pub(super) fn method(names: &Names, stub: &StubMethod, more_docs: &[String], body: &TokenStream) -> TokenStream {
     let StubMethod { ident, docs, carried, cfgs, generics, .. } = stub;
     let vis = &names.vis;
     let parameters = parameters(stub);
     let returns = returns(names, stub);
     let docs = if docs.is_empty() {
-        let docs = format!("Calls the method `{ident}` of [`{}`].", names.ident);
+        let docs = format!(" Calls the method `{ident}` of [`{}`].", names.ident);
         quote!(#[doc = #docs])
     } else {
         quote!(#(#docs)*)
     };
+    let more_docs = more_docs.iter().flat_map(|paragraph| [""].into_iter().chain(paragraph.lines()));
+    let more_docs = more_docs.map(|line| {
+        let line = if line.is_empty() { String::new() } else { format!(" {line}") };
+        quote!(#[doc = #line])
+    });
     let (generics, _, bounds) = generics.split_for_impl();
     quote_spanned! {site()=>
         #docs
-        #[doc = ""]
-        #[doc = #more_docs]
+        #(#more_docs)*
         #(#carried)*
         #(#cfgs)*
         #vis fn #ident #generics (&self #parameters) -> #returns #bounds {

@@ -60,6 +60,7 @@ pub(crate) fn read(tokens: TokenStream, item: &mut ItemFn, errors: &Errors) -> O
         is_uncached: returned.is_uncached,
         no_reply: None,
         error_place: result::error_place(&item.sig.output),
+        error: None,
         error_is_generic: false,
     };
     let mut item = item.clone();

@@ -9,7 +9,7 @@ use syn::{
 use super::attributes::MethodAttributes;
 use super::{docs, generics, parameters, result};
 use crate::errors::{Errors, text};
-use crate::model::{Method, StubMethod};
+use crate::model::{Method, ResultShape, StubMethod};
 use crate::words;
 
 /// What the methods of a service need to know of it.
@@ -66,6 +66,7 @@ pub(super) fn exposed(
         is_uncached: returned.is_uncached,
         no_reply: attributes.no_reply,
         error_place: result::error_place(&item.sig.output),
+        error: result::error(&item.sig.output).filter(|_| returned.shape == ResultShape::Fallible),
         error_is_generic: generics::mentions(item.sig.output.to_token_stream(), service.params),
     })
 }

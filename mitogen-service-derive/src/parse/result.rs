@@ -131,3 +131,10 @@ pub(super) fn error_place(output: &ReturnType) -> Span {
     let types = types::last_segment(ty).map(types::type_arguments).unwrap_or_default();
     types.get(1).map_or_else(|| ty.span(), |error| error.span())
 }
+
+/// The type of the errors as it is written, or the alias that hides it.
+pub(super) fn error(output: &ReturnType) -> Option<String> {
+    let ReturnType::Type(_, ty) = output else { return None };
+    let types = types::last_segment(ty).map(types::type_arguments).unwrap_or_default();
+    Some(types.get(1).map_or_else(|| crate::print::tokens(ty), |error| crate::print::tokens(error)))
+}

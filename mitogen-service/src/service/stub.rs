@@ -229,10 +229,11 @@ impl StubRequest {
 
 /// What a double answers to a method that it does not implement.
 #[doc(hidden)]
-pub fn not_faked(service: &'static ServiceDescriptor, method: usize) -> CallError {
-    CallError::NoSuchMethod {
+#[cold]
+pub fn not_faked<T>(service: &'static ServiceDescriptor, method: usize) -> Result<T, CallError> {
+    Err(CallError::NoSuchMethod {
         service: service.name.to_owned(),
         method: service.methods[method].name.to_owned(),
         trace: Trace::default(),
-    }
+    })
 }

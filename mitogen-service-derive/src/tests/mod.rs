@@ -7,6 +7,8 @@ use syn::{ImplItem, Item, TraitItem, Type};
 
 use crate::{entry, print};
 
+mod expansion;
+
 /// The files service of the documentation, with one method of every kind.
 fn files() -> TokenStream {
     quote! {

@@ -1,0 +1,2 @@
+#[service(name = "files", invoker = SerializedInvoker, activate)]
+struct Files;
