@@ -250,7 +250,6 @@ struct Sending {
     core: Arc<Core>,
     to: (ContextId, Handle, u64),
     outbox: Option<Arc<Outbox>>,
-    has_claimed: bool,
     /// Those that were sent, as far as this end knows.
     sent: Vec<u32>,
 }
@@ -258,23 +257,18 @@ struct Sending {
 impl Sending {
     fn new(tag: u8, core: &Arc<Core>, receiving: &Receiving) -> Self {
         let to = (receiving.id(), receiving.mailbox.handle(), receiving.mailbox.token());
-        Self { tag, core: core.clone(), to, outbox: None, has_claimed: false, sent: Vec::new() }
+        Self { tag, core: core.clone(), to, outbox: None, sent: Vec::new() }
     }
 
-    /// Claims, unless it has.
-    fn claim(&mut self) {
-        if self.outbox.is_some() {
-            return;
-        }
-        self.has_claimed = true;
+    fn claim(&mut self) -> Arc<Outbox> {
         let (context, handle, token) = self.to;
         let context = self.core.context(context);
-        self.outbox = Some(Registry::of(&self.core).outbox((&context, handle), token).unwrap());
+        Registry::of(&self.core).outbox((&context, handle), token).unwrap()
     }
 
-    /// Sends the next message if there is credit for it.
+    /// Sends the next message if there is credit for it; claims before, if it has not.
     fn send(&mut self) {
-        let Some(outbox) = &self.outbox else { return };
+        let outbox = self.outbox.take().unwrap_or_else(|| self.claim());
         let number = u32::from(self.tag) << 24 | self.sent.len() as u32;
         let payload = [&number.to_be_bytes()[..], &[0; SIZE]].concat();
         match outbox.send(Encoding::Binary, payload.into(), Wait::Not) {
@@ -282,6 +276,7 @@ impl Sending {
             Err(CallError::Overloaded { .. }) => {}
             Err(error) => panic!("{error}"),
         }
+        self.outbox = Some(outbox);
     }
 }
 
@@ -325,7 +320,6 @@ fn run(parents: &[usize], (from, to): (usize, usize), bulk: usize, choices: &mut
     let mut tree = Tree::new(parents);
     let mut receiving = Receiving::new(&tree.cores[to]);
     let mut sending = Sending::new(0, &tree.cores[from], &receiving);
-    sending.claim();
     // It moves to the links for bulk when it has no credit any more.
     for _ in 0..4 {
         sending.send();
@@ -424,29 +418,29 @@ proptest! {
     #[test]
     fn nothing_is_lost_between_two_links(
         shape in prop::sample::select(&SHAPES[..]),
-        steps in prop::collection::vec((0..10_u8, any::<prop::sample::Index>()), 1..150),
+        before in prop::collection::vec((0..24_u8, any::<prop::sample::Index>()), 1..200),
+        after in prop::collection::vec((14..24_u8, any::<prop::sample::Index>()), 0..50),
         exits in any::<bool>(),
     ) {
         let mut tree = Tree::new(shape.parents);
         let mut receiving = Receiving::new(&tree.cores[shape.receiver]);
         let sending = |(tag, who): (usize, &usize)| Sending::new(tag as u8, &tree.cores[*who], &receiving);
         let mut senders: Vec<_> = shape.senders.iter().enumerate().map(sending).collect();
-        for (step, index) in steps {
-            let at = index.index(senders.len());
-            let is_there = at > 0 || !tree.ended[shape.senders[0]];
+        let exit_at = before.len();
+        for (at, (step, index)) in before.into_iter().chain(after).enumerate() {
+            if exits && at == exit_at {
+                tree.end(shape.senders[0]);
+            }
+            let sender = &mut senders[index.index(shape.senders.len())];
+            let busy = tree.busy();
             match step {
-                0 if is_there => senders[at].claim(),
-                1 if is_there => senders[at].outbox = None,
-                2 | 3 if is_there => senders[at].send(),
-                4 if exits && index.index(8) == 0 && is_there && at == 0 => tree.end(shape.senders[0]),
-                5 => drop(receiving.take()),
-                _ => {}
+                0 => sender.outbox = None,
+                1..=9 => sender.send(),
+                10..=15 => drop(receiving.take()),
+                _ if busy.is_empty() => {}
+                _ => tree.carry(busy[index.index(busy.len())]),
             }
             tree.collect();
-            let busy = tree.busy();
-            if step >= 5 && !busy.is_empty() {
-                tree.carry(busy[index.index(busy.len())]);
-            }
         }
         if exits && !tree.ended[shape.senders[0]] {
             tree.end(shape.senders[0]);
@@ -467,7 +461,7 @@ proptest! {
             let taken: Vec<_> = receiving.taken.iter().filter(of).copied().collect();
             prop_assert_eq!(&taken, &sender.sent);
         }
-        let claimed = senders.iter().any(|sender| sender.has_claimed && sender.core.identity().id != receiving.id());
+        let claimed = senders.iter().any(|sender| !sender.sent.is_empty());
         match &receiving.end {
             None => prop_assert!(!claimed, "it has not ended"),
             Some(CallError::Dead { exit, .. }) => {
