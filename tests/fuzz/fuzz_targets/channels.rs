@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use libfuzzer_sys::fuzz_target;
 use mitogen_service::fuzzing::{Receiving, Refusal, Sending, channel_cost};
-use mitogen_service_fuzz::Bytes;
+use mitogen_service_fuzz::{Bytes, play};
 
 /// The receiver's own context.
 const ME: u32 = 0;
@@ -489,10 +489,5 @@ fn length(input: &mut Bytes<'_>) -> usize {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let mut input = Bytes::new(input);
-    let mut world = World::new(&mut input);
-    while !input.is_empty() {
-        world.event(&mut input);
-    }
-    world.settle();
+    play(&mut Bytes::new(input), World::new, World::event).settle();
 });

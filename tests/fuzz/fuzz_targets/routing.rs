@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use libfuzzer_sys::fuzz_target;
 use mitogen_service::fuzzing::{Endpoints, Gone, Routes, Verdict};
-use mitogen_service_fuzz::Bytes;
+use mitogen_service_fuzz::{Bytes, play};
 
 const UNEXPECTED_CONTEXT: u8 = 4;
 const INVALID_HANDLE: u8 = 2;
@@ -433,14 +433,8 @@ impl House {
 fuzz_target!(|input: &[u8]| {
     let mut input = Bytes::new(input);
     if input.u8() & 1 == 0 {
-        let mut world = World::new(&mut input);
-        while !input.is_empty() {
-            world.event(&mut input);
-        }
+        play(&mut input, World::new, World::event);
     } else {
-        let mut house = House::new(&mut input);
-        while !input.is_empty() {
-            house.event(&mut input);
-        }
+        play(&mut input, House::new, House::event);
     }
 });

@@ -106,6 +106,19 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// Lets events happen to a world, all that the input tells; gives what the world is in the end.
+pub fn play<'a, W>(
+    input: &mut Bytes<'a>,
+    new: impl FnOnce(&mut Bytes<'a>) -> W,
+    mut event: impl FnMut(&mut W, &mut Bytes<'a>),
+) -> W {
+    let mut world = new(input);
+    while !input.is_empty() {
+        event(&mut world, input);
+    }
+    world
+}
+
 /// Sizes of pieces: a few numbers, again and again.
 #[derive(Clone, Debug)]
 pub struct Pieces<'a> {
