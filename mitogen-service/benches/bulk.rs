@@ -1,10 +1,12 @@
-//! How fast much data goes from a child to its parent, beside a loop over a raw socket.
+//! How fast much data goes from a child to its parent, and from the parent to the child, beside a loop over a raw
+//! socket.
 //!
 //! `cargo bench -p mitogen-service --bench bulk [-- OPTIONS]`; see `docs/performance.md`.
 #![forbid(unsafe_code)]
 
 mod support;
 
+use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -27,6 +29,9 @@ const SIZES: [(&str, usize); 3] = [("32 KiB", 32 << 10), ("128 KiB", MESSAGE), (
 /// How much goes in one turn.
 const TOTAL: usize = 256 << 20;
 
+/// The other direction: from the parent to the child.
+const DOWNWARD: &str = "mitogen-service, to the child";
+
 /// How many messages differ from each other.
 const KINDS: usize = 8;
 
@@ -43,12 +48,31 @@ impl Source {
     /// Sends so many messages, of all kinds in turn.
     #[expose(policy = AllowParents)]
     fn send(&self, size: usize, count: usize, to: Sender<Blob>) -> std::result::Result<(), CallError> {
-        // All lie in the same memory, as those of the raw loop do: eight times as much would not stay in the
-        // caches. A part of it is not copied.
-        let memory: Bytes = (0..size + KINDS).map(|at| at as u8).collect();
-        let message = |number| Blob::from(memory.slice(number % KINDS..).slice(..size));
-        (0..count).try_for_each(|number| to.send(message(number)))
+        send(&memory(size), count, &to)
     }
+
+    /// Takes so many messages on a thread of its own, and tells when all have come.
+    #[expose(policy = AllowParents)]
+    fn open(&self, size: usize, count: usize, done: Sender<bool>, router: &Router) -> Sender<Blob> {
+        let receiver = router.receiver();
+        let sender = receiver.sender();
+        // Whoever does not hear of it has ended.
+        thread::spawn(move || drop(done.send(receive(&receiver, size, count).is_ok())));
+        sender
+    }
+}
+
+/// What all messages of one size lie in, as those of the raw loop do: eight times as much would not stay in the
+/// caches.
+fn memory(size: usize) -> Bytes {
+    (0..size + KINDS).map(|at| at as u8).collect()
+}
+
+/// Sends so many messages, of all kinds in turn; a part of the memory is not copied.
+fn send(memory: &Bytes, count: usize, to: &Sender<Blob>) -> std::result::Result<(), CallError> {
+    let size = memory.len() - KINDS;
+    let message = |number| Blob::from(memory.slice(number % KINDS..).slice(..size));
+    (0..count).try_for_each(|number| to.send(message(number)))
 }
 
 fn main() -> Result<()> {
@@ -81,17 +105,25 @@ fn main() -> Result<()> {
                     receive(&receiver, *size, count)?;
                     Ok(call.wait()?)
                 })?;
+                let downward = Place { section, variant: DOWNWARD, placement };
+                let memory = memory(*size);
+                measure(&mut report, downward, bytes, pid, || {
+                    let done = router.receiver();
+                    let to = stub.open(*size, count, done.sender()).wait()?;
+                    send(&memory, count, &to)?;
+                    assert!(done.recv()?, "the child has not got everything");
+                    Ok(())
+                })?;
             }
         }
     }
     for (section, _) in sizes {
         for placement in [Packed, Free] {
-            let value = report.ratio(section, placement, (OURS, "MB/s"), (RAW, "MB/s"));
-            let what = format!("{section}, {placement}, x raw socketpair loop");
-            if section == "512 KiB" {
-                report.judge(what, value, Goal::at_least(0.85, 0.95, 1.2));
-            } else {
-                report.judge(what, value, Goal::at_least(0.85, 0.95, 1.0));
+            let stretch = if section == "512 KiB" { 1.2 } else { 1.0 };
+            for (variant, way) in [(OURS, ""), (DOWNWARD, " to the child")] {
+                let value = report.ratio(section, placement, (variant, "MB/s"), (RAW, "MB/s"));
+                let what = format!("{section}{way}, {placement}, x raw socketpair loop");
+                report.judge(what, value, Goal::at_least(0.85, 0.95, stretch));
             }
         }
     }
