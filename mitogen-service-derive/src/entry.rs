@@ -81,6 +81,11 @@ pub(crate) fn outside_service(attribute: &str, item: TokenStream) -> TokenStream
     with_error(item, error)
 }
 
+/// `#[arg]` where something else than a parameter stands.
+pub(crate) fn arg_outside_of_a_parameter(item: TokenStream) -> TokenStream {
+    with_error(item, syn::Error::new(Span::call_site(), text::ARG_ON_A_METHOD))
+}
+
 fn with_error(item: TokenStream, error: syn::Error) -> TokenStream {
     let error = error.to_compile_error();
     quote!(#item #error)

@@ -72,3 +72,9 @@ pub fn on_shutdown(_: TokenStream, item: TokenStream) -> TokenStream {
 pub fn arg_spec(_: TokenStream, item: TokenStream) -> TokenStream {
     entry::outside_service(words::ARG_SPEC, item.into()).into()
 }
+
+/// Says how an argument of an exposed method travels.
+#[proc_macro_attribute]
+pub fn arg(_: TokenStream, item: TokenStream) -> TokenStream {
+    entry::arg_outside_of_a_parameter(item.into()).into()
+}

@@ -76,7 +76,7 @@ pub use files::{
     Destination, FetchOptions, FileError, FileHash, FileMetadata, FileService, FileServiceApi, FileServiceStub, Get,
     Progress, Put, StoreOptions, Stored, Transferred,
 };
-pub use macros::{arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
+pub use macros::{arg, arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};
 pub use service::introspection;
 pub use service::{

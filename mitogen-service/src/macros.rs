@@ -300,3 +300,7 @@ pub use mitogen_service_derive::on_shutdown;
 /// Adds checks to arguments of an exposed method of a [`service`](macro@service):
 /// `#[arg_spec(size(check = is_sane), name(check = |name| !name.is_empty()))]`.
 pub use mitogen_service_derive::arg_spec;
+
+/// Says how an argument of an exposed method of a [`service`](macro@service) travels: `#[arg(default)]`,
+/// `#[arg(default = 3)]`, `#[arg(rename = "type")]`. It stands in front of the parameter.
+pub use mitogen_service_derive::arg;

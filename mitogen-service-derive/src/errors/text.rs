@@ -264,6 +264,9 @@ pub(crate) const OPTION_DEFAULT: &str = "an `Option` that is left out is `None` 
 pub(crate) const EMPTY_ARG: &str = "`#[arg]` without an option does nothing: \
      write `#[arg(default)]`, `#[arg(default = ..)]` or `#[arg(rename = \"..\")]`";
 
+pub(crate) const ARG_ON_A_METHOD: &str = "`#[arg]` stands on a parameter of an exposed method: \
+     write it in front of the parameter, `fn read(&self, #[arg(default)] size: u32)`";
+
 pub(crate) const ARG_VALUE: &str =
     "`#[arg]` takes its options in parentheses: write `#[arg(default = ..)]` or `#[arg(rename = \"..\")]`";
 

@@ -86,6 +86,9 @@ pub(super) fn of_method(attributes: &mut Vec<Attribute>, errors: &Errors) -> Met
             errors.at(&attribute.meta, text::takes_no_options(words::NO_REPLY));
         }
     }
+    for attribute in take(attributes, words::ARG) {
+        errors.at(attribute.path(), text::ARG_ON_A_METHOD);
+    }
     for attribute in take(attributes, words::ARG_SPEC) {
         read.arg_spec.get_or_insert(attribute.path().span());
         arg_spec(&attribute, &mut read.specs, errors);
