@@ -8,18 +8,26 @@
 //! | `activation` | services made when they are first asked for |
 //! | `threads` | the threads, and what each runs |
 //! | `stats` | what a pool tells of itself |
-//! | `shared` | all of it together: from a queued call to a running one |
+//! | `shared` | what the handles of a pool and its threads share |
+//! | `working` | what a thread does: it reads, waits, and runs what has its turn |
+//! | `serving` | from a queued call to a running one |
+//! | `messages` | what arrives at the selects of services |
+//! | `ending` | the end: answers for what is queued, and the farewell |
 //! | `listeners` | the handles on which calls and cancels arrive |
 
 mod activation;
 mod crew;
+mod ending;
 mod job;
 mod listeners;
+mod messages;
 mod queue;
+mod serving;
 mod shared;
 mod stats;
 mod threads;
 mod turns;
+mod working;
 
 use std::fmt;
 use std::sync::Arc;
