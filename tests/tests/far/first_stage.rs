@@ -8,7 +8,7 @@ use std::process::Command;
 use mitogen_service::{ConnectKind, Context, Error, Router};
 use mitogen_service_tests::within;
 
-use crate::support::{Home, LONG, Probe, has, kind_of, shells, skip};
+use crate::support::{Home, LONG, Probe, has, is_there, kind_of, shells, skip};
 use crate::world::World;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mitogen-service/src/connect/bootstrap");
@@ -126,6 +126,28 @@ fn it_runs_under_each_shell_and_sends_nothing_at_the_second_time() {
             let second = fs::metadata(&log).unwrap().len();
             assert!(second < 4 * 1024, "{shell:?}: {second} bytes were sent at the second time");
             assert_eq!(machine.home.cached(), cached);
+        }
+    });
+}
+
+/// What the user's login shell is given it has to pass on as it is, and csh and fish quote otherwise than sh. Those that
+/// are there; none of them is needed.
+#[test]
+fn login_shells_of_all_kinds_pass_it_on() {
+    within(LONG * 2, || {
+        let shells = ["dash", "bash", "tcsh", "bsd-csh", "fish", "zsh", "mksh", "yash"];
+        let home = Home::new();
+        let router = Router::builder().build().unwrap();
+        for shell in shells.into_iter().filter(|shell| is_there(shell)) {
+            let command = home.command().into_iter().chain([shell.to_owned(), "-c".to_owned()]);
+            let login = router.command(command).through_shell().name("it's \\ a $HOME!").env("KEY", "'\\'!");
+            let context = login.connect().unwrap_or_else(|error| panic!("{shell}: {error}"));
+            assert_eq!(context.name(), "it's \\ a $HOME!");
+            assert_eq!(
+                Probe::stub(&context).env("KEY".to_owned()).wait().unwrap().as_deref(),
+                Some("'\\'!"),
+                "{shell}"
+            );
         }
     });
 }

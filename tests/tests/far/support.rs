@@ -185,7 +185,8 @@ pub(crate) fn has(programs: &[&str]) -> bool {
     missing.is_empty() || skip(&format!("there is no {missing:?} on this machine"))
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether there is a program.
+pub(crate) fn is_there(program: &str) -> bool {
     let script = "PATH=$PATH:/usr/sbin:/sbin command -v \"$1\"";
     Command::new("sh").args(["-c", script, "sh", program]).output().is_ok_and(|output| output.status.success())
 }
