@@ -79,7 +79,7 @@ mod wire {
     #[derive(Debug)]
     pub(crate) struct Message {
         pub(crate) header: Header,
-        pub(crate) payload: &'static [u8],
+        pub(crate) payload: bytes::Bytes,
     }
 
     impl Header {
@@ -99,7 +99,10 @@ mod wire {
     impl Message {
         pub(crate) fn new(sender: u8, number: u8, size: usize) -> Self {
             static PAYLOAD: [u8; 256 * 1024] = [0; 256 * 1024];
-            Self { header: Header { sender, number, length: size as u32 }, payload: &PAYLOAD[..size] }
+            Self {
+                header: Header { sender, number, length: size as u32 },
+                payload: bytes::Bytes::from_static(&PAYLOAD[..size]),
+            }
         }
 
         pub(crate) fn size(&self) -> usize {
