@@ -136,5 +136,5 @@ pub(super) fn error_place(output: &ReturnType) -> Span {
 pub(super) fn error(output: &ReturnType) -> Option<String> {
     let ReturnType::Type(_, ty) = output else { return None };
     let types = types::last_segment(ty).map(types::type_arguments).unwrap_or_default();
-    Some(types.get(1).map_or_else(|| crate::print::tokens(ty), |error| crate::print::tokens(error)))
+    Some(types.get(1).map_or_else(|| crate::print::tokens(ty), crate::print::tokens))
 }
