@@ -74,7 +74,7 @@ pub use entry::init;
 pub use error::{AuthProblem, CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use files::{
     Destination, FetchOptions, FileError, FileHash, FileMetadata, FileService, FileServiceApi, FileServiceStub, Get,
-    Progress, Put, StoreOptions, Stored, Transferred,
+    GetDir, Listed, ListedKind, Progress, Put, StoreOptions, Stored, Transferred, TransferredDir,
 };
 pub use macros::{arg, arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};

@@ -67,7 +67,7 @@ impl Directory {
 /// since whoever follows a link by itself has to do what the kernel does, and race with it.
 ///
 /// A step upward goes back to the handle that it came by, and not to what `..` means by then.
-fn walk(top: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn walk(top: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
     let bytes = name.as_os_str().as_bytes();
     if bytes.is_empty() {
         return Err(Errno::NOENT);

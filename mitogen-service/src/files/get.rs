@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::FileError;
@@ -10,7 +11,7 @@ use super::options::{Destination, OnProgress, Progress, Transferred};
 use super::service::{FetchOptions, FileService, StoreOptions};
 use super::target::Target;
 use super::transfer::{Incoming, Prefix, Received, Sink};
-use crate::channel::Receiver;
+use crate::channel::{Call, Receiver};
 use crate::router::{Context, Router};
 use crate::wire::Blob;
 
@@ -113,8 +114,8 @@ impl<'a> Get<'a> {
             Destination::Path(path) => {
                 let mut target = Target::open(path, self.options.resume)?;
                 let known = target.prefix()?;
-                let transferred =
-                    fetch(&self.context, &self.from, known, self.options.verify, &mut target, self.progress)?;
+                let asked = Asked::new(&self.context, &self.from, None, known, self.options.verify);
+                let transferred = asked.receive(&mut target, self.progress)?;
                 target.finish(&transferred.metadata, self.options.keep())?;
                 Ok(transferred)
             }
@@ -126,29 +127,45 @@ impl<'a> Get<'a> {
                     return Err(FileError::invalid(what));
                 }
                 let mut sink = Written { writer: *writer, path: &self.from };
-                fetch(&self.context, &self.from, Prefix::empty(verify), verify, &mut sink, self.progress)
+                let asked = Asked::new(&self.context, &self.from, None, Prefix::empty(verify), verify);
+                asked.receive(&mut sink, self.progress)
             }
         }
     }
 }
 
-fn fetch(
-    context: &Context,
-    path: &Path,
-    known: Prefix,
+/// A file that was asked for and is to come.
+pub(super) struct Asked {
+    path: PathBuf,
     verify: bool,
-    sink: &mut dyn Sink,
-    mut progress: Option<OnProgress<'_>>,
-) -> Result<Transferred, FileError> {
-    let router = Router::borrowed(context.core());
-    let receiver: Receiver<Blob> = router.receiver().from(context);
-    let known_hash = known.hash().filter(|_| known.length > 0);
-    let options = FetchOptions { hash: verify, known: known.length, known_hash };
-    let metadata: FileMetadata =
-        FileService::stub(context).fetch(path.to_owned(), receiver.sender(), options).wait()?;
-    let incoming = Incoming { path, size: metadata.size, known, verify };
-    let Received { resumed_at, hash, has_grown } = incoming.receive(&receiver, sink, &mut progress)?;
-    Ok(Transferred { metadata, resumed_at, hash, has_grown })
+    known: Prefix,
+    receiver: Receiver<Blob>,
+    call: Call<FileMetadata>,
+}
+
+impl Asked {
+    /// Asks for a file, of which a beginning may be known; beneath a directory, if there is one, and else anywhere.
+    pub(super) fn new(context: &Context, path: &Path, beneath: Option<&Path>, known: Prefix, verify: bool) -> Self {
+        let receiver: Receiver<Blob> = Router::borrowed(context.core()).receiver().from(context);
+        let known_hash = known.hash().filter(|_| known.length > 0);
+        let beneath = beneath.map(|beneath| beneath.as_os_str().as_bytes().into());
+        let options = FetchOptions { hash: verify, known: known.length, known_hash, beneath };
+        let call = FileService::stub(context).fetch(path.to_owned(), receiver.sender(), options);
+        Self { path: path.to_owned(), verify, known, receiver, call }
+    }
+
+    /// Waits for all of it.
+    pub(super) fn receive(
+        self,
+        sink: &mut dyn Sink,
+        mut progress: Option<OnProgress<'_>>,
+    ) -> Result<Transferred, FileError> {
+        let Self { path, verify, known, receiver, call } = self;
+        let metadata = call.wait()?;
+        let incoming = Incoming { path: &path, size: metadata.size, known, verify };
+        let Received { resumed_at, hash, has_grown } = incoming.receive(&receiver, sink, &mut progress)?;
+        Ok(Transferred { metadata, resumed_at, hash, has_grown })
+    }
 }
 
 /// A writer as the place for a file.

@@ -11,7 +11,7 @@ use std::hash::Hash;
 const MAX_WAITING: usize = 4096;
 
 /// How many jobs of a stream may have stepped aside. Each holds a thread and a file.
-const MAX_ASIDE: usize = 8;
+const MAX_ASIDE: usize = 32;
 
 /// The jobs of all streams.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `service` | what contexts may ask of each other |
 //! | `get`, `put`, `options` | what a program writes to transfer a file |
+//! | `get_dir`, `listing` | the same of a directory |
 //! | `registered` | which paths may be fetched by contexts that are no parents: plain data |
 //! | `beneath`, `source` | opening a file once, so that nothing leads out of a directory; reading it |
 //! | `lanes`, `sending` | whose turn it is on a stream: plain data, and its threads |
@@ -16,8 +17,10 @@
 mod beneath;
 mod error;
 mod get;
+mod get_dir;
 mod hash;
 mod lanes;
+mod listing;
 mod metadata;
 mod options;
 mod put;
@@ -30,7 +33,9 @@ mod transfer;
 
 pub use error::FileError;
 pub use get::Get;
+pub use get_dir::{GetDir, TransferredDir};
 pub use hash::FileHash;
+pub use listing::{Listed, ListedKind};
 pub use metadata::FileMetadata;
 pub use options::{Destination, Progress, Transferred};
 pub use put::Put;

@@ -47,8 +47,7 @@ type Lane = Option<StreamId>;
 pub(super) struct Job {
     pub(super) id: u64,
     pub(super) path: PathBuf,
-    /// Where it may be; `None` for one who may have any file.
-    pub(super) places: Option<Vec<Place>>,
+    pub(super) place: Where,
     pub(super) known: Option<Known>,
     pub(super) hashed: bool,
     pub(super) sender: Sender<Blob>,
@@ -56,6 +55,16 @@ pub(super) struct Job {
     pub(super) reply: Reply<FileMetadata>,
     /// Takes it out when the requester is gone.
     pub(super) watch: Option<Subscription>,
+}
+
+/// Where a file may be.
+pub(super) enum Where {
+    /// For one who may have any.
+    Anywhere,
+    /// The same one wants no file but one beneath this directory.
+    Beneath(PathBuf),
+    /// For all others.
+    Registered(Vec<Place>),
 }
 
 /// A file of which the first bytes may have been sent.
@@ -186,13 +195,14 @@ impl Turn {
 
     /// Answers with what the file is, and sends it.
     fn transfer(&mut self, job: Job) {
-        let Job { id, path, places, known, hashed, sender, requester, reply, watch: _watch } = job;
+        let Job { id, path, place, known, hashed, sender, requester, reply, watch: _watch } = job;
         if sender.is_closed() || reply.is_cancelled() {
             return;
         }
-        let opened = match &places {
-            None => Source::open(&path),
-            Some(places) => Source::open_beneath(&path, places),
+        let opened = match &place {
+            Where::Anywhere => Source::open(&path),
+            Where::Beneath(top) => Source::open_in(top, &path),
+            Where::Registered(places) => Source::open_beneath(&path, places),
         };
         let begun = opened.and_then(|source| {
             let prefix = transfer::begin(&source, known, hashed)?;

@@ -1,5 +1,7 @@
 //! What contexts may ask of each other: to send a file, and to take one.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::FileError;
 use super::get::Get;
+use super::get_dir::GetDir;
 use super::hash::FileHash;
+use super::listing::{self, Listed};
 use super::metadata::FileMetadata;
 use super::options::Destination;
 use super::put::{self, Put};
 use super::registered::{Registered, Registration};
-use super::sending::{Job, Sending};
+use super::sending::{Job, Sending, Where};
 use super::target::Keep;
 use super::transfer::Known;
 use crate::channel::Sender;
@@ -107,6 +111,9 @@ pub struct FetchOptions {
     /// The hash of those. If the file does not begin so, all of it is sent.
     #[serde(default)]
     pub known_hash: Option<FileHash>,
+    /// A directory that the path begins in and must not lead out of. Only parents may say this.
+    #[serde(default)]
+    pub beneath: Option<Blob>,
 }
 
 /// How a file is stored.
@@ -204,16 +211,17 @@ impl FileService {
         if sender.destination() != requester.id() {
             return reply.send(Err(CallError::failed("sender= kwarg context must match requestee context")));
         }
-        let places = match caller.has_parent_authority() {
-            true => None,
-            false => Some(self.inner.registered.lock().places(&path)),
+        let FetchOptions { hash: hashed, known, known_hash, beneath } = options;
+        let place = match beneath {
+            None if caller.has_parent_authority() => Where::Anywhere,
+            Some(top) if caller.has_parent_authority() => Where::Beneath(OsString::from_vec(top.into()).into()),
+            _ => Where::Registered(self.inner.registered.lock().places(&path)),
         };
-        if places.as_ref().is_some_and(Vec::is_empty) {
+        if matches!(&place, Where::Registered(places) if places.is_empty()) {
             return reply.send(Err(FileError::NotRegistered { path }.into()));
         }
-        let FetchOptions { hash: hashed, known, known_hash } = options;
         let known = known_hash.map(|hash| Known { length: known, hash });
-        let job = Job { id: random_number(), path, places, known, hashed, sender, requester, reply, watch: None };
+        let job = Job { id: random_number(), path, place, known, hashed, sender, requester, reply, watch: None };
         self.inner.sending.add(router, job);
     }
 
@@ -239,6 +247,15 @@ impl FileService {
         reply: Reply<Option<FileHash>>,
     ) {
         put::store(router, put::Order { path, metadata, options }, ready, reply);
+    }
+
+    /// Tells what lies beneath a directory, each directory before what lies in it, and answers when that was all.
+    #[expose(policy = AllowParents)]
+    fn list(&self, path: PathBuf, entries: Sender<Vec<Listed>>, router: &Router, reply: Reply<()>) {
+        // Should there be no thread, the reply is dropped with the closure, and says so.
+        let _ = router.core().ledger().spawn("mitogen-files", move || {
+            reply.send(listing::list(&path, &entries).map_err(CallError::from));
+        });
     }
 
     #[on_shutdown]
@@ -267,6 +284,12 @@ impl FileService {
     /// A relative name begins where the other process runs, and only parents may use one.
     pub fn get<'a>(context: &Context, from: impl AsRef<Path>, to: impl Into<Destination<'a>>) -> Get<'a> {
         Get::new(context.clone(), from.as_ref().to_owned(), to.into())
+    }
+
+    /// Brings a directory of another context here, with all that lies beneath it. Nothing happens before
+    /// [`GetDir::run`]. Only parents may.
+    pub fn get_dir<'a>(context: &Context, from: impl AsRef<Path>, to: impl AsRef<Path>) -> GetDir<'a> {
+        GetDir::new(context.clone(), from.as_ref().to_owned(), to.as_ref().to_owned())
     }
 
     /// Takes a file of this process to another context, of which this one must be a parent. Nothing happens before

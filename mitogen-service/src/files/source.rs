@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::fs::{FileType, Mode, Stat, fstat, openat};
 use rustix::io::Errno;
 
-use super::beneath;
+use super::beneath::{self, Directory};
 use super::error::FileError;
 use super::metadata;
 use super::registered::Place;
@@ -53,6 +53,12 @@ impl Source {
             }
         }
         Err(outside)
+    }
+
+    /// What a relative path means in a directory, for those who may read anything and want nothing outside of it.
+    pub(super) fn open_in(top: &Path, path: &Path) -> Result<Self, FileError> {
+        let opened = Directory::open(top).and_then(|directory| directory.open_beneath(path));
+        Self::new(path, opened.map_err(|error| Self::not_opened(path, error))?)
     }
 
     fn not_opened(path: &Path, error: Errno) -> FileError {
@@ -135,8 +141,8 @@ impl Buffers {
 
     /// A buffer of the full size.
     pub(super) fn take(&mut self) -> BytesMut {
-        // They become free in the order in which they were given away.
-        let free = self.spare.front().is_some_and(Bytes::is_unique).then(|| self.spare.pop_front()).flatten();
+        // The one that was given away last is still in the cache, if it has come back already.
+        let free = self.spare.iter().rposition(Bytes::is_unique).and_then(|at| self.spare.remove(at));
         free.and_then(|free| free.try_into_mut().ok()).unwrap_or_else(|| BytesMut::zeroed(self.size))
     }
 
@@ -166,6 +172,16 @@ mod tests {
         drop(lent);
         let again = buffers.take();
         assert_eq!((again.as_ptr(), again.len()), (place, 100));
+    }
+
+    #[test]
+    fn the_buffer_that_was_used_last_is_taken_first() {
+        let mut buffers = Buffers::new(100);
+        let taken = [(); 3].map(|()| buffers.take());
+        let lent = taken.map(|buffer| buffers.lend(buffer, 1));
+        let last = lent[2].as_ptr();
+        drop(lent);
+        assert_eq!(buffers.take().as_ptr(), last);
     }
 
     #[test]

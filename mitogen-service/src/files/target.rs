@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,12 @@ impl Target {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(rustix::fs::CWD, parent, flags, Mode::empty())
             .map_err(error("open the directory of"))?;
+        Self::open_at(directory, name, path, resumes)
+    }
+
+    /// The same in a directory that is open.
+    pub(super) fn open_at(directory: OwnedFd, name: &OsStr, path: &Path, resumes: bool) -> Result<Self, FileError> {
+        let error = |action| move |error| FileError::errno(action, path, error);
         let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
         if there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode).is_dir()) {
             return Err(error("replace")(Errno::ISDIR));
@@ -102,27 +108,30 @@ impl Target {
         FileError::errno(action, &self.path, error)
     }
 
-    /// Gives the file its mode, owner and times.
     fn dress(&self, metadata: &FileMetadata, keep: Keep) -> Result<(), FileError> {
-        if keep.owner {
-            let (uid, gid) = metadata.owner_here();
-            rustix::fs::fchown(&self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                .map_err(|error| self.failed("set the owner of", error))?;
-        }
-        // After the owner, whose change takes bits away.
-        let mode = if keep.mode { metadata.mode & 0o7777 } else { metadata.mode & 0o777 & !umask() };
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
-            .map_err(|error| self.failed("set the mode of", error))?;
-        if keep.times {
-            let time = |moment| {
-                let (tv_sec, nanos) = metadata::parts(moment);
-                Timespec { tv_sec, tv_nsec: nanos.into() }
-            };
-            let times = Timestamps { last_access: time(metadata.atime), last_modification: time(metadata.mtime) };
-            rustix::fs::futimens(&self.file, &times).map_err(|error| self.failed("set the times of", error))?;
-        }
-        Ok(())
+        dress(&self.file, metadata, keep).map_err(|(action, error)| self.failed(action, error))
     }
+}
+
+/// Gives a file or a directory its mode, owner and times; or tells what could not be done.
+pub(super) fn dress(file: impl AsFd, metadata: &FileMetadata, keep: Keep) -> Result<(), (&'static str, Errno)> {
+    if keep.owner {
+        let (uid, gid) = metadata.owner_here();
+        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .map_err(|error| ("set the owner of", error))?;
+    }
+    // After the owner, whose change takes bits away.
+    let mode = if keep.mode { metadata.mode & 0o7777 } else { metadata.mode & 0o777 & !umask() };
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| ("set the mode of", error))?;
+    if keep.times {
+        let time = |moment| {
+            let (tv_sec, nanos) = metadata::parts(moment);
+            Timespec { tv_sec, tv_nsec: nanos.into() }
+        };
+        let times = Timestamps { last_access: time(metadata.atime), last_modification: time(metadata.mtime) };
+        rustix::fs::futimens(&file, &times).map_err(|error| ("set the times of", error))?;
+    }
+    Ok(())
 }
 
 impl Drop for Target {
@@ -181,7 +190,7 @@ fn open_partial(directory: &OwnedFd, name: &OsStr) -> Result<(OsString, OwnedFd)
 }
 
 /// `.NAME.mitogen-ENDING`.
-fn other_name(name: &OsStr, ending: &str) -> OsString {
+pub(super) fn other_name(name: &OsStr, ending: &str) -> OsString {
     let mut other = OsString::from(".");
     let bytes = name.as_bytes();
     other.push(OsStr::from_bytes(&bytes[..bytes.len().min(MAX_KEPT)]));
