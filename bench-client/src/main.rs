@@ -9,12 +9,10 @@ mod sink;
 mod support;
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mitogen_service::{AllowParents, Blob, Call, CallError, Router, service};
+use mitogen_service::{AllowParents, Call, CallError, FileService, Pool, Router, service};
 
 use report::Report;
 use sink::{Sink, SinkStub};
@@ -38,8 +36,8 @@ const IN_FLIGHT: usize = 64;
 /// How many threads call in `par4`.
 const THREADS: u64 = 4;
 
-/// How much of a file is sent at a time.
-const CHUNK: usize = 128 << 10;
+/// How much of a file the service sends at a time.
+const CHUNK: usize = 256 << 10;
 
 #[derive(Default)]
 struct Ping;
@@ -70,7 +68,7 @@ fn main(router: &Router) -> Result<()> {
         "rtt" => rtt(&Child::warm(router, count)?, count, &mut report)?,
         "inflight" => inflight(&Child::warm(router, count)?, count, &mut report)?,
         "par4" => par4(&Child::warm(router, count)?, count, &mut report)?,
-        "bulk" => bulk(&Child::warm(router, count)?, count, &mut report)?,
+        "bulk" => bulk(router, &Child::warm(router, count)?, count, &mut report)?,
         "startup" => startup(router, count, &mut report)?,
         _ => return Err(USAGE.into()),
     }
@@ -196,24 +194,18 @@ fn report_rate(child: &Child, count: u64, (elapsed, cpu): (Duration, Duration), 
     child.report_memory(report)
 }
 
-/// A file goes to the child, which counts its bytes and throws them away.
-fn bulk(child: &Child, mib: u64, report: &mut Report) -> Result<()> {
+/// The child fetches a file, counts its bytes and throws them away.
+fn bulk(router: &Router, child: &Child, mib: u64, report: &mut Report) -> Result<()> {
     let path = std::env::var_os("RIVALS_FILE").ok_or("RIVALS_FILE is not set")?;
-    let mut file = File::open(path)?;
+    let path = std::path::absolute(path)?;
+    let files = FileService::new();
+    let pool = Pool::builder(router).service(files.clone()).start()?;
+    files.register(path.clone())?;
     let bytes = mib << 20;
     let cpu = || (support::process::own_cpu(), support::process::cpu_of(child.pid));
     let (parent_before, child_before) = cpu();
     let started = Instant::now();
-    let sink = child.sink.open().wait()?;
-    let mut left = bytes;
-    while left > 0 {
-        let mut chunk = vec![0; CHUNK.min(left as usize)];
-        file.read_exact(&mut chunk)?;
-        left -= chunk.len() as u64;
-        sink.send(Blob::from(chunk))?;
-    }
-    drop(sink);
-    let taken = child.sink.taken().wait()?;
+    let taken = child.sink.fetch(router.myself(), path, bytes).wait()?;
     let elapsed = started.elapsed();
     let (parent_after, child_after) = cpu();
     assert_eq!(taken, bytes, "bytes that have come to the child");
@@ -221,7 +213,9 @@ fn bulk(child: &Child, mib: u64, report: &mut Report) -> Result<()> {
     report.number("chunk_kib", (CHUNK >> 10) as f64);
     report.number("cpu_parent_s", (parent_after - parent_before).as_secs_f64());
     report.number("cpu_child_s", (child_after - child_before).as_secs_f64());
-    child.report_memory(report)
+    child.report_memory(report)?;
+    pool.close(Duration::from_secs(5));
+    Ok(())
 }
 
 /// One child after the other, each until its first reply was checked.

@@ -18,7 +18,7 @@ use support::options::Options;
 use support::placement::Placement;
 use support::report::{Goal, Report};
 use support::sequence::Place;
-use support::{Result, peer};
+use support::{Result, peer, process};
 
 /// The size of the file.
 const SIZE: usize = 512 << 20;
@@ -34,8 +34,9 @@ const CAT: &str = "cat FILE \\| cat > DEST";
 const CAT_HOP: &str = "cat FILE \\| cat \\| cat > DEST";
 const SSH_CAT: &str = "ssh HOST cat FILE > DEST";
 
-/// The key of the table of figures.
+/// The figures.
 const RATE: &str = "MB/s";
+const CPU: &str = "CPU s/GiB";
 
 #[derive(Default)]
 struct Hop;
@@ -57,6 +58,8 @@ impl Hop {
 struct Files {
     dir: PathBuf,
     size: usize,
+    /// The processes that take part.
+    pids: Vec<u32>,
 }
 
 impl Files {
@@ -65,7 +68,7 @@ impl Files {
         let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
         let dir = parent.join(format!("mitogen-service-bench-{}", std::process::id()));
         fs::create_dir(&dir)?;
-        let files = Self { dir, size };
+        let files = Self { dir, size, pids: Vec::new() };
         let mut file = fs::File::create(files.source())?;
         // No zeroes, which a compressing link would make nothing of.
         let mut state = 1_u64;
@@ -90,13 +93,19 @@ impl Files {
     /// Times something that makes the destination, which is not there before and whole afterwards.
     fn measure(&self, report: &mut Report, place: Place<'_>, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let _ = fs::remove_file(self.dest());
+        let cpu = process::cpu_with(&self.pids) + process::cpu_of_ended_children();
         let started = Instant::now();
         work()?;
         let elapsed = started.elapsed().as_secs_f64();
+        let cpu = process::cpu_with(&self.pids) + process::cpu_of_ended_children() - cpu;
         if fs::metadata(self.dest())?.len() != self.size as u64 {
             return Err(format!("{} has not made the whole file", place.variant).into());
         }
         report.add(place, RATE, self.size as f64 / elapsed / 1e6);
+        if place.section != SSH {
+            // Of ssh's other side nothing is known.
+            report.add(place, CPU, cpu.as_secs_f64() / (self.size as f64 / f64::from(1 << 30)));
+        }
         Ok(())
     }
 }
@@ -116,11 +125,12 @@ fn main() -> Result<()> {
     peer::enter();
     mitogen_service::init();
     let options = Options::from_args(&[LOCAL, HOP, SSH])?;
-    let files = Files::new(options.scaled(SIZE) >> 20 << 20)?;
+    let mut files = Files::new(options.scaled(SIZE) >> 20 << 20)?;
     let router = Router::builder().build()?;
     let child = router.local().name("child").connect()?;
     let grandchild = Hop::stub(&child).start_child().wait()?;
     let pids = [Hop::stub(&child).pid().wait()?, Hop::stub(&grandchild).pid().wait()?];
+    files.pids = pids.to_vec();
     let mut report = Report::new(options.rounds);
     let sshd = if options.runs(SSH) { Sshd::start(&files.dir) } else { Err("not asked for".into()) };
     if let Err(why) = &sshd {
@@ -148,6 +158,8 @@ fn main() -> Result<()> {
     for placement in [Placement::Packed, Placement::Free] {
         let value = report.ratio(LOCAL, placement, (HASH_OFF, RATE), (CAT, RATE));
         report.judge(format!("local, no hash, {placement}, x {CAT}"), value, Goal::at_least(0.9, 1.0, 1.2));
+        let value = report.ratio(LOCAL, placement, (HASH_OFF, CPU), (CAT, CPU));
+        report.note(format!("local, {placement}: without a hash it takes {value:.2} of the CPU time of {CAT}"));
         let value = report.ratio(LOCAL, placement, (HASH_ON, RATE), (HASH_OFF, RATE));
         report.note(format!("local, {placement}: the hash leaves {value:.2} of the rate without it"));
     }

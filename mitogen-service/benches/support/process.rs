@@ -25,6 +25,16 @@ pub(crate) fn cpu_of(pid: u32) -> Duration {
     }
 }
 
+/// User and system time of the children of this process that have ended and were waited for, and of theirs; in
+/// hundredths of a second.
+pub(crate) fn cpu_of_ended_children() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>()).unwrap_or_default();
+    // The fields 16 and 17.
+    let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis(10 * (ticks(13) + ticks(14)))
+}
+
 fn ticks_of(pid: u32) -> Option<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, and ends with the last bracket; the times are fields 14 and 15.
