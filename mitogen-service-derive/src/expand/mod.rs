@@ -97,7 +97,6 @@ fn implementation(service: &Service) -> TokenStream {
     let hosting = hosting(service);
     quote_spanned! {site()=>
         #[automatically_derived]
-        #[diagnostic::do_not_recommend]
         impl #declared #krate::Service for #self_type #bounds {
             const DESCRIPTOR: &'static #private::ServiceDescriptor = &#descriptor;
             const METHODS: &'static [#private::Method<Self>] = &[#methods];

@@ -213,7 +213,6 @@ const _: () = {
         ByRuntimeError as _, BySource as _, ByTyped as _, ByTypedSource as _,
     };
     #[automatically_derived]
-    #[diagnostic::do_not_recommend]
     impl crate::sdk::Service for Forms {
         const DESCRIPTOR: &'static crate::sdk::__private::ServiceDescriptor = &crate::sdk::__private::ServiceDescriptor {
             name: "forms",

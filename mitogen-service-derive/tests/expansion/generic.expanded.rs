@@ -213,7 +213,6 @@ const _: () = {
         ByRuntimeError as _, BySource as _, ByTyped as _, ByTypedSource as _,
     };
     #[automatically_derived]
-    #[diagnostic::do_not_recommend]
     impl<T: Store> ::mitogen_service::Service for Files<T>
     where
         T::Key: Clone,

@@ -260,7 +260,6 @@ const _: () = {
         ByRuntimeError as _, BySource as _, ByTyped as _, ByTypedSource as _,
     };
     #[automatically_derived]
-    #[diagnostic::do_not_recommend]
     impl ::mitogen_service::Service for Counters {
         const DESCRIPTOR: &'static ::mitogen_service::__private::ServiceDescriptor = &::mitogen_service::__private::ServiceDescriptor {
             name: {
