@@ -226,9 +226,28 @@ impl LocalProcess {
         self.unwatch();
         if kill || !self.exits_soon() {
             self.kill();
+        } else {
+            // It has ended by itself, and may have left behind what it had started.
+            self.kill_group();
         }
         let exit = self.reap();
         (exit, self.close_output())
+    }
+
+    /// Kills whatever is in the process group, if that is its own.
+    fn kill_group(&self) {
+        if !self.leads_group {
+            return;
+        }
+        // While nobody can reap the process, the number of its group is its own.
+        let child = self.child.lock();
+        let unreaped = waitid(
+            WaitId::PidFd(self.pidfd.as_fd()),
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+        );
+        if let (Ok(_), Some(group)) = (unreaped, pid_of(&child)) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Waits for the exit of a process that is about to end. One that cannot be killed, since it belongs
@@ -356,17 +375,7 @@ impl Process for LocalProcess {
 
     fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
-        if self.leads_group {
-            // While nobody can reap the process, the number of its group is its own.
-            let child = self.child.lock();
-            let alive = waitid(
-                WaitId::PidFd(self.pidfd.as_fd()),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-            );
-            if let (Ok(_), Some(group)) = (alive, pid_of(&child)) {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-        }
+        self.kill_group();
         // Fails only for a process that has ended, or that is another user's by now.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }

@@ -87,11 +87,7 @@ fn a_connection_that_is_given_up_half_way_leaves_nothing_there() {
         std::fs::read(&fifo).unwrap();
         let there = sessions(world);
         assert!(there.iter().any(|(_, name)| name == "head"), "{there:?}");
-        let here: Vec<_> = descendants_of(std::process::id()).into_iter().filter(|one| is_client(one, world)).collect();
-        let mut names: Vec<_> = here.iter().map(|(_, name)| name.as_str()).collect();
-        names.sort();
-        assert_eq!(names, ["sleep", "ssh"]);
-        let here: Vec<_> = here.into_iter().filter_map(|(pid, _)| Watched::find(pid)).collect();
+        let here = clients(world);
         drop(connecting);
         for (process, name) in there {
             assert!(process.ends_within(LONG), "{name} lives on over there");
@@ -101,6 +97,15 @@ fn a_connection_that_is_given_up_half_way_leaves_nothing_there() {
         }
         assert_eq!(world.cached("joe"), Vec::<PathBuf>::new());
     });
+}
+
+/// What runs on the side that connects to a host by a [`stuck`] ssh.
+fn clients(world: &World) -> Vec<Watched> {
+    let all = descendants_of(std::process::id()).into_iter();
+    let (pids, mut names): (Vec<_>, Vec<_>) = all.filter(|one| is_client(one, world)).unzip();
+    names.sort();
+    assert_eq!(names, ["sleep", "ssh"]);
+    pids.into_iter().map(Watched::new).collect()
 }
 
 /// Whether a process belongs to a connection of this world, on the side that connects: it runs in its directory.
@@ -115,6 +120,7 @@ fn a_shell_that_is_killed_half_way_is_noticed_at_once() {
         let (ssh, fifo) = stuck(world);
         let connecting = world.ssh(router, "joe").ssh_path(ssh).start();
         std::fs::read(&fifo).unwrap();
+        let here = clients(world);
         for (process, name) in sessions(world) {
             if name != "sshd" {
                 process.kill();
@@ -122,6 +128,9 @@ fn a_shell_that_is_killed_half_way_is_noticed_at_once() {
         }
         let error = connecting.wait().unwrap_err();
         assert!(!matches!(kind_of(&error), ConnectKind::Timeout { .. }), "{error}");
+        for process in here {
+            assert!(process.ends_within(LONG), "{process:?} lives on");
+        }
         // What was there of it does not stop the next one.
         let context = world.ssh(router, "joe").connect().unwrap();
         assert!(Probe::stub(&context).pid().wait().is_ok());
