@@ -136,7 +136,8 @@ pub(super) fn dress(file: impl AsFd, metadata: &FileMetadata, keep: Keep) -> Res
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if !self.finished && !self.resumes {
+        let is_empty = || self.file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if !self.finished && (!self.resumes || is_empty()) {
             // If it cannot be removed it is left, under a name that nobody takes for the file.
             let _ = rustix::fs::unlinkat(&self.directory, &self.other, AtFlags::empty());
         }

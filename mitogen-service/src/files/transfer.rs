@@ -206,7 +206,9 @@ impl Incoming<'_> {
         let Start { offset } = decode(path, &first)?;
         let mut got = match offset {
             0 => Prefix::empty(verify),
-            _ if offset == known.length => Prefix { hasher: known.hasher.filter(|_| verify), ..known },
+            _ if offset == known.length && offset <= size => {
+                Prefix { hasher: known.hasher.filter(|_| verify), ..known }
+            }
             _ => return Err(FileError::malformed(path, format!("it begins at {offset}"))),
         };
         sink.begin(offset)?;
