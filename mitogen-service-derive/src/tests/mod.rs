@@ -1,6 +1,9 @@
 //! Tests of whole macro calls, token by token where that matters. What the generated code does is
 //! tested in the workspace's `tests` package, and so are the texts of mistakes.
 
+use std::fs;
+use std::path::Path;
+
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{ImplItem, Item, TraitItem, Type};
@@ -468,4 +471,42 @@ fn nothing_a_user_types_makes_the_macro_panic() {
     });
     let braces = TokenTree::Group(Group::new(Delimiter::Brace, TokenStream::new()));
     entry::service(TokenStream::from(braces), files());
+}
+
+/// The crate is read like a book: no function is longer than a page, none gives up on what a user writes, and
+/// every file says what it is about.
+#[test]
+fn every_file_says_what_it_is_and_no_function_is_long() {
+    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.display();
+        assert!(text.starts_with("//! "), "{name} does not begin with `//!`");
+        if path.components().any(|part| part.as_os_str() == "tests") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for word in [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!("] {
+            assert!(!code.contains(word), "{name} has `{word}`");
+        }
+        let mut begun: Option<(usize, String)> = None;
+        for (number, line) in code.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let word = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
+            if word.trim_start_matches("pub ").starts_with("fn ") && !line.ends_with('}') {
+                begun = Some((number, format!("{}}}", " ".repeat(indent))));
+            }
+            if let Some((from, end)) = &begun
+                && line == end
+            {
+                let lines = number - from + 1;
+                assert!(lines <= 70, "the function at {name}:{} has {lines} lines", from + 1);
+                begun = None;
+            }
+        }
+    }
 }

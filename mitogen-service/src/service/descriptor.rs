@@ -28,7 +28,8 @@ use super::invoker::Invoker;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a service",
     label = "not a service",
-    note = "mark an `impl {Self}` block with `#[mitogen_service::service]`"
+    note = "mark an `impl {Self}` block with `#[mitogen_service::service]`",
+    note = "a generic service is one with types that make it `Send + Sync + 'static`"
 )]
 pub trait Service: Sized + 'static {
     /// What the service says of itself.

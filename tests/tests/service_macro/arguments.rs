@@ -28,23 +28,6 @@ enum Kind {
     Named { path: PathBuf },
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Raw(#[serde(with = "bytes_of")] Bytes);
-
-/// `Bytes` has no serde of its own here, so that its feature is not needed.
-mod bytes_of {
-    use super::{Blob, Bytes};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        Blob::from(bytes.clone()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        Blob::deserialize(deserializer).map(Bytes::from)
-    }
-}
-
 /// Gives back what it gets.
 struct Mirror;
 
@@ -66,7 +49,7 @@ impl Mirror {
     }
 
     #[expose(policy = AllowAny)]
-    fn binary(&self, blob: Blob, vec: Vec<u8>, slice: &[u8], raw: Raw) -> (Blob, Vec<u8>, Vec<u8>, Raw) {
+    fn binary(&self, blob: Blob, vec: Vec<u8>, slice: &[u8], raw: Bytes) -> (Blob, Vec<u8>, Vec<u8>, Bytes) {
         (blob, vec, slice.to_vec(), raw)
     }
 
@@ -129,9 +112,9 @@ fn bytes_come_back_empty_ones_too() {
     let served = Served::new(Mirror);
     let stub = Mirror::stub(&served.context);
     for bytes in [vec![], vec![0], vec![0xff; 100_000]] {
-        let raw = Raw(Bytes::from(bytes.clone()));
+        let raw = Bytes::from(bytes.clone());
         let back = stub.binary(Blob::from(bytes.clone()), bytes.clone(), &bytes, raw).wait().unwrap();
-        assert_eq!((&back.0[..], &back.1, &back.2, &back.3.0[..]), (&bytes[..], &bytes, &bytes, &bytes[..]));
+        assert_eq!((&back.0[..], &back.1, &back.2, &back.3[..]), (&bytes[..], &bytes, &bytes, &bytes[..]));
     }
 }
 
