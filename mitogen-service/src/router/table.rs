@@ -162,6 +162,13 @@ impl Table {
         children
     }
 
+    /// The contexts below this one.
+    pub(crate) fn below(&self) -> Vec<ContextId> {
+        let mut below: Vec<_> = self.routes.keys().copied().collect();
+        below.sort();
+        below
+    }
+
     /// The stream on which a message of this context must arrive, and to which one for it goes.
     pub(crate) fn toward(&self, id: ContextId) -> Option<StreamId> {
         let below = self.routes.get(&id).copied();

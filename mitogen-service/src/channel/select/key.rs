@@ -25,6 +25,16 @@ enum Inner {
     Text(String),
 }
 
+impl Key {
+    /// The number that it is, if it is one.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match &self.0 {
+            Inner::Number(number) => u64::try_from(*number).ok(),
+            Inner::Negative(_) | Inner::Text(_) => None,
+        }
+    }
+}
+
 impl From<String> for Key {
     fn from(text: String) -> Self {
         Self(Inner::Text(text))

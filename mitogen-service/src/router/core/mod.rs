@@ -155,8 +155,8 @@ pub(crate) struct Core {
     handles: Mutex<RouterHandles>,
     /// Bounds the calls that wait for an answer.
     calls: Gate,
-    /// What the layer above keeps for each router.
-    attached: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// What the layers above keep for each router: channels, and files.
+    attached: [OnceLock<Arc<dyn Any + Send + Sync>>; 2],
     links: Mutex<SmallMap<StreamId, Link>>,
     contexts: Mutex<Contexts>,
     workers: Mutex<Pools>,
@@ -227,7 +227,7 @@ impl Core {
             table: Mutex::new(Table::new(identity.id, parents, identity.unidirectional)),
             handles: Mutex::new(Handles::new(random_handle())),
             calls: Gate::new(bounds.pending_calls),
-            attached: OnceLock::new(),
+            attached: Default::default(),
             links: Mutex::default(),
             contexts: Mutex::new(Contexts { names, ..Contexts::default() }),
             workers: Mutex::default(),
@@ -303,6 +303,12 @@ impl Core {
         ids.into_iter().map(|id| self.context(id)).collect()
     }
 
+    /// The contexts below this one, near and far.
+    pub(crate) fn below(self: &Arc<Self>) -> Vec<Context> {
+        let ids = self.table.lock().below();
+        ids.into_iter().map(|id| self.context(id)).collect()
+    }
+
     /// The one object for a context.
     pub(crate) fn context(self: &Arc<Self>, id: ContextId) -> Context {
         self.context_named(id, || id.to_string())
@@ -343,10 +349,11 @@ impl Core {
         id == self.identity.id || self.table.lock().toward(id).is_some()
     }
 
-    /// What a higher layer keeps for this router, made at the first use. There is room for one type.
+    /// What a higher layer keeps for this router, made at the first use. There is room for two types, each in
+    /// the first place that was free when it came.
     pub(crate) fn attached<T: Any + Send + Sync>(&self, make: impl Fn() -> Arc<T>) -> Arc<T> {
-        let attached = self.attached.get_or_init(|| make()).clone();
-        attached.downcast().unwrap_or_else(|_| make())
+        let mut attached = self.attached.iter().map(|place| place.get_or_init(|| make()).clone());
+        attached.find_map(|attached| attached.downcast().ok()).unwrap_or_else(make)
     }
 
     /// The pool, if there is one.
