@@ -32,7 +32,7 @@
 //! | what can be called | [`service`](macro@service), [`Service`], [`Policy`], [`Caller`], [`Reply`] |
 //! | calling | the generated stub, [`Context::call`] for a [`function`](macro@function), [`Call`], [`as_completed`], [`Context::call_service`] |
 //! | many values | [`Router::receiver`], [`Receiver`], [`Sender`], [`Select`] |
-//! | files | [`FileService`] |
+//! | files | [`FileService`], [`PushFileService`] |
 //! | what runs services | [`Pool`], [`Invoker`], [`Activator`] |
 //! | what a context tells of itself | [`introspection`] |
 //! | what goes wrong | [`CallError`] for calls, [`Error`] for the rest |
@@ -73,8 +73,9 @@ pub use connect::{Command, Connecting, HostKeys, Local, Output, Ssh, Su, Sudo};
 pub use entry::init;
 pub use error::{AuthProblem, CallError, ConnectKind, DeadlineBy, Error, Executed, Exit, Result, Trace};
 pub use files::{
-    Destination, FetchOptions, FileError, FileHash, FileMetadata, FileService, FileServiceApi, FileServiceStub, Get,
-    GetDir, Listed, ListedKind, Progress, Put, StoreOptions, Stored, Transferred, TransferredDir,
+    Arrival, Destination, FetchOptions, FileError, FileHash, FileMetadata, FileService, FileServiceApi,
+    FileServiceStub, Get, GetDir, Listed, ListedKind, Progress, Push, PushAnswer, PushFileService, PushFileServiceApi,
+    PushFileServiceStub, PushOffer, PushedFile, Put, StoreOptions, Stored, Transferred, TransferredDir,
 };
 pub use macros::{arg, arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};

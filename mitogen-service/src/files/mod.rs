@@ -1,4 +1,4 @@
-//! Whole files between contexts: `FileService`, and `PushFileService`'s foundations. The highest layer.
+//! Whole files between contexts: `FileService`, and `PushFileService`. The highest layer.
 //!
 //! It is built from what users have too, services and channels, and may name every other layer.
 //!
@@ -13,6 +13,7 @@
 //! | `transfer` | one file through a channel, at both ends |
 //! | `target` | a file that is absent or whole |
 //! | `metadata`, `hash`, `error` | what is told of a file |
+//! | `push` | files pushed down the tree |
 
 mod beneath;
 mod error;
@@ -23,6 +24,7 @@ mod lanes;
 mod listing;
 mod metadata;
 mod options;
+mod push;
 mod put;
 mod registered;
 mod sending;
@@ -38,10 +40,14 @@ pub use hash::FileHash;
 pub use listing::{Listed, ListedKind};
 pub use metadata::FileMetadata;
 pub use options::{Destination, Progress, Transferred};
+pub use push::{
+    Arrival, Push, PushAnswer, PushFileService, PushFileServiceApi, PushFileServiceStub, PushOffer, PushedFile,
+};
 pub use put::Put;
 pub use service::{FetchOptions, FileService, FileServiceApi, FileServiceStub, StoreOptions, Stored};
 
 /// Lets the services of this layer be made where they are asked for.
 pub(crate) fn provide() {
     crate::service::offer(service::NAME, || crate::service::Hosted::new(FileService::new()));
+    crate::service::offer(push::NAME, || crate::service::Hosted::new(PushFileService::new()));
 }

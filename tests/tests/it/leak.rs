@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mitogen_service::{AllowAny, CallError, Pool, Router, service};
+use mitogen_service::{AllowAny, CallError, Pool, PushFileService, Router, service};
 use mitogen_service_tests::{Holdings, LONG, signal, within};
 use rustix::process::Signal;
 
@@ -53,6 +53,32 @@ fn starting_and_ending_children_leaves_nothing() {
             }
         }
         drop(bench);
+    });
+}
+
+#[test]
+fn pushing_files_leaves_nothing() {
+    leaves_nothing("leak::pushing_files_leaves_nothing", || {
+        let bench = Bench::new();
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [("small", 10), ("large", 3_000_000)].map(|(name, size)| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, vec![7; size]).unwrap();
+            path
+        });
+        for round in 0..10 {
+            let (child, other) = (bench.child("child"), bench.child("other"));
+            let pid = Worker::stub(&child).pid().wait().unwrap();
+            let results = PushFileService::push(&bench.router, &paths)
+                .to([&child, &other, &bench.root()])
+                .progress(|arrival| {
+                    if round % 2 == 0 && arrival.done == 1 {
+                        signal(pid, Signal::KILL);
+                    }
+                })
+                .run();
+            assert_eq!((&results[1].1, &results[2].1), (&Ok(()), &Ok(())));
+        }
     });
 }
 

@@ -29,6 +29,8 @@ mod policy;
 mod pool;
 mod pool_ends;
 mod programs;
+mod push;
+mod push_file_service_test;
 mod receiver_test;
 mod router_test;
 mod select;
