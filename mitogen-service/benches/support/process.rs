@@ -35,7 +35,8 @@ pub(crate) fn cpu_of_ended_children() -> Duration {
     Duration::from_millis(10 * (ticks(13) + ticks(14)))
 }
 
-fn ticks_of(pid: u32) -> Option<Duration> {
+/// User and system time of another process and of all threads that it has had, in hundredths of a second.
+pub(crate) fn ticks_of(pid: u32) -> Option<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything, and ends with the last bracket; the times are fields 14 and 15.
     let fields: Vec<_> = text.rsplit_once(") ")?.1.split(' ').collect();

@@ -48,3 +48,17 @@ fn dead_hosts_delay_nobody() {
         assert!(out.contains("Could not resolve hostname"), "{out}");
     });
 }
+
+#[test]
+fn a_file_comes_over_ssh() {
+    within(LONG, || {
+        let (Some(example), Some(world)) = (example("fetch"), World::new()) else { return };
+        let copy = world.path().join("copy");
+        let output = run(&world, example, &["host:/etc/passwd", copy.to_str().unwrap()]);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{out}{err}");
+        let bytes = std::fs::read(copy).unwrap();
+        assert!(bytes.windows(4).any(|part| part == b"joe:"), "it is the file of the host");
+        assert!(out.contains(&format!("BLAKE3 {}", mitogen_service::FileHash::of(&bytes))), "{out}{err}");
+    });
+}
