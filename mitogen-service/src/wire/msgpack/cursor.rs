@@ -200,6 +200,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// The bytes, items or pairs that `marker` stands before.
+    // Asked for each value that arrives, as the next one is; with a second caller the compiler would call it
+    // there.
+    #[inline(always)]
     fn announced(&mut self, marker: Marker) -> Result<u64, Malformed> {
         use Marker as M;
         Ok(match marker {
