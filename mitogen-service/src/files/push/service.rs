@@ -74,7 +74,7 @@ pub(in crate::files) const NAME: &str = "mitogen.service.PushFileService";
 /// names in `TMPDIR`, `/var/tmp` or `/tmp`, 1 GiB and 256 of them. One file is taken whatever its size. What nobody
 /// needs any more makes room, the least recently used first, and crosses a link again if it is pushed again. What was
 /// pushed to the context itself stays, so that a `get` finds it, until the same path is pushed again or is
-/// [forgotten](Self::forget). If it takes all the room, whoever pushes more there gets
+/// [forgotten](crate::PushFileServiceStub::forget). If it takes all the room, whoever pushes more there gets
 /// [`CallError::Overloaded`](crate::CallError::Overloaded).
 #[derive(Default)]
 pub struct PushFileService {
