@@ -749,8 +749,9 @@ fn four_gibibytes_take_little_memory_at_both_ends() {
 
 // ---- a full disk ----
 
-/// Runs a test in a copy of this process that has a small file system of its own, if that can be had.
-fn with_a_small_disk(test: &str, body: impl Fn(&Path)) {
+/// Runs a test in a copy of this process that has a small file system of its own, if that can be had, which is the
+/// place for temporary files if `is_for_temporary`.
+pub(crate) fn with_a_small_disk(test: &str, is_for_temporary: bool, body: impl Fn(&Path)) {
     const DISK: &str = "MITOGEN_SERVICE_TEST_DISK";
     if let Some(disk) = std::env::var_os(DISK) {
         return body(Path::new(&disk));
@@ -760,6 +761,9 @@ fn with_a_small_disk(test: &str, body: impl Fn(&Path)) {
     let mut copy = std::process::Command::new("unshare");
     copy.args(["-m", "sh", "-c", script, "sh"]).arg(dir.0.path()).arg(std::env::current_exe().unwrap());
     copy.args(["--exact", test, "--nocapture"]).env(DISK, dir.0.path()).stdin(std::process::Stdio::null());
+    if is_for_temporary {
+        copy.env("TMPDIR", dir.0.path());
+    }
     let output = copy.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(77) || text.contains("unshare failed") {
@@ -770,7 +774,7 @@ fn with_a_small_disk(test: &str, body: impl Fn(&Path)) {
 
 #[test]
 fn a_disk_that_is_full_leaves_the_old_file_and_nothing_else() {
-    with_a_small_disk("files::a_disk_that_is_full_leaves_the_old_file_and_nothing_else", |disk| {
+    with_a_small_disk("files::a_disk_that_is_full_leaves_the_old_file_and_nothing_else", false, |disk| {
         let bench = Bench::new();
         let child = bench.child("child");
         let (_dir, source, _) = Dir::with(SIZE);

@@ -264,6 +264,55 @@ fn who_ends_while_it_receives_fails_alone() {
 }
 
 #[test]
+fn who_is_killed_in_the_middle_of_a_file_fails_alone() {
+    let (bench, dir) = (Bench::new(), Dir::new());
+    let hop = bench.child("hop");
+    let (far, other) = (below(&hop, "far"), below(&hop, "other"));
+    let path = dir.file("large", 48 * MIB);
+    let pid = Worker::stub(&far).pid().wait_timeout(LONG).unwrap();
+    let process = Watched::new(pid);
+    let killer = std::thread::spawn(move || {
+        // It has written some of its copy.
+        let wrote = || -> Option<u64> {
+            let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+            io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
+        };
+        while wrote().is_some_and(|wrote| wrote < 4 * MIB as u64) {
+            std::thread::yield_now();
+        }
+        process.kill();
+        wrote()
+    });
+    let results = push(&bench.router, &path, &[far, other.clone()]);
+    let wrote = killer.join().unwrap();
+    assert!(is_dead(&results[0].1), "{wrote:?} {results:?}");
+    assert_eq!(results[1].1, Ok(()));
+    assert_has(&other, &path);
+    // The hop has it, and goes on.
+    push_to_all(&bench.router, &path, &[below(&hop, "far")]);
+}
+
+#[test]
+fn a_full_disk_fails_where_it_is() {
+    let name = "push::a_full_disk_fails_where_it_is";
+    crate::files::with_a_small_disk(name, true, |_| {
+        let bench = Bench::new();
+        let dir = Dir(tempfile::tempdir_in("/var/tmp").unwrap());
+        let child = bench.child("child");
+        // All have the same 2 MiB: the copy of the root fits, and no other.
+        let path = dir.file("large", MIB + MIB / 2);
+        let results = push(&bench.router, &path, &[child.clone(), bench.root()]);
+        let error = results[0].1.as_ref().unwrap_err();
+        assert_eq!(error.io_kind(), Some(std::io::ErrorKind::StorageFull), "{error:?}");
+        assert_eq!(results[1].1, Ok(()));
+        // Nor can this one be read, and the services go on.
+        let more = push(&bench.router, &dir.file("more", MIB), &[child.clone()]);
+        assert_eq!(more[0].1.as_ref().unwrap_err().io_kind(), Some(std::io::ErrorKind::StorageFull));
+        push_to_all(&bench.router, &dir.file("small", SMALL), &[child]);
+    });
+}
+
+#[test]
 fn those_behind_a_hop_that_ends_fail_and_nobody_else() {
     let (bench, dir) = (Bench::new(), Dir::new());
     let (hop, other) = (bench.child("hop"), bench.child("other"));
