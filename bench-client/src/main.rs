@@ -37,7 +37,7 @@ const IN_FLIGHT: usize = 64;
 const THREADS: u64 = 4;
 
 /// How much of a file the service sends at a time.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 #[derive(Default)]
 struct Ping;
