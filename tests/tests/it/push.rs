@@ -51,7 +51,7 @@ fn process(context: &Context) -> Watched {
 /// Pushes a file, and fails the test if that hangs.
 fn push(router: &Router, path: &Path, to: &[Context]) -> Results {
     let (router, path, to) = (router.clone(), path.to_owned(), to.to_vec());
-    within(3 * LONG, move || PushFileService::push(&router, [path]).to(&to).run())
+    within(3 * LONG, move || PushFileService::push(&router, [path]).to(&to).timeout(3 * LONG).run())
 }
 
 fn push_to_all(router: &Router, path: &Path, to: &[Context]) {
@@ -100,6 +100,7 @@ fn all_below_get_many_files_and_each_is_told_of_once() {
             assert_eq!((arrival.error, arrival.total), (None, 400));
             told.push((arrival.done, arrival.context.id(), arrival.path.to_owned()));
         })
+        .timeout(3 * LONG)
         .run();
     let names: Vec<_> = results.iter().map(|(context, result)| (context.clone(), result.is_ok())).collect();
     assert_eq!(names, [(far.clone(), true), (hop.clone(), true)]);
@@ -223,7 +224,7 @@ fn small_files_cross_a_link_once_too() {
     let far = below(&hop, "far");
     let paths: Vec<_> = (0..50).map(|number| dir.file(&number.to_string(), SMALL)).collect();
     let push = |to: &Context| {
-        let results = PushFileService::push(&bench.router, &paths).to([to]).run();
+        let results = PushFileService::push(&bench.router, &paths).to([to]).timeout(3 * LONG).run();
         assert_eq!(results[0].1, Ok(()));
     };
     let size = (50 * SMALL) as u64;
@@ -244,17 +245,23 @@ fn small_files_cross_a_link_once_too() {
 fn who_ends_while_it_receives_fails_alone() {
     let (bench, dir) = (Bench::new(), Dir::new());
     let (slow, other) = (bench.child("slow"), bench.child("other"));
+    // More than are offered at a time.
+    let paths: Vec<_> = (0..100).map(|number| dir.file(&number.to_string(), SMALL + number)).collect();
     let path = dir.file("large", 8 * MIB);
     let process = process(&slow);
-    // It has asked for the file, or will not: both are ends.
     process.stop();
-    let results = PushFileService::push(&bench.router, [&path])
+    let (mut arrived, all) = (0, paths.iter().chain([&path]));
+    let results = PushFileService::push(&bench.router, all)
         .to([&slow, &other])
         .progress(|arrival| {
-            if *arrival.context == other {
-                process.kill();
+            arrived += usize::from(*arrival.context == other);
+            match arrival.error {
+                None if arrived == 101 => process.kill(),
+                None => assert_eq!(*arrival.context, other),
+                Some(error) => assert!(is_dead(&Err(error.clone())), "{error:?}"),
             }
         })
+        .timeout(3 * LONG)
         .run();
     assert!(is_dead(&results[0].1), "{results:?}");
     assert_eq!(results[1].1, Ok(()));
@@ -332,6 +339,7 @@ fn those_behind_a_hop_that_ends_fail_and_nobody_else() {
                 process.kill();
             }
         })
+        .timeout(3 * LONG)
         .run();
     assert!(is_dead(&results[0].1), "{results:?}");
     assert_eq!((&results[1].1, &results[2].1), (&Ok(()), &Ok(())));
@@ -355,6 +363,7 @@ fn who_is_slow_holds_up_nobody_else() {
                 process.signal(rustix::process::Signal::CONT);
             }
         })
+        .timeout(3 * LONG)
         .run();
     assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
     assert_has(&slow, &paths[19]);
@@ -506,12 +515,12 @@ fn what_was_pushed_to_a_full_context_is_refused_and_what_goes_through_is_not() {
     let paths: Vec<_> = (0..280).map(|number| dir.file(&number.to_string(), SMALL)).collect();
     let (first, second) = paths.split_at(140);
     for (far, paths) in far.iter().zip([first, second]) {
-        let results = PushFileService::push(&bench.router, paths).to([far]).run();
+        let results = PushFileService::push(&bench.router, paths).to([far]).timeout(3 * LONG).run();
         assert_eq!(results[0].1, Ok(()));
         assert_has(far, &paths[0]);
         assert_has(far, &paths[139]);
     }
-    let results = PushFileService::push(&bench.router, second).to([&far[0]]).run();
+    let results = PushFileService::push(&bench.router, second).to([&far[0]]).timeout(3 * LONG).run();
     assert!(matches!(results[0].1, Err(FileError::Call(CallError::Overloaded { .. }))), "{results:?}");
     assert_has(&far[0], &first[0]);
     for path in first {
@@ -530,7 +539,7 @@ fn more_than_a_context_keeps_goes_through_it_at_the_pace_of_its_targets() {
     let (first, second) = paths.split_at(150);
     let push = |paths: &[PathBuf], far: &Context| {
         let (router, paths, far) = (bench.router.clone(), paths.to_vec(), far.clone());
-        std::thread::spawn(move || PushFileService::push(&router, paths).to([&far]).run())
+        std::thread::spawn(move || PushFileService::push(&router, paths).to([&far]).timeout(3 * LONG).run())
     };
     let threads = [push(first, &far[0]), push(second, &far[1])];
     let results = within(3 * LONG, || threads.map(|thread| thread.join().unwrap()).concat());
