@@ -313,7 +313,7 @@ fn a_full_disk_fails_where_it_is() {
         assert_eq!(error.io_kind(), Some(std::io::ErrorKind::StorageFull), "{error:?}");
         assert_eq!(results[1].1, Ok(()));
         // Nor can this one be read, and the services go on.
-        let more = push(&bench.router, &dir.file("more", MIB), &[child.clone()]);
+        let more = push(&bench.router, &dir.file("more", MIB), std::slice::from_ref(&child));
         assert_eq!(more[0].1.as_ref().unwrap_err().io_kind(), Some(std::io::ErrorKind::StorageFull));
         push_to_all(&bench.router, &dir.file("small", SMALL), &[child]);
     });
