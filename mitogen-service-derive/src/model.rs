@@ -73,6 +73,8 @@ pub(crate) struct Hooks {
 /// One of them.
 pub(crate) struct Hook {
     pub(crate) ident: Ident,
+    /// Where it is not there at all.
+    pub(crate) cfgs: Vec<Attribute>,
     /// Who may cause it; only messages have somebody who does.
     pub(crate) policies: Vec<Expr>,
     /// It takes something beside `&self`.

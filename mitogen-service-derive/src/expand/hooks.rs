@@ -17,20 +17,22 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
     let krate = &service.names.krate;
     let self_type = &service.names.self_type;
     let start = on_start.as_ref().map(|hook| {
-        let Hook { ident, takes, .. } = hook;
+        let Hook { ident, cfgs, takes, .. } = hook;
         let scope = takes.then(|| quote_spanned!(site()=> __scope));
         let called = quote_spanned!(site()=> <#self_type>::#ident(__service, #scope));
         let body = outcome(hook, &called, &private);
         quote_spanned! {site()=>
+            #(#cfgs)*
             on_start: ::core::option::Option::Some(|__service: &Self, __scope: &#krate::ServiceScope| #body),
         }
     });
-    let message = on_message.as_ref().map(|Hook { ident, policies, .. }| {
+    let message = on_message.as_ref().map(|Hook { ident, cfgs, policies, .. }| {
         let policies = policies.iter().map(|policy| {
             let policy = quote_spanned!(at(policy.span())=> &(#policy));
             quote_spanned!(site()=> __asked.allows(#policy))
         });
         quote_spanned! {site()=>
+            #(#cfgs)*
             on_message: ::core::option::Option::Some((
                 |__service: &Self, __caller: &#krate::Caller| -> bool {
                     let __asked = #private::Asked(__service, __caller);
@@ -40,8 +42,9 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
             )),
         }
     });
-    let shutdown = on_shutdown.as_ref().map(|Hook { ident, .. }| {
+    let shutdown = on_shutdown.as_ref().map(|Hook { ident, cfgs, .. }| {
         quote_spanned! {site()=>
+            #(#cfgs)*
             on_shutdown: ::core::option::Option::Some(|__service: &Self| { <#self_type>::#ident(__service); }),
         }
     });

@@ -5,7 +5,7 @@ use syn::{Expr, FnArg, ImplItemFn, Meta, ReceiverKind, ReturnType, Type};
 
 use super::attributes::{self, list};
 use super::keyed::{Known, each_option};
-use super::{result, types};
+use super::{method, result, types};
 use crate::errors::{Errors, text};
 use crate::model::{Hook, Hooks};
 use crate::words;
@@ -74,7 +74,8 @@ fn signature(word: &str, item: &ImplItemFn, policies: Vec<Expr>, errors: &Errors
         return None;
     }
     let error_place = returns.map_or_else(Span::call_site, |_| result::error_place(&sig.output));
-    Some(Hook { ident: sig.ident.clone(), policies, takes: !others.is_empty(), is_fallible, error_place })
+    let cfgs = method::named(&item.attrs, "cfg");
+    Some(Hook { ident: sig.ident.clone(), cfgs, policies, takes: !others.is_empty(), is_fallible, error_place })
 }
 
 fn is_result(ty: &Type) -> bool {

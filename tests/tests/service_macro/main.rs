@@ -669,6 +669,20 @@ impl Configured {
     fn last(&self) -> u8 {
         3
     }
+
+    #[cfg(windows)]
+    #[on_start]
+    fn start(&self) -> Result<(), NoSuchType> {}
+
+    #[cfg(windows)]
+    #[on_message(policy = AllowAny)]
+    fn message(&self, event: NoSuchType) {}
+
+    #[cfg(windows)]
+    #[on_shutdown]
+    fn shutdown(&self) {
+        no_such_function();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a context tells of itself: the service that every pool has, for its parents.
 //!
-//! It reports what descriptors, bounds and meters say already, and decides nothing.
+//! It reports what descriptors, bounds and meters say already, and decides nothing. Of contexts it tells those above
+//! it and those that it has started itself; what lies further below is told by those.
 
 mod report;
 
