@@ -382,7 +382,7 @@ fn a_home_that_cannot_be_used_is_passed_over() {
     within(LONG * 2, || {
         let Some(world) = World::new() else { return };
         let router = Router::builder().build().unwrap();
-        for user in ["noexec", "tiny"] {
+        for user in ["noexec", "tiny", "fixed"] {
             let context = world.ssh(&router, user).connect().unwrap_or_else(|error| panic!("{user}: {error}"));
             let runs = Probe::stub(&context).executable().wait().unwrap();
             assert!(runs.starts_with("/var/tmp") || runs.starts_with("/dev/shm"), "{user}: {}", runs.display());

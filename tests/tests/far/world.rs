@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::{LONG, children_of, has, skip};
 
 /// The users: name, number, login shell.
-const USERS: [(&str, u32, &str); 8] = [
+const USERS: [(&str, u32, &str); 9] = [
     ("joe", 4001, "/bin/bash"),
     ("ann", 4002, "/bin/dash"),
     ("bob", 4003, "/busybox-sh"),
@@ -25,6 +25,7 @@ const USERS: [(&str, u32, &str); 8] = [
     ("noexec", 4006, "/bin/sh"),
     ("tiny", 4007, "/bin/sh"),
     ("tess", 4008, "/bin/sh"),
+    ("fixed", 4009, "/bin/sh"),
 ];
 
 /// What the users' passwords are.
@@ -52,6 +53,7 @@ for file in passwd shadow group sudoers; do mount --bind "$file" "/etc/$file"; d
 mount -t tmpfs -o noexec,mode=1777 tmpfs home/noexec
 chown 4006 home/noexec
 mount -t tmpfs -o size=256k,mode=700,uid=4007 tmpfs home/tiny
+mount -t tmpfs -o ro,mode=700,uid=4009 tmpfs home/fixed
 if [ -d locale ]; then mount --bind locale /usr/lib/locale; fi
 exec "$@"
 "#;
