@@ -348,3 +348,63 @@ fn tail_of(kind: &ConnectKind, stderr_tail: &str) -> String {
         false => tail(stderr_tail),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in the table of the docs for a kind, of which a new one does not compile here.
+    fn told(kind: &ConnectKind) -> (&'static str, &'static str) {
+        match kind {
+            ConnectKind::Start { .. } => ("Start", "is it installed, and on the PATH of who runs it?"),
+            ConnectKind::HostKey { changed: false } => ("HostKey { changed: false }", "an unrecognized host key"),
+            ConnectKind::HostKey { changed: true } => ("HostKey { changed: true }", "a mismatching host key"),
+            ConnectKind::Auth { .. } => ("Auth { problem:", ""),
+            ConnectKind::Unreachable { .. } => ("Unreachable", "the host cannot be reached: "),
+            ConnectKind::NoShell { .. } => ("NoShell", ""),
+            ConnectKind::WrongTarget { .. } => ("WrongTarget", ""),
+            ConnectKind::NoSpace { .. } => ("NoSpace", "no directory of the target takes the executable: "),
+            ConnectKind::NoDirectory { .. } => ("NoDirectory", "cannot be entered on the target"),
+            ConnectKind::Transfer { .. } => ("Transfer", ""),
+            ConnectKind::Via { .. } => ("Via", "which should have started it, could not: "),
+            ConnectKind::Exited { .. } => ("Exited", "before it had joined; a program enters its children by"),
+            ConnectKind::Timeout { .. } => ("Timeout", "connection timed out after 30s: "),
+            ConnectKind::Protocol { .. } => ("Protocol", ""),
+            ConnectKind::Cancelled => ("Cancelled", "connection cancelled because "),
+            ConnectKind::NoId { .. } => ("NoId", "no context id could be allocated: "),
+            ConnectKind::Io { .. } => ("Io", "cannot make the pipes of a child: "),
+        }
+    }
+
+    #[test]
+    fn the_docs_tell_each_kind_in_its_own_words() {
+        let what = || "what".to_owned();
+        let source = || Arc::new(std::io::Error::from(std::io::ErrorKind::NotFound));
+        let kinds = [
+            ConnectKind::Start { program: what(), source: source() },
+            ConnectKind::HostKey { changed: false },
+            ConnectKind::HostKey { changed: true },
+            ConnectKind::Auth { problem: AuthProblem::Denied, what: what() },
+            ConnectKind::Unreachable { what: what() },
+            ConnectKind::NoShell { what: what() },
+            ConnectKind::WrongTarget { what: what() },
+            ConnectKind::NoSpace { what: what() },
+            ConnectKind::NoDirectory { dir: what() },
+            ConnectKind::Transfer { what: what() },
+            ConnectKind::Via { context: what(), source: Box::new(CallError::failed("gone")) },
+            ConnectKind::Exited { exit: None },
+            ConnectKind::Timeout { after: std::time::Duration::from_secs(30), what: what() },
+            ConnectKind::Protocol { what: what() },
+            ConnectKind::Cancelled,
+            ConnectKind::NoId { what: what() },
+            ConnectKind::io("make the pipes of a child", rustix::io::Errno::MFILE),
+        ];
+        let rows: Vec<_> = include_str!("../../../docs/connecting.md").lines().collect();
+        for kind in kinds {
+            let (name, words) = told(&kind);
+            assert!(kind.to_string().contains(words), "{words:?} is not in {kind}");
+            let is_its_row = |row: &&str| row.starts_with("| ") && row.contains(&format!("| `{name}"));
+            assert!(rows.iter().any(|row| is_its_row(row) && row.contains(words)), "no row for {name} with {words:?}");
+        }
+    }
+}
