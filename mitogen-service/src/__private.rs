@@ -15,9 +15,10 @@ pub use linkme;
 pub use crate::router::{Router, RouterBuilder};
 pub use crate::service::{
     Answer, ArgSpec, Args, Asked, CheckOutcome, FUNCTIONS, FunctionSignature, Hooks, Host, Hosting, Invocation, KeyOf,
-    KeyWriter, Listed, MAINS, Method, MethodDescriptor, NotHosted, Outcome, REGISTRY, Registered, Registration, Remote,
-    Resolved, ServiceDescriptor, StructOptions, StubRequest, Target, Uncached, apply_check, construct, default_invoker,
-    failure, hosting, make_default, not_faked, sharing, travels, unhosted,
+    KeyWriter, Listed, MAINS, Making, Method, MethodDescriptor, NoPolicy, NotHosted, NotMaking, Outcome, REGISTRY,
+    Registered, Registration, Remote, Resolved, ServiceDescriptor, StructOptions, StubRequest, Target, Uncached,
+    allows, any_allows, apply_check, construct, default_invoker, failure, hosting, make_default, not_faked, sharing,
+    travels, unhosted,
 };
 pub use crate::wire::value::{DecodeError, EncodeError};
 pub use crate::wire::{bytes, path, value};

@@ -54,6 +54,8 @@ pub(crate) const NAME_IS_EMPTY: &str =
 pub(crate) const NO_COMMA: &str = "options are separated by commas: write `,` here";
 pub(crate) const OPTION_EXPECTED: &str = "an option is expected here: write `option = value`";
 
+pub(crate) const ACTIVATE_PARAMETERS: &str = "a service is made from its scope: write `|scope| ..`";
+
 // Where an attribute stands.
 
 pub(crate) const WRONG_ITEM: &str = "`#[service]` stands on an inherent impl block, \
@@ -159,6 +161,40 @@ pub(crate) fn any_of(policies: &str) -> String {
     let comma = if policies.contains(',') { "" } else { "," };
     format!("`AnyOf` takes a tuple of policies: write `AnyOf(({policies}{comma}))`")
 }
+
+fn all_of(policies: &[String]) -> String {
+    let each: Vec<_> = policies.iter().map(|policy| format!("policy = {policy}")).collect();
+    format!("`{}`", each.join(", "))
+}
+
+pub(crate) fn policies_in_a_list(policies: &[String]) -> String {
+    match policies {
+        [] => "nobody is named here: write `policy = AllowParents`, or another policy".to_owned(),
+        [one] => format!("a policy stands here by itself: write `policy = {one}`"),
+        all => format!(
+            "policies are not listed: write {} where all must agree, `policy = AnyOf(({}))` where one is enough",
+            all_of(all),
+            all.join(", ")
+        ),
+    }
+}
+
+pub(crate) fn policies_with_and(policies: &[String]) -> String {
+    format!("where several policies must agree, each has its keyword: write {}", all_of(policies))
+}
+
+pub(crate) fn policies_with_or(policies: &[String]) -> String {
+    format!("where one of several policies is enough, write `policy = AnyOf(({}))`", policies.join(", "))
+}
+
+pub(crate) fn called_policy(path: &str) -> String {
+    format!("the runtime asks a policy for each call, so it is named here and not called: write `policy = {path}`")
+}
+
+pub(crate) const CLOSURE_PARAMETERS: &str =
+    "a policy is asked with the service and its caller: write `|service, caller| ..`";
+
+pub(crate) const CLOSURE_RESULT: &str = "a policy says yes or no: write `bool` here";
 
 pub(crate) fn receiver(method: &str, what: &str) -> String {
     format!("`{method}` {what}; write `fn {method}(&self, ..)`")

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Type};
 
-use super::{at, boxed_invoker, call_error, placed, private, sharing, site};
+use super::{at, boxed_invoker, call_error, placed, policies, private, sharing, site};
 use crate::model::{Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, ResultShape, Service};
 
 /// The entries of `Service::METHODS`.
@@ -20,11 +20,7 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
     let private = private(names);
     let krate = &names.krate;
     let cfgs = &method.stub.cfgs;
-    let policies = method.policies.iter().map(|policy| {
-        // A type that is no policy is reported at the expression.
-        let policy = quote_spanned!(at(policy.span())=> &(#policy));
-        quote_spanned!(site()=> __asked.allows(#policy))
-    });
+    let allowed = policies::all(&method.policies, &private);
     let self_type = &names.self_type;
     let ident = &method.stub.ident;
     let invoke = invoke(method, &private, |passed| quote_spanned!(site()=> <#self_type>::#ident(__service, #passed)));
@@ -42,10 +38,7 @@ fn entry(method: &Method, names: &Names, has_invoker: bool) -> TokenStream {
     quote_spanned! {site()=>
         #(#cfgs)*
         #private::Method {
-            authorize: |__service: &Self, __caller: &#krate::Caller| -> bool {
-                let __asked = #private::Asked(__service, __caller);
-                #(#policies)&&*
-            },
+            authorize: |__service: &Self, __caller: &#krate::Caller| -> bool { #allowed },
             invoke: |__service: &Self, __call: &#private::Invocation<'_>| -> #private::Outcome {
                 #invoke
             },

@@ -2,9 +2,8 @@
 
 use proc_macro2::TokenStream;
 use quote::quote_spanned;
-use syn::spanned::Spanned;
 
-use super::{at, call_error, private, site};
+use super::{call_error, policies, private, site};
 use crate::model::{Hook, Hooks, Service};
 
 /// The constant of the service, if it has such methods.
@@ -27,17 +26,11 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
         }
     });
     let message = on_message.as_ref().map(|Hook { ident, cfgs, policies, .. }| {
-        let policies = policies.iter().map(|policy| {
-            let policy = quote_spanned!(at(policy.span())=> &(#policy));
-            quote_spanned!(site()=> __asked.allows(#policy))
-        });
+        let allowed = policies::all(policies, &private);
         quote_spanned! {site()=>
             #(#cfgs)*
             on_message: ::core::option::Option::Some((
-                |__service: &Self, __caller: &#krate::Caller| -> bool {
-                    let __asked = #private::Asked(__service, __caller);
-                    #(#policies)&&*
-                },
+                |__service: &Self, __caller: &#krate::Caller| -> bool { #allowed },
                 |__service: &Self, __event: #krate::Event| { <#self_type>::#ident(__service, __event); },
             )),
         }

@@ -11,8 +11,8 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::Path;
 use syn::spanned::Spanned;
+use syn::{Expr, Path};
 
 use crate::model::{Invoker, Method, Names, Params, Service};
 
@@ -24,6 +24,7 @@ pub(crate) mod function;
 mod hooks;
 pub(crate) mod main_function;
 mod options;
+mod policies;
 mod registration;
 pub(crate) mod service_type;
 mod sharing;
@@ -54,6 +55,14 @@ fn placed(tokens: &TokenStream, place: Span) -> TokenStream {
         tree
     });
     there.collect()
+}
+
+/// Where an expression says what it is: the end of a path.
+fn name_of(expr: &Expr) -> Span {
+    match expr {
+        Expr::Path(path) => path.path.segments.last().map_or_else(|| expr.span(), |last| last.ident.span()),
+        _ => expr.span(),
+    }
 }
 
 /// All that is made for a service, beside the user's block itself.
@@ -177,6 +186,7 @@ fn boxed_invoker(invoker: &Invoker, checks: &TokenStream, private: &TokenStream)
 /// reported once, and the ways from an error to a call error.
 fn traits(private: &TokenStream) -> TokenStream {
     quote_spanned! {site()=>
+        use #private::{NoPolicy as _, NotMaking as _};
         use #private::travels::Unable as _;
         use #private::failure::{
             ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,

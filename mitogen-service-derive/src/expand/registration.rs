@@ -2,10 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
+use syn::Ident;
 use syn::spanned::Spanned;
 
-use super::{at, call_error, private, site};
+use super::{at, call_error, name_of, private, site};
 use crate::model::{Activation, Service};
+use crate::parse::policy::closure;
 
 /// The entry of a service that is activated by its impl block.
 pub(super) fn of_service(service: &Service) -> TokenStream {
@@ -55,8 +57,14 @@ fn make(function: &syn::Expr, krate: &TokenStream, private: &TokenStream, self_t
     let result = quote_spanned! {site()=>
         ::core::result::Result<Self, #krate::CallError>
     };
-    // What is no such function is reported at the expression.
-    let constructed = quote_spanned!(at(function.span())=> #private::construct::<Self, _>(__scope, #function));
+    // What is no such function is reported at the expression. Only a direct call tells a closure what it is given.
+    let constructed = match closure(function) {
+        Some(_) => quote_spanned!(at(function.span())=> #private::construct::<Self, _>(__scope, #function)),
+        None => {
+            let make = Ident::new("make", at(name_of(function)));
+            quote_spanned!(site()=> #private::Making::<Self, _>::by(#function).#make(__scope))
+        }
+    };
     quote_spanned! {site()=> {
         trait Make: ::core::marker::Sized {
             fn make(__scope: &#krate::ServiceScope) -> #result;

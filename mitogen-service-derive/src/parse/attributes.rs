@@ -4,10 +4,10 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprPath, Ident, LitStr, Meta, Token};
+use syn::{Attribute, Expr, ExprPath, Ident, LitStr, Meta, Path, Token};
 
-use super::keyed::{Keyword, Known, each_option, expect_comma, skip_option};
-use super::options;
+use super::keyed::{Known, each_option, expect_comma, skip_option};
+use super::{options, policy};
 use crate::errors::{Errors, text};
 use crate::model::Invoker;
 use crate::words;
@@ -27,13 +27,10 @@ pub(super) struct MethodAttributes {
 }
 
 impl MethodAttributes {
-    /// The policies and checks that are plain paths.
+    /// What the policies and checks name.
     pub(super) fn mentioned(&self) -> impl Iterator<Item = ExprPath> {
         let checks = self.specs.iter().flat_map(|spec| &spec.checks);
-        self.policies.iter().chain(checks).filter_map(|expr| match expr {
-            Expr::Path(path) => Some(path.clone()),
-            _ => None,
-        })
+        self.policies.iter().chain(checks).flat_map(policy::mentioned)
     }
 }
 
@@ -56,9 +53,9 @@ pub(super) enum Default {
     Expr(Expr),
 }
 
-/// Whether an attribute is ours and has this name, written bare or with the crate in front.
-fn is_ours(attribute: &Attribute, word: &str) -> bool {
-    let segments = &attribute.path().segments;
+/// Whether an attribute of this path is ours and has this name, written bare or with the crate in front.
+pub(super) fn is_called(path: &Path, word: &str) -> bool {
+    let segments = &path.segments;
     let named = segments.last().is_some_and(|last| last.ident == word);
     let crate_in_front = segments.first().is_some_and(|first| first.ident == "mitogen_service");
     named && (segments.len() == 1 || (segments.len() == 2 && crate_in_front))
@@ -66,7 +63,7 @@ fn is_ours(attribute: &Attribute, word: &str) -> bool {
 
 /// Takes all attributes of one name off an item.
 pub(super) fn take(attributes: &mut Vec<Attribute>, word: &str) -> Vec<Attribute> {
-    let (ours, others) = attributes.drain(..).partition(|attribute| is_ours(attribute, word));
+    let (ours, others) = attributes.drain(..).partition(|attribute| is_called(attribute.path(), word));
     *attributes = others;
     ours
 }
@@ -113,7 +110,7 @@ fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
     let before = errors.len();
     each_option(list(attribute, errors), &known, errors, |keyword, input| {
         if keyword.word == words::POLICY {
-            read.policies.push(policy(keyword, input)?);
+            read.policies.push(policy::read(keyword, input, errors)?);
             return Ok(());
         }
         let invoker = options::invoker(keyword, input)?;
@@ -123,20 +120,6 @@ fn expose(attribute: &Attribute, read: &mut MethodAttributes, errors: &Errors) {
         Ok(())
     });
     read.expose_is_broken |= errors.len() > before;
-}
-
-/// Reads the value of `policy`.
-pub(super) fn policy(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Expr> {
-    let expr: Expr = keyword.value(input, "AllowParents", |input| input.parse())?;
-    if let Expr::Call(call) = &expr
-        && let Expr::Path(called) = &*call.func
-        && called.path.segments.last().is_some_and(|last| last.ident == "AnyOf")
-        && !matches!(call.args.first(), Some(Expr::Tuple(_)) if call.args.len() == 1)
-    {
-        let policies = crate::print::tokens(&call.args);
-        return Err(syn::Error::new_spanned(&call.args, text::any_of(&policies)));
-    }
-    Ok(expr)
 }
 
 /// Reads `name(check = ..), ..`.

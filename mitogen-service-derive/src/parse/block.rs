@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, ImplItem, ItemImpl};
 
 use super::options::{self, ImplOptions};
-use super::{attributes, docs, generics, hooks, method, types};
+use super::{attributes, docs, generics, hooks, method, policy, types};
 use crate::errors::{Errors, text};
 use crate::model::{Hooks, Method, Names, Service, Sketch};
 use crate::words;
@@ -35,6 +35,9 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let service = method::OfService { self_type: &self_type, params: &params };
     let methods = read_methods(&mut item, &service, (&mut mentioned, &mut hooks), errors);
     let stub_is_taken = has_stub(&item, errors);
+    let policies = methods.iter().flat_map(|method| &method.policies);
+    let policies = policies.chain(hooks.on_message.iter().flat_map(|hook| &hook.policies));
+    policy::check_called(policies, |name| takes_self(&item, name), errors);
     let Some(ident) = ident else {
         return Block { item, service: Err(None) };
     };
@@ -134,6 +137,13 @@ fn misplaced(item: &mut ImplItem, errors: &Errors) {
             errors.at(attribute.path(), text::not_on_a_method(word));
         }
     }
+}
+
+/// Whether a method of this name is called on the service.
+fn takes_self(item: &ItemImpl, name: &str) -> bool {
+    item.items.iter().any(|item| {
+        matches!(item, ImplItem::Fn(function) if function.sig.ident == name && function.sig.receiver().is_some())
+    })
 }
 
 /// Reports a function of the user that is called as the one the macro adds.

@@ -5,7 +5,7 @@ use syn::{Expr, FnArg, ImplItemFn, Meta, ReceiverKind, ReturnType, Type};
 
 use super::attributes::{self, list};
 use super::keyed::{Known, each_option};
-use super::{method, result, types};
+use super::{method, policy, result, types};
 use crate::errors::{Errors, text};
 use crate::model::{Hook, Hooks};
 use crate::words;
@@ -45,7 +45,7 @@ fn read_policies(attribute: &syn::Attribute, errors: &Errors) -> Vec<Expr> {
     let mut policies = Vec::new();
     let before = errors.len();
     each_option(list(attribute, errors), &known, errors, |keyword, input| {
-        policies.push(attributes::policy(keyword, input)?);
+        policies.push(policy::read(keyword, input, errors)?);
         Ok(())
     });
     if policies.is_empty() && errors.len() == before {

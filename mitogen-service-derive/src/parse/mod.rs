@@ -14,6 +14,7 @@ pub(crate) mod main_function;
 mod method;
 mod options;
 mod parameters;
+pub(crate) mod policy;
 mod result;
 pub(crate) mod service_type;
 pub(crate) mod types;

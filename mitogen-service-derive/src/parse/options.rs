@@ -1,11 +1,13 @@
 //! The options of `#[service(..)]`, on an impl block and on a type.
 
 use proc_macro2::TokenStream;
+use quote::quote;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{Expr, LitStr, Path, Token, Type, Visibility};
+use syn::{Expr, ExprClosure, LitStr, Path, Token, Type, Visibility};
 
 use super::keyed::{Keyword, Known, each_option};
+use super::policy::closure;
 use crate::errors::{Errors, text};
 use crate::model::{Activation, Given, Invoker, Options};
 use crate::words;
@@ -93,7 +95,14 @@ fn activation(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Activati
     if !input.peek(Token![=]) {
         return Ok(Activation::Default);
     }
-    keyword.value(input, "Self::create", |input| input.parse().map(Activation::Function))
+    let function: Expr = keyword.value(input, "Self::create", |input| input.parse())?;
+    if let Some(ExprClosure { inputs_begin, inputs, inputs_end, .. }) = closure(&function)
+        && inputs.len() != 1
+    {
+        let guilty = quote!(#inputs_begin #inputs #inputs_end);
+        return Err(syn::Error::new_spanned(guilty, text::ACTIVATE_PARAMETERS));
+    }
+    Ok(Activation::Function(function))
 }
 
 fn visibility(input: ParseStream<'_>) -> syn::Result<Visibility> {

@@ -207,6 +207,7 @@ pub(crate) trait FormsApi: ::core::marker::Send + ::core::marker::Sync {
     clippy::pedantic
 )]
 const _: () = {
+    use crate::sdk::__private::{NoPolicy as _, NotMaking as _};
     use crate::sdk::__private::travels::Unable as _;
     use crate::sdk::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,
@@ -263,8 +264,7 @@ const _: () = {
         const METHODS: &'static [crate::sdk::__private::Method<Self>] = &[
             crate::sdk::__private::Method {
                 authorize: |__service: &Self, __caller: &crate::sdk::Caller| -> bool {
-                    let __asked = crate::sdk::__private::Asked(__service, __caller);
-                    __asked.allows(&(AllowAny))
+                    crate::sdk::__private::Asked(__service, &AllowAny).allows(__caller)
                 },
                 invoke: |
                     __service: &Self,
@@ -353,8 +353,7 @@ const _: () = {
             #[cfg(unix)]
             crate::sdk::__private::Method {
                 authorize: |__service: &Self, __caller: &crate::sdk::Caller| -> bool {
-                    let __asked = crate::sdk::__private::Asked(__service, __caller);
-                    __asked.allows(&(AllowAny))
+                    crate::sdk::__private::Asked(__service, &AllowAny).allows(__caller)
                 },
                 invoke: |
                     __service: &Self,

@@ -27,6 +27,7 @@ static size: ::mitogen_service::Function<
         clippy::pedantic
     )]
     const _: () = {
+        use ::mitogen_service::__private::{NoPolicy as _, NotMaking as _};
         use ::mitogen_service::__private::travels::Unable as _;
         use ::mitogen_service::__private::failure::{
             ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,

@@ -207,6 +207,7 @@ where
     clippy::pedantic
 )]
 const _: () = {
+    use ::mitogen_service::__private::{NoPolicy as _, NotMaking as _};
     use ::mitogen_service::__private::travels::Unable as _;
     use ::mitogen_service::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,
@@ -257,11 +258,8 @@ const _: () = {
                     __service: &Self,
                     __caller: &::mitogen_service::Caller,
                 | -> bool {
-                    let __asked = ::mitogen_service::__private::Asked(
-                        __service,
-                        __caller,
-                    );
-                    __asked.allows(&(AllowParents))
+                    ::mitogen_service::__private::Asked(__service, &AllowParents)
+                        .allows(__caller)
                 },
                 invoke: |
                     __service: &Self,
@@ -368,10 +366,12 @@ const _: () = {
                         fn make(
                             __scope: &::mitogen_service::ServiceScope,
                         ) -> ::core::result::Result<Self, ::mitogen_service::CallError> {
-                            match ::mitogen_service::__private::construct::<
+                            match ::mitogen_service::__private::Making::<
                                 Self,
                                 _,
-                            >(__scope, Self::create) {
+                            >::by(Self::create)
+                                .make(__scope)
+                            {
                                 ::core::result::Result::Ok(__service) => {
                                     ::core::result::Result::Ok(__service)
                                 }
@@ -416,10 +416,12 @@ const _: () = {
                         fn make(
                             __scope: &::mitogen_service::ServiceScope,
                         ) -> ::core::result::Result<Self, ::mitogen_service::CallError> {
-                            match ::mitogen_service::__private::construct::<
+                            match ::mitogen_service::__private::Making::<
                                 Self,
                                 _,
-                            >(__scope, Self::create) {
+                            >::by(Self::create)
+                                .make(__scope)
+                            {
                                 ::core::result::Result::Ok(__service) => {
                                     ::core::result::Result::Ok(__service)
                                 }

@@ -37,6 +37,7 @@ const _: () = {
         #[doc(hidden)]
         pub const __MITOGEN_SERVICE_ACTIVATE: bool = true;
     }
+    use ::mitogen_service::__private::{NoPolicy as _, NotMaking as _};
     use ::mitogen_service::__private::travels::Unable as _;
     use ::mitogen_service::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,

@@ -254,6 +254,7 @@ pub trait CountersApi: ::core::marker::Send + ::core::marker::Sync {
     clippy::pedantic
 )]
 const _: () = {
+    use ::mitogen_service::__private::{NoPolicy as _, NotMaking as _};
     use ::mitogen_service::__private::travels::Unable as _;
     use ::mitogen_service::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,
@@ -355,11 +356,8 @@ const _: () = {
                     __service: &Self,
                     __caller: &::mitogen_service::Caller,
                 | -> bool {
-                    let __asked = ::mitogen_service::__private::Asked(
-                        __service,
-                        __caller,
-                    );
-                    __asked.allows(&(AllowAny))
+                    ::mitogen_service::__private::Asked(__service, &AllowAny)
+                        .allows(__caller)
                 },
                 invoke: |
                     __service: &Self,
@@ -408,11 +406,8 @@ const _: () = {
                     __service: &Self,
                     __caller: &::mitogen_service::Caller,
                 | -> bool {
-                    let __asked = ::mitogen_service::__private::Asked(
-                        __service,
-                        __caller,
-                    );
-                    __asked.allows(&(AllowParents))
+                    ::mitogen_service::__private::Asked(__service, &AllowParents)
+                        .allows(__caller)
                 },
                 invoke: |
                     __service: &Self,
@@ -443,11 +438,10 @@ const _: () = {
                     __service: &Self,
                     __caller: &::mitogen_service::Caller,
                 | -> bool {
-                    let __asked = ::mitogen_service::__private::Asked(
-                        __service,
-                        __caller,
-                    );
-                    __asked.allows(&(AllowAny)) && __asked.allows(&(Self::is_open))
+                    ::mitogen_service::__private::Asked(__service, &AllowAny)
+                        .allows(__caller)
+                        && ::mitogen_service::__private::Asked(__service, &Self::is_open)
+                            .allows(__caller)
                 },
                 invoke: |
                     __service: &Self,

@@ -1,6 +1,8 @@
 //! Services that are made when they are first asked for.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::built_in;
@@ -134,11 +136,53 @@ pub fn make_default<S: MadeByDefault>(_scope: &ServiceScope) -> Result<S, CallEr
     Ok(S::make())
 }
 
-/// Makes a service by the function that `activate` names.
+/// Makes a service by the closure that stands at `activate`, whose parameter gets its type from here.
 #[doc(hidden)]
 pub fn construct<S, E>(scope: &ServiceScope, constructor: impl FnOnce(&ServiceScope) -> Result<S, E>) -> Result<S, E> {
     constructor(scope)
 }
+
+/// What `activate` names, and the service that it is to make.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Making<S, F>(PhantomData<S>, F);
+
+impl<S, F> Making<S, F> {
+    /// Takes what `activate` names.
+    pub fn by(constructor: F) -> Self {
+        Self(PhantomData, constructor)
+    }
+}
+
+impl<S, E, F: FnOnce(&ServiceScope) -> Result<S, E>> Making<S, F> {
+    /// Makes the service.
+    pub fn make(self, scope: &ServiceScope) -> Result<S, E> {
+        self.1(scope)
+    }
+}
+
+/// What stands in for [`Making::make`] where no service can be made.
+#[doc(hidden)]
+pub trait NotMaking<S, F>: Sized {
+    /// Asks for what it cannot be.
+    fn make(self, _scope: &ServiceScope) -> Result<S, Infallible>
+    where
+        F: Makes<S>,
+    {
+        unreachable!("what makes no service has been reported")
+    }
+}
+
+impl<S, F> NotMaking<S, F> for Making<S, F> {}
+
+/// What nothing is that makes no service.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not make a service of the type `{S}`",
+    label = "makes no service",
+    note = "write `fn create(scope: &ServiceScope) -> Result<Self, E>` in the impl block, and `activate = Self::create`"
+)]
+#[doc(hidden)]
+pub trait Makes<S> {}
 
 /// A service that needs nothing to be made.
 #[diagnostic::on_unimplemented(

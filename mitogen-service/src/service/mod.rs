@@ -34,7 +34,9 @@ mod stub;
 pub mod travels;
 mod uncached;
 
-pub use activator::{Activator, MAINS, REGISTRY, Registration, RegistryActivator, construct, make_default};
+pub use activator::{
+    Activator, MAINS, Making, NotMaking, REGISTRY, Registration, RegistryActivator, construct, make_default,
+};
 pub use args::{Args, CheckOutcome, apply_check};
 pub(crate) use built_in::{offer, provide};
 pub use caller::Caller;
@@ -49,7 +51,7 @@ pub use hosted::{Host, Hosted, Hosting, NotHosted, hosting, unhosted};
 pub use invoker::{
     Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,
 };
-pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Asked, Policy};
+pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Asked, NoPolicy, Policy, allows, any_allows};
 pub(crate) use pool::listen_for_first_call;
 pub use pool::{MethodStats, Pool, PoolBuilder, PoolStats, Running};
 pub use reply::Reply;

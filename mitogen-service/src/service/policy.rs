@@ -36,6 +36,7 @@ pub trait Policy<S: ?Sized> {
     fn is_authorized(&self, service: &S, caller: &Caller) -> bool;
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: ?Sized, F: Fn(&S, &Caller) -> bool> Policy<S> for F {
     fn is_authorized(&self, service: &S, caller: &Caller) -> bool {
         self(service, caller)
@@ -130,18 +131,63 @@ policy_list!(A B C D E F);
 policy_list!(A B C D E F G);
 policy_list!(A B C D E F G H);
 
-/// A service and its caller, of whom policies are asked. The service is known before a policy is, so that
-/// what is no policy is reported as none for this service.
+/// A service and what decides who may call it. The service is known before the policy is, so that what is
+/// no policy is reported as none for this service.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Asked<'a, S>(pub &'a S, pub &'a Caller);
+pub struct Asked<'a, S, P>(pub &'a S, pub &'a P);
 
-impl<S> Asked<'_, S> {
-    /// Asks one policy; a panic is a no.
-    pub fn allows(&self, policy: &impl Policy<S>) -> bool {
-        panics::guard(|| policy.is_authorized(self.0, self.1)).unwrap_or_else(|panic| {
-            panics::discard(panic);
-            false
-        })
+impl<S, P: Policy<S>> Asked<'_, S, P> {
+    /// Asks the policy; a panic is a no.
+    pub fn allows(&self, caller: &Caller) -> bool {
+        guarded(|| self.1.is_authorized(self.0, caller))
     }
+}
+
+/// What stands in for [`Asked::allows`] where there is no policy. The compiler would tell of a function with
+/// wrong parameters in its own words; this way it says what a policy is, as of any other value.
+#[doc(hidden)]
+pub trait NoPolicy<S, P>: Sized {
+    /// Asks for what it cannot be.
+    fn allows(&self, _caller: &Caller) -> bool
+    where
+        P: Decides<S>,
+    {
+        unreachable!("what is no policy has been reported")
+    }
+}
+
+impl<S, P> NoPolicy<S, P> for Asked<'_, S, P> {}
+
+/// What nothing is that is no policy.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a policy for `{S}`",
+    label = "not a policy",
+    note = "a policy is `AllowAny`, `AllowParents`, `AllowSelf`, `AnyOf((..))`, a function `fn(&{S}, &Caller) -> bool`, \
+            or a type that implements `Policy<{S}>`"
+)]
+#[doc(hidden)]
+pub trait Decides<S> {}
+
+/// Asks a closure, which learns from here what it is given and what it returns.
+#[doc(hidden)]
+pub fn allows<S>(service: &S, caller: &Caller, policy: impl Fn(&S, &Caller) -> bool) -> bool {
+    guarded(|| policy(service, caller))
+}
+
+/// Asks one of several policies.
+#[doc(hidden)]
+pub fn any_allows<S, T>(service: &S, caller: &Caller, policy: AnyOf<T>) -> bool
+where
+    AnyOf<T>: Policy<S>,
+{
+    guarded(|| policy.is_authorized(service, caller))
+}
+
+/// Runs a policy, whose panic is a no.
+fn guarded(policy: impl FnOnce() -> bool) -> bool {
+    panics::guard(policy).unwrap_or_else(|panic| {
+        panics::discard(panic);
+        false
+    })
 }

@@ -22,6 +22,7 @@ mod generic;
 mod introspected;
 mod lints;
 mod names;
+mod policies;
 mod versions;
 
 /// A child that serves, as its parent sees it.

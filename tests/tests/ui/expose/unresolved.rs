@@ -6,9 +6,6 @@ struct Files;
 impl Files {
     #[expose(policy = AllowNobody)]
     fn unknown_policy(&self) {}
-
-    #[expos(policy = AllowAny)]
-    fn unknown_attribute(&self) {}
 }
 
 fn main() {}

@@ -1,27 +1,77 @@
 use mitogen_service::{AllowAny, ServiceScope, service};
 
-struct NoScope;
+macro_rules! services {
+    ($($name:ident)*) => {
+        $(struct $name;)*
+    };
+}
 
-#[service(activate = Self::create)]
+services!(NoScope Plain Optional Another OnSelf Called NoText);
+
+#[service(activate = Self::new)]
 impl NoScope {
-    fn create() -> Result<Self, String> {
+    fn new() -> Result<Self, String> {
         Ok(Self)
     }
 
     #[expose(policy = AllowAny)]
-    fn read(&self) {}
+    fn call(&self) {}
 }
 
-struct NoResult;
-
-#[service(activate = Self::create)]
-impl NoResult {
-    fn create(_: &ServiceScope) -> Self {
+#[service(activate = Self::new)]
+impl Plain {
+    fn new(_: &ServiceScope) -> Self {
         Self
     }
 
     #[expose(policy = AllowAny)]
-    fn read(&self) {}
+    fn call(&self) {}
+}
+
+#[service(activate = Self::new)]
+impl Optional {
+    fn new(_: &ServiceScope) -> Option<Self> {
+        Some(Self)
+    }
+
+    #[expose(policy = AllowAny)]
+    fn call(&self) {}
+}
+
+#[service(activate = Plain::new)]
+impl Another {
+    #[expose(policy = AllowAny)]
+    fn call(&self) {}
+}
+
+#[service(activate = Self::open)]
+impl OnSelf {
+    fn open(&self, _: &ServiceScope) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    #[expose(policy = AllowAny)]
+    fn call(&self) {}
+}
+
+#[service(activate = Self::new())]
+impl Called {
+    fn new() -> Self {
+        Self
+    }
+
+    #[expose(policy = AllowAny)]
+    fn call(&self) {}
+}
+
+#[service(activate = Self::new)]
+impl NoText {
+    fn new(_: &ServiceScope) -> Result<Self, ()> {
+        Ok(Self)
+    }
+
+    #[expose(policy = AllowAny)]
+    fn call(&self) {}
 }
 
 fn main() {}
