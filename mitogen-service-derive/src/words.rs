@@ -40,6 +40,11 @@ pub(crate) const CHECK: &str = "check";
 /// Option: how the router of `main` is built.
 pub(crate) const ROUTER: &str = "router";
 
+/// The attributes of the methods of a `#[service]` block.
+pub(crate) const OF_METHODS: &[&str] = &[EXPOSE, NO_REPLY, ARG_SPEC, ON_START, ON_MESSAGE, ON_SHUTDOWN];
+/// Those of them that are looked for on a `#[function]`.
+pub(crate) const OF_FUNCTIONS: &[&str] = &[EXPOSE, NO_REPLY, ARG_SPEC];
+
 /// The options of `#[service]` on an impl block.
 pub(crate) const ON_IMPL: &[&str] = &[NAME, INVOKER, ACTIVATE, TYPES, VIS, CRATE];
 /// The options of `#[service]` on a struct or enum.

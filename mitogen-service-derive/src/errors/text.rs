@@ -110,6 +110,17 @@ pub(crate) fn not_exposed(attribute: &str) -> String {
     )
 }
 
+pub(crate) fn misspelt_attribute(typed: &str, meant: &str) -> String {
+    format!("unknown attribute `#[{typed}]`; did you mean `#[{meant}]`?")
+}
+
+pub(crate) fn conditional_attribute(attribute: &str) -> String {
+    format!(
+        "`#[{attribute}]` cannot depend on `cfg_attr`, since both ends of a call must agree: \
+         write it by itself, with a `#[cfg(..)]` on the whole `fn` if need be"
+    )
+}
+
 pub(crate) fn takes_no_options(attribute: &str) -> String {
     format!("`#[{attribute}]` takes no options: write `#[{attribute}]`")
 }
@@ -296,6 +307,13 @@ pub(crate) fn attribute_on_injected(name: &str) -> String {
 
 pub(crate) const OPTION_DEFAULT: &str = "an `Option` that is left out is `None` already: \
      remove `#[arg(default)]`, or take the type without `Option`";
+
+pub(crate) fn not_for_arguments(typed: &str) -> String {
+    format!(
+        "`#[{typed}]` has no meaning on an argument: \
+         write `#[arg(default)]`, `#[arg(default = ..)]` or `#[arg(rename = \"..\")]`"
+    )
+}
 
 pub(crate) const EMPTY_ARG: &str = "`#[arg]` without an option does nothing: \
      write `#[arg(default)]`, `#[arg(default = ..)]` or `#[arg(rename = \"..\")]`";

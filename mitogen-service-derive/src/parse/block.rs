@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, ImplItem, ItemImpl};
 
 use super::options::{self, ImplOptions};
-use super::{attributes, docs, generics, hooks, method, policy, types};
+use super::{attributes, docs, generics, hooks, method, misspelt, policy, types};
 use crate::errors::{Errors, text};
 use crate::model::{Hooks, Method, Names, Service, Sketch};
 use crate::words;
@@ -92,6 +92,7 @@ fn read_methods(
             misplaced(item, errors);
             return true;
         };
+        misspelt::of_method(&mut function.attrs, words::OF_METHODS, errors);
         if hooks::read(function, hooks, errors) {
             for attribute in attributes::take(&mut function.attrs, words::EXPOSE) {
                 errors.at(attribute.path(), text::EXPOSED_HOOK);
@@ -130,9 +131,7 @@ fn misplaced(item: &mut ImplItem, errors: &Errors) {
         ImplItem::Macro(item) => &mut item.attrs,
         _ => return,
     };
-    let ours =
-        [words::EXPOSE, words::NO_REPLY, words::ARG_SPEC, words::ON_START, words::ON_MESSAGE, words::ON_SHUTDOWN];
-    for word in ours {
+    for word in words::OF_METHODS {
         for attribute in attributes::take(attrs, word) {
             errors.at(attribute.path(), text::not_on_a_method(word));
         }

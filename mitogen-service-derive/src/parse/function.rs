@@ -7,7 +7,7 @@ use syn::{Attribute, FnArg, ItemFn, Path, ReturnType, Safety, Signature, Type};
 
 use super::keyed::{Known, each_option};
 use super::parameters::Parameters;
-use super::{attributes, docs, method, options, parameters, result, types};
+use super::{attributes, docs, method, misspelt, options, parameters, result, types};
 use crate::errors::{Errors, text};
 use crate::model::{Function, Injected, Method, Parameter, StubMethod};
 use crate::words;
@@ -18,6 +18,7 @@ use crate::words;
 pub(crate) fn read(tokens: TokenStream, item: &mut ItemFn, errors: &Errors) -> Option<Function> {
     let krate = read_options(tokens, errors);
     let name = item.sig.ident.unraw().to_string();
+    misspelt::of_method(&mut item.attrs, words::OF_FUNCTIONS, errors);
     let attributes = attributes::of_method(&mut item.attrs, errors);
     for (place, word) in [(attributes.exposed, words::EXPOSE), (attributes.no_reply, words::NO_REPLY)] {
         if let Some(place) = place {

@@ -12,6 +12,7 @@ mod hooks;
 mod keyed;
 pub(crate) mod main_function;
 mod method;
+mod misspelt;
 mod options;
 mod parameters;
 pub(crate) mod policy;

@@ -4,10 +4,10 @@ use proc_macro2::Span;
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{FnArg, Ident, LitStr, Pat, PatType, Signature, Type, TypeReference};
+use syn::{FnArg, Ident, LitStr, Pat, PatType, Path, Signature, Type, TypeReference};
 
 use super::attributes::{self, ArgAttribute, ArgSpec, Default};
-use super::types;
+use super::{misspelt, types};
 use crate::errors::{Errors, text};
 use crate::model::{Answer, Argument, Form, Injected, Parameter, Presence, StubArgument};
 
@@ -84,11 +84,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn parameter(&mut self, typed: &mut PatType) {
-        for attribute in &typed.attrs {
-            if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-                self.errors.at(attribute.path(), text::CFG_ON_PARAMETER);
-            }
-        }
+        misspelt::of_parameter(&mut typed.attrs, self.errors);
+        self.unconditional(typed);
         let attribute = attributes::of_parameter(&mut typed.attrs, self.errors);
         if let Some((injected, name)) = self.injected(&typed.ty) {
             if let Some(attribute) = attribute {
@@ -98,6 +95,19 @@ impl Reader<'_> {
         } else {
             self.argument(typed, attribute);
         }
+    }
+
+    /// Reports a parameter that is not always there, and lets it be there for the compiler.
+    fn unconditional(&self, typed: &mut PatType) {
+        let is_cfg = |path: &Path| path.is_ident("cfg");
+        typed.attrs.retain(|attribute| {
+            let added = misspelt::conditional(&attribute.meta);
+            let guilty = is_cfg(attribute.path()) || added.iter().any(|meta| is_cfg(meta.path()));
+            if guilty {
+                self.errors.at(attribute.path(), text::CFG_ON_PARAMETER);
+            }
+            !guilty
+        });
     }
 
     /// Recognises what the dispatcher provides.
