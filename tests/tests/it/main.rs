@@ -13,6 +13,7 @@ mod deduplicating;
 mod docs;
 mod engine;
 mod fairness;
+mod faults;
 mod field_defects;
 mod file_service_test;
 mod files;
