@@ -75,7 +75,7 @@ pub use error::{AuthProblem, CallError, ConnectKind, DeadlineBy, Error, Executed
 pub use files::{
     Arrival, Destination, FetchOptions, FileError, FileHash, FileMetadata, FileService, FileServiceApi,
     FileServiceStub, Get, GetDir, Listed, ListedKind, Progress, Push, PushAnswer, PushFileService, PushFileServiceApi,
-    PushFileServiceStub, PushOffer, PushedFile, Put, StoreOptions, Stored, Transferred, TransferredDir,
+    PushFileServiceStub, PushOffer, PushedFile, Put, PutDir, StoreOptions, Stored, Transferred, TransferredDir,
 };
 pub use macros::{arg, arg_spec, expose, function, main, no_reply, on_message, on_shutdown, on_start, service};
 pub use router::{Context, Router, RouterBuilder, Subscription};

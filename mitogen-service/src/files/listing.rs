@@ -3,7 +3,8 @@
 //! Each directory is opened beneath the first one, without following links, when its turn comes, so that as
 //! many descriptors are held as one needs, and nothing outside is listed whatever is renamed meanwhile.
 
-use std::os::fd::AsFd;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -47,13 +48,35 @@ pub enum ListedKind {
 
 /// Sends all that lies beneath a directory, itself first, under an empty name.
 pub(super) fn list(path: &Path, entries: &Sender<Vec<Listed>>) -> Result<(), FileError> {
-    let failed = |name: &Path, error| FileError::errno("list", &path.join(name), error);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let top = openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|error| failed(Path::new(""), error))?;
     let mut batch = Vec::new();
+    each(&open(path)?, path, &mut |name, kind| {
+        batch.push(Listed { path: name.as_os_str().as_bytes().into(), kind });
+        if batch.len() >= BATCH {
+            entries.send(std::mem::take(&mut batch)).map_err(FileError::Call)?;
+        }
+        Ok(())
+    })?;
+    entries.send(batch).map_err(FileError::Call)?;
+    entries.close();
+    Ok(())
+}
+
+/// Opens a directory that is to be listed.
+pub(super) fn open(path: &Path) -> Result<OwnedFd, FileError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|error| FileError::errno("list", path, error))
+}
+
+/// Tells of all that lies beneath a directory, each directory before what lies in it, and itself first, under an
+/// empty name. `path` is for errors.
+pub(super) fn each(
+    top: &OwnedFd,
+    path: &Path,
+    tell: &mut dyn FnMut(&Path, ListedKind) -> Result<(), FileError>,
+) -> Result<(), FileError> {
     let mut pending = vec![PathBuf::new()];
     while let Some(name) = pending.pop() {
-        let failed = |error| failed(&name, error);
+        let failed = |error| FileError::errno("list", &path.join(&name), error);
         // Behind the slash nothing but a directory is opened.
         let inside = if name.as_os_str().is_empty() { PathBuf::from(".") } else { name.join("") };
         let directory = match walk(top.as_fd(), &inside) {
@@ -63,15 +86,14 @@ pub(super) fn list(path: &Path, entries: &Sender<Vec<Listed>>) -> Result<(), Fil
             Err(error) => return Err(failed(error)),
         };
         let stat = rustix::fs::fstat(&directory).map_err(failed)?;
-        let kind = ListedKind::Directory(Box::new(FileMetadata::of(&stat, 0)));
-        batch.push(Listed { path: name.as_os_str().as_bytes().into(), kind });
+        tell(&name, ListedKind::Directory(Box::new(FileMetadata::of(&stat, 0))))?;
         for entry in Dir::read_from(&directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let entry = entry.file_name();
             if matches!(entry.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let below = name.join(std::ffi::OsStr::from_bytes(entry.to_bytes()));
+            let below = name.join(OsStr::from_bytes(entry.to_bytes()));
             let stat = match statat(&directory, entry, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT) => continue,
@@ -91,13 +113,8 @@ pub(super) fn list(path: &Path, entries: &Sender<Vec<Listed>>) -> Result<(), Fil
                 },
                 _ => ListedKind::Other,
             };
-            batch.push(Listed { path: below.as_os_str().as_bytes().into(), kind });
-            if batch.len() >= BATCH {
-                entries.send(std::mem::take(&mut batch)).map_err(FileError::Call)?;
-            }
+            tell(&below, kind)?;
         }
     }
-    entries.send(batch).map_err(FileError::Call)?;
-    entries.close();
     Ok(())
 }

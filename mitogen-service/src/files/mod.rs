@@ -6,12 +6,13 @@
 //! | --- | --- |
 //! | `service` | what contexts may ask of each other |
 //! | `get`, `put`, `options` | what a program writes to transfer a file |
-//! | `get_dir`, `listing` | the same of a directory |
+//! | `get_dir`, `put_dir`, `listing` | the same of a directory |
 //! | `registered` | which paths may be fetched by contexts that are no parents: plain data |
 //! | `beneath`, `source` | opening a file once, so that nothing leads out of a directory; reading it |
 //! | `lanes`, `sending` | whose turn it is on a stream: plain data, and its threads |
 //! | `transfer` | one file through a channel, at both ends |
-//! | `target` | a file that is absent or whole |
+//! | `target`, `tree` | a file, and a directory, that is absent or whole |
+//! | `places`, `threads` | how many calls that take their time are run at once: plain data, and its threads |
 //! | `metadata`, `hash`, `error` | what is told of a file |
 //! | `push` | files pushed down the tree |
 
@@ -24,14 +25,18 @@ mod lanes;
 mod listing;
 mod metadata;
 mod options;
+mod places;
 mod push;
 mod put;
+mod put_dir;
 mod registered;
 mod sending;
 mod service;
 mod source;
 mod target;
+mod threads;
 mod transfer;
+mod tree;
 
 pub use error::FileError;
 pub use get::Get;
@@ -44,6 +49,7 @@ pub use push::{
     Arrival, Push, PushAnswer, PushFileService, PushFileServiceApi, PushFileServiceStub, PushOffer, PushedFile,
 };
 pub use put::Put;
+pub use put_dir::PutDir;
 pub use service::{FetchOptions, FileService, FileServiceApi, FileServiceStub, StoreOptions, Stored};
 
 /// Lets the services of this layer be made where they are asked for.

@@ -1,7 +1,9 @@
 //! A file of this process, taken to another context.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
 
 use super::error::FileError;
 use super::get::setters;
@@ -11,11 +13,10 @@ use super::options::{OnProgress, Progress, Transferred};
 use super::service::{FileService, StoreOptions, Stored};
 use super::source::{CHUNK, Source};
 use super::target::Target;
-use super::transfer::{self, Incoming, Known};
-use crate::channel::{Receiver, Sender};
+use super::transfer::{self, Incoming, Known, Prefix};
+use crate::channel::{Call, EventKind, Receiver, Removed, Select, Sender};
 use crate::error::CallError;
 use crate::router::{Context, Router, random_number};
-use crate::service::Reply;
 use crate::wire::Blob;
 
 /// A file of this process that is to go to another context; made by [`FileService::put`].
@@ -63,12 +64,7 @@ impl<'a> Put<'a> {
             self.options.clone(),
             ready.sender(),
         );
-        let Ok(Stored { data, known, known_hash }) = ready.recv() else {
-            // The answer says why there is nothing to send to.
-            let answered = call.wait()?;
-            return Err(FileError::malformed(&self.to, format!("it was answered with {answered:?} at once")));
-        };
-        drop(ready);
+        let (Stored { data, known, known_hash }, call) = when_ready(&self.to, ready, call)?;
         let known = known_hash.map(|hash| Known { length: known, hash });
         let prefix = transfer::begin(&source, known, self.options.verify)?;
         let resumed_at = prefix.length;
@@ -88,6 +84,38 @@ impl<'a> Put<'a> {
     }
 }
 
+/// Waits until the other context is ready to take what was announced to it.
+///
+/// If the call is refused, nobody has the sender that it was given, and so nobody closes `ready`: the answer is waited
+/// for beside it.
+pub(super) fn when_ready<T: fmt::Debug + DeserializeOwned + Send + 'static>(
+    to: &Path,
+    ready: Receiver<Stored>,
+    call: Call<T>,
+) -> Result<(Stored, Call<T>), FileError> {
+    const READY: u64 = 0;
+    const ANSWER: u64 = 1;
+    let select = Select::new();
+    select.add(ready, READY).and_then(|()| select.add(call, ANSWER)).map_err(CallError::from)?;
+    let mut stored = None;
+    loop {
+        let event = select.get().map_err(FileError::Call)?;
+        match event.kind {
+            EventKind::Answer => {
+                let answered = event.decode::<T>()?;
+                return Err(FileError::malformed(to, format!("it was answered with {answered:?} at once")));
+            }
+            // The answer says why.
+            EventKind::Ended(_) => {}
+            EventKind::Message => stored = Some(event.decode::<Stored>().map_err(FileError::Call)?),
+        }
+        let call = stored.is_some().then(|| select.remove(ANSWER)).flatten();
+        if let (Some(stored), Some(Ok(call))) = (stored.take(), call.map(Removed::into_call)) {
+            return Ok((stored, call));
+        }
+    }
+}
+
 /// A file that a context is asked to take.
 pub(super) struct Order {
     pub(super) path: PathBuf,
@@ -95,25 +123,20 @@ pub(super) struct Order {
     pub(super) options: StoreOptions,
 }
 
-/// Takes a file, on a thread of its own, since it takes its time.
-pub(super) fn store(router: &Router, order: Order, ready: Sender<Stored>, reply: Reply<Option<FileHash>>) {
-    let core = router.core().clone();
-    let router = router.clone();
-    // Should there be no thread, the reply is dropped with the closure, and says so.
-    let _ = core.ledger().spawn("mitogen-files", move || {
-        let stored = take(&router, order, ready);
-        reply.send(stored.map_err(CallError::from));
-    });
-}
-
-fn take(router: &Router, order: Order, ready: Sender<Stored>) -> Result<Option<FileHash>, FileError> {
-    let Order { path, metadata, options } = order;
-    let mut target = Target::open(&path, options.resume)?;
-    let known = target.prefix()?;
+/// Says that this context is ready to take something, of which a beginning may be known.
+pub(super) fn say_ready(router: &Router, ready: Sender<Stored>, known: &Prefix) -> Result<Receiver<Blob>, FileError> {
     let receiver: Receiver<Blob> = router.receiver().from(&router.context_by_id(ready.destination()));
     let known_hash = known.hash().filter(|_| known.length > 0);
     ready.send(Stored { data: receiver.sender(), known: known.length, known_hash }).map_err(FileError::Call)?;
-    drop(ready);
+    Ok(receiver)
+}
+
+/// Takes a file.
+pub(super) fn take(router: &Router, order: Order, ready: Sender<Stored>) -> Result<Option<FileHash>, FileError> {
+    let Order { path, metadata, options } = order;
+    let mut target = Target::open(&path, options.resume)?;
+    let known = target.prefix()?;
+    let receiver = say_ready(router, ready, &known)?;
     let incoming = Incoming { path: &path, size: metadata.size, known, verify: options.verify };
     let received = incoming.receive(&receiver, &mut target, &mut None)?;
     target.finish(&metadata, options.keep())?;

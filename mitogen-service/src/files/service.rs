@@ -15,9 +15,11 @@ use super::listing::{self, Listed};
 use super::metadata::FileMetadata;
 use super::options::Destination;
 use super::put::{self, Put};
+use super::put_dir::{self, PutDir};
 use super::registered::{Registered, Registration};
 use super::sending::{Job, Sending, Where};
 use super::target::Keep;
+use super::threads::Threads;
 use super::transfer::Known;
 use crate::channel::Sender;
 use crate::error::CallError;
@@ -83,6 +85,10 @@ pub(super) const NAME: &str = "mitogen.service.FileService";
 /// On each stream one file is under way at a time, in the order in which they were asked for, with 1 MiB at most
 /// that its receiver has not taken. A receiver that takes nothing for two seconds lets those behind it pass.
 /// 4,096 transfers may wait; a file is opened when its turn comes.
+///
+/// What parents put into a context, and the directories of it that they have listed, takes a thread each there. 32 of
+/// these are under way at a time, and 4,096 more wait for their turn. Beyond both bounds the answer is
+/// [`CallError::Overloaded`](crate::CallError::Overloaded).
 #[derive(Clone, Default)]
 pub struct FileService {
     inner: Arc<Inner>,
@@ -92,6 +98,7 @@ pub struct FileService {
 struct Inner {
     registered: Mutex<Registered>,
     sending: Arc<Sending>,
+    threads: Arc<Threads>,
 }
 
 /// How a file is fetched.
@@ -246,20 +253,34 @@ impl FileService {
         router: &Router,
         reply: Reply<Option<FileHash>>,
     ) {
-        put::store(router, put::Order { path, metadata, options }, ready, reply);
+        let (order, own) = (put::Order { path, metadata, options }, router.clone());
+        self.inner.threads.answer(router, reply, move || put::take(&own, order, ready).map_err(CallError::from));
+    }
+
+    /// Takes a directory with all that lies beneath it: says where that goes, and answers when it is there.
+    #[expose(policy = AllowParents)]
+    fn store_dir(
+        &self,
+        path: PathBuf,
+        options: StoreOptions,
+        ready: Sender<Stored>,
+        router: &Router,
+        reply: Reply<()>,
+    ) {
+        let own = router.clone();
+        let take = move || put_dir::take(&own, &path, &options, ready).map_err(CallError::from);
+        self.inner.threads.answer(router, reply, take);
     }
 
     /// Tells what lies beneath a directory, each directory before what lies in it, and answers when that was all.
     #[expose(policy = AllowParents)]
     fn list(&self, path: PathBuf, entries: Sender<Vec<Listed>>, router: &Router, reply: Reply<()>) {
-        // Should there be no thread, the reply is dropped with the closure, and says so.
-        let _ = router.core().ledger().spawn("mitogen-files", move || {
-            reply.send(listing::list(&path, &entries).map_err(CallError::from));
-        });
+        self.inner.threads.answer(router, reply, move || listing::list(&path, &entries).map_err(CallError::from));
     }
 
     #[on_shutdown]
     fn on_shutdown(&self) {
+        self.inner.threads.stop();
         self.inner.sending.stop();
     }
 }
@@ -296,6 +317,12 @@ impl FileService {
     /// [`Put::run`].
     pub fn put<'a>(context: &Context, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Put<'a> {
         Put::new(context.clone(), from.as_ref().to_owned(), to.as_ref().to_owned())
+    }
+
+    /// Takes a directory of this process to another context, of which this one must be a parent, with all that lies
+    /// beneath it. Nothing happens before [`PutDir::run`].
+    pub fn put_dir<'a>(context: &Context, from: impl AsRef<Path>, to: impl AsRef<Path>) -> PutDir<'a> {
+        PutDir::new(context.clone(), from.as_ref().to_owned(), to.as_ref().to_owned())
     }
 }
 

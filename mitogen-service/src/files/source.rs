@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,12 @@ impl Source {
     /// What a relative path means in a directory, for those who may read anything and want nothing outside of it.
     pub(super) fn open_in(top: &Path, path: &Path) -> Result<Self, FileError> {
         let opened = Directory::open(top).and_then(|directory| directory.open_beneath(path));
+        Self::new(path, opened.map_err(|error| Self::not_opened(path, error))?)
+    }
+
+    /// What lies under this name in a directory, on the way to which no link is followed; `path` is for errors.
+    pub(super) fn open_listed(top: BorrowedFd<'_>, name: &Path, path: &Path) -> Result<Self, FileError> {
+        let opened = beneath::walk(top, name);
         Self::new(path, opened.map_err(|error| Self::not_opened(path, error))?)
     }
 

@@ -34,7 +34,8 @@ pub(super) struct Trailer {
     hash: Option<FileHash>,
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<Blob, CallError> {
+/// The encoding of a message.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Blob, CallError> {
     let mut out = Vec::new();
     let encode = |value::EncodeError(reason)| CallError::Encode {
         what: "a message of a file".to_owned(),
@@ -45,7 +46,8 @@ fn encode<T: Serialize>(value: &T) -> Result<Blob, CallError> {
     Ok(out.into())
 }
 
-fn decode<T: for<'a> Deserialize<'a>>(path: &Path, raw: &[u8]) -> Result<T, FileError> {
+/// Reads a message that belongs to what goes to this path.
+pub(super) fn decode<T: for<'a> Deserialize<'a>>(path: &Path, raw: &[u8]) -> Result<T, FileError> {
     validate(raw, MAX_DEPTH).map_err(|error| FileError::malformed(path, error.to_string()))?;
     value::decode(raw).map_err(|error| FileError::malformed(path, format!("{}: {}", error.got, error.reason)))
 }

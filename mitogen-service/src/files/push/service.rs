@@ -14,6 +14,7 @@ use super::snapshot::too_late;
 use crate::error::{CallError, Trace};
 use crate::files::error::FileError;
 use crate::files::hash::FileHash;
+use crate::files::threads::Threads;
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, Router};
 use crate::service::{AllowParents, Caller, Reply, SerializedInvoker, ServiceScope};
@@ -80,6 +81,8 @@ pub(in crate::files) const NAME: &str = "mitogen.service.PushFileService";
 pub struct PushFileService {
     /// That of the router in which it is, for its end.
     hub: OnceLock<(Weak<Hub>, Router)>,
+    /// For pushing on behalf of others, which waits.
+    threads: Arc<Threads>,
 }
 
 /// All methods come to their end at once, and are run in the order in which they arrive: a neighbour offers a file
@@ -100,7 +103,7 @@ impl PushFileService {
     /// The first [`FileError`] of any of the files.
     #[expose(policy = AllowParents)]
     fn propagate_paths(&self, context: Context, paths: Vec<PathBuf>, router: &Router, reply: Reply<()>) {
-        propagate(router, context, paths, reply);
+        self.propagate(router, context, paths, reply);
     }
 
     /// Pushes a file of the process that is called to a context that is below it, or to itself.
@@ -109,7 +112,7 @@ impl PushFileService {
     /// All of [`FileError`].
     #[expose(policy = AllowParents)]
     fn propagate_to(&self, context: Context, path: PathBuf, router: &Router, reply: Reply<()>) {
-        propagate(router, context, vec![path], reply);
+        self.propagate(router, context, vec![path], reply);
     }
 
     /// Takes a file, and brings it to contexts that are below, or to this one. What becomes of it is said through
@@ -151,6 +154,7 @@ impl PushFileService {
 
     #[on_shutdown]
     fn on_shutdown(&self) {
+        self.threads.stop();
         let Some((hub, router)) = self.hub.get() else { return };
         if let Some(hub) = hub.upgrade() {
             hub.tell(router, |book| book.wake_all(&CallError::Stopped { trace: Trace::default() }.into()));
@@ -168,6 +172,15 @@ impl PushFileService {
     /// Pushes files of this process to contexts below. Nothing happens before [`Push::run`].
     pub fn push<'a>(router: &Router, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Push<'a> {
         Push::new(router, paths.into_iter().map(Into::into).collect())
+    }
+
+    /// Pushes on a thread, since it takes its time.
+    fn propagate(&self, router: &Router, context: Context, paths: Vec<PathBuf>, reply: Reply<()>) {
+        let own = router.clone();
+        self.threads.answer(router, reply, move || {
+            let pushed = Push::new(&own, paths).to([&context]).run();
+            pushed.into_iter().try_for_each(|(_, result)| result).map_err(CallError::from)
+        });
     }
 
     /// The file that was pushed to this context under this path; waits for it for `timeout` at most.
@@ -215,17 +228,6 @@ fn accept(
     let (version, targets) = (Version { path, metadata, hash }, targets(router, contexts));
     Hub::of(router).tell(router, |book| book.accept(version, targets, Outlet::Above(answers), sent, lacking));
     Ok(())
-}
-
-/// Pushes on a thread of its own, since it takes its time.
-fn propagate(router: &Router, context: Context, paths: Vec<PathBuf>, reply: Reply<()>) {
-    let (core, router) = (router.core().clone(), router.clone());
-    // Should there be no thread, the reply is dropped with the closure, and says so.
-    let _ = core.ledger().spawn("mitogen-push", move || {
-        let pushed = Push::new(&router, paths).to([&context]).run();
-        let result = pushed.into_iter().try_for_each(|(_, result)| result);
-        reply.send(result.map_err(CallError::from));
-    });
 }
 
 /// Somebody who waits for a file.

@@ -1,0 +1,126 @@
+//! A directory that is to be made, with all that lies beneath it: absent until it is whole.
+//!
+//! Everything is put together under another name in the same directory, which becomes the right one in one step. The
+//! names come from another context, which is not to be believed: none leads out, and no link is followed.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, statat, symlinkat};
+use rustix::io::Errno;
+
+use super::beneath::walk;
+use super::error::FileError;
+use super::metadata::FileMetadata;
+use super::target::{Keep, Target, dress, other_name};
+use crate::router::random_number;
+
+/// How many directories may lie in one, each of which is kept in mind.
+const MAX_DIRECTORIES: usize = 1_000_000;
+
+/// A directory under another name, until it is whole.
+pub(super) struct Tree {
+    path: PathBuf,
+    parent: OwnedFd,
+    name: OsString,
+    other: OsString,
+    top: OwnedFd,
+    /// What the directories shall be when everything is in them.
+    directories: Vec<(PathBuf, Box<FileMetadata>)>,
+    finished: bool,
+}
+
+impl Tree {
+    /// Begins a directory that is not there yet.
+    pub(super) fn begin(path: &Path) -> Result<Self, FileError> {
+        let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
+            let what = format!("'{}' names no directory: say what it shall be called", path.display());
+            return Err(FileError::invalid(what));
+        };
+        let error = |action| move |error| FileError::errno(action, path, error);
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = openat(rustix::fs::CWD, parent, flags, Mode::empty()).map_err(error("open the directory of"))?;
+        if statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(error("create")(Errno::EXIST));
+        }
+        let other = other_name(name, &format!("{:016x}.tmp", random_number()));
+        mkdirat(&parent, &other, Mode::RWXU).map_err(error("create"))?;
+        let top = openat(&parent, &other, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(error("create"))?;
+        let (path, name) = (path.to_owned(), name.to_owned());
+        Ok(Self { path, parent, name, other, top, directories: Vec::new(), finished: false })
+    }
+
+    /// Makes a directory in it; under an empty name it is the first one itself. It gets what it shall have at the end:
+    /// in one that may not be written to, nothing could be put.
+    pub(super) fn directory(&mut self, name: &Path, metadata: Box<FileMetadata>) -> Result<(), FileError> {
+        if !name.as_os_str().is_empty() {
+            let (directory, last) = self.place(name)?;
+            mkdirat(directory, last, Mode::RWXU).map_err(|error| self.failed("create", name, error))?;
+        }
+        if self.directories.len() >= MAX_DIRECTORIES {
+            return Err(FileError::malformed(&self.path, format!("it has more than {MAX_DIRECTORIES} directories")));
+        }
+        self.directories.push((name.to_owned(), metadata));
+        Ok(())
+    }
+
+    /// Makes a symbolic link in it, whatever that says.
+    pub(super) fn link(&self, name: &Path, target: &[u8]) -> Result<(), FileError> {
+        let (directory, last) = self.place(name)?;
+        symlinkat(OsStr::from_bytes(target), directory, last).map_err(|error| self.failed("create", name, error))
+    }
+
+    /// Begins a file in it.
+    pub(super) fn file(&self, name: &Path) -> Result<Target, FileError> {
+        let (directory, last) = self.place(name)?;
+        Target::open_at(directory, last, &self.path.join(name), false)
+    }
+
+    /// The directory that something lies in, and what it is called there.
+    fn place<'n>(&self, name: &'n Path) -> Result<(OwnedFd, &'n OsStr), FileError> {
+        let is_plain = name.components().all(|component| matches!(component, Component::Normal(_)));
+        let (Some(last), Some(parent), true) = (name.file_name(), name.parent(), is_plain) else {
+            return Err(FileError::malformed(&self.path, format!("there is no name {name:?} in a directory")));
+        };
+        let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.join("") };
+        let directory = walk(self.top.as_fd(), &parent).map_err(|error| self.failed("open", &parent, error))?;
+        Ok((directory, last))
+    }
+
+    fn failed(&self, action: &str, name: &Path, error: Errno) -> FileError {
+        FileError::errno(action, &self.path.join(name), error)
+    }
+
+    /// It is whole: makes the directories what they shall be, the innermost first, and takes its name.
+    pub(super) fn finish(mut self, keep: Keep) -> Result<(), FileError> {
+        for (name, metadata) in self.directories.iter().rev() {
+            let inside = if name.as_os_str().is_empty() { PathBuf::from(".") } else { name.join("") };
+            let failed = |action, error| self.failed(action, name, error);
+            let directory = walk(self.top.as_fd(), &inside).map_err(|error| failed("open", error))?;
+            dress(&directory, metadata, keep).map_err(|(action, error)| failed(action, error))?;
+            if keep.fsync {
+                rustix::fs::fsync(&directory).map_err(|error| failed("sync", error))?;
+            }
+        }
+        let failed = |error| FileError::errno("create", &self.path, error);
+        // If something has come to be there meanwhile, it stays.
+        renameat_with(&self.parent, &self.other, &self.parent, &self.name, RenameFlags::NOREPLACE).map_err(failed)?;
+        self.finished = true;
+        if keep.fsync {
+            rustix::fs::fsync(&self.parent).map_err(|error| FileError::errno("create", &self.path, error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if !self.finished {
+            // It follows no links. What cannot be removed is left, under a name that nobody takes for the directory.
+            let _ = std::fs::remove_dir_all(self.path.with_file_name(&self.other));
+        }
+    }
+}

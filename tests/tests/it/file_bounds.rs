@@ -1,0 +1,87 @@
+//! How many threads the services of files take, and what happens beyond that.
+
+use std::fs;
+
+use mitogen_service::{
+    CallError, EventKind, FileError, FileService, PushFileService, Receiver, Select, StoreOptions, Stored, as_completed,
+};
+use mitogen_service_tests::{LONG, Watched, within};
+use rustix::process::Signal;
+
+use crate::bench::{Bench, Worker};
+
+/// How many calls of a service run at a time, and how many wait.
+const RUNNING: usize = 32;
+const WAITING: usize = 4096;
+
+/// How many threads for files a process has.
+fn threads(pid: u32) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "mitogen-files").count()
+}
+
+#[test]
+fn as_many_files_are_stored_at_a_time_as_may_and_the_others_wait() {
+    let bench = Bench::new();
+    let child = bench.child("child");
+    let pid = Worker::stub(&child).pid().wait_timeout(LONG).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let metadata = FileService::get(&child, "/etc/passwd", &mut std::io::sink()).run().unwrap().metadata;
+    let store = || {
+        let ready: Receiver<Stored> = bench.router.receiver().from(&child);
+        let (path, options) = (dir.path().join("to"), StoreOptions::default());
+        let call = FileService::stub(&child).store(path, metadata.clone(), options, ready.sender());
+        (ready, call)
+    };
+    let begun = (0..RUNNING).map(|_| {
+        let (ready, call) = store();
+        (ready.recv_timeout(LONG).unwrap(), call)
+    });
+    let mut begun: Vec<_> = begun.collect();
+    assert_eq!(threads(pid), RUNNING);
+
+    // One more than may wait. It need not be the last one: the pool has two threads.
+    let (readies, calls): (Vec<_>, Vec<_>) = (0..=WAITING).map(|_| store()).unzip();
+    let mut ends = as_completed(calls);
+    let ((_, refused), _ends) = within(LONG, move || (ends.next().unwrap(), ends));
+    assert!(matches!(refused, Err(CallError::Overloaded { .. })), "{refused:?}");
+    assert_eq!(threads(pid), RUNNING);
+    // What is sent, and not taken, is not bounded by these.
+    FileService::get(&child, "/etc/passwd", &mut std::io::sink()).run().unwrap();
+
+    // One ends, and one of those that wait has its place.
+    let (stored, call) = begun.remove(0);
+    stored.data.close();
+    drop(stored);
+    let error = FileError::from(call.wait_timeout(LONG).unwrap_err());
+    assert!(matches!(error, FileError::Interrupted { .. }), "{error:?}");
+    let select = Select::new();
+    for (number, ready) in (0..).zip(readies) {
+        select.add(ready, number).unwrap();
+    }
+    // That of the call that was refused ends.
+    let mut events = std::iter::from_fn(|| select.get_timeout(LONG).ok());
+    let next = events.find(|event| !matches!(event.kind, EventKind::Ended(_))).expect("one has its turn");
+    next.decode::<Stored>().unwrap();
+    assert_eq!(threads(pid), RUNNING);
+}
+
+#[test]
+fn as_many_files_are_propagated_at_a_time_as_may_and_the_others_wait() {
+    let bench = Bench::new();
+    let hop = bench.child("hop");
+    let far = Worker::stub(&hop).start_child("far".into()).wait_timeout(LONG).unwrap();
+    let [pid, far_pid] = [&hop, &far].map(|context| Worker::stub(context).pid().wait_timeout(LONG).unwrap());
+    let process = Watched::new(far_pid);
+    process.stop();
+    let service = PushFileService::stub(&hop);
+    let calls: Vec<_> = (0..RUNNING + 8).map(|_| service.propagate_to(far.clone(), "/etc/passwd".into())).collect();
+    // The calls of this service are run in their order.
+    assert!(!service.forget("/nothing".into()).wait_timeout(LONG).unwrap());
+    assert_eq!(threads(pid), RUNNING);
+    process.signal(Signal::CONT);
+    for call in calls {
+        call.wait_timeout(LONG).unwrap();
+    }
+}
