@@ -5,20 +5,26 @@
 //! at the other end of the stream or cuts the stream; it then looks for what it holds itself. The others are killed
 //! themselves at one message each.
 
+mod disk;
 mod relay;
+mod source;
+mod transfers;
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use mitogen_service::{AllowParents, CallError, Context, FileError, FileService, PushFileService, Router, service};
+use mitogen_service::{CallError, Context, FileError, FileService, Router};
 use mitogen_service_tests::{Holdings, LONG, within};
 
 use crate::bench::{Bench, Worker};
 use relay::{Fault, Relay};
+use transfers::{
+    GET, GET_BY_A_CHILD, GET_BY_A_CHILD_BELOW, GET_DIR, GET_FROM_BELOW, PUSH, PUSH_BELOW, PUT, PUT_BELOW, PUT_DIR,
+    Transfer, What,
+};
 
 /// Several messages, and more than may be under way.
 const SIZE: usize = 5 * 128 * 1024 + 321;
@@ -27,26 +33,6 @@ const WINDOW: usize = 256 * 1024;
 
 /// No transfer has as many messages.
 const ENOUGH: usize = 1000;
-
-/// One way to bring something somewhere.
-struct Transfer {
-    /// Of the test.
-    name: &'static str,
-    /// Brings it from or to a context, so that it is at a path.
-    run: fn(&Stage, &Context, &Path) -> Result<(), FileError>,
-    what: What,
-    /// Whether this process writes it, and not the one that may be killed.
-    is_written_here: bool,
-    /// Whether the other end of the transfer is behind the context that may be killed.
-    is_far: bool,
-}
-
-/// What is transferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    File,
-    Dir,
-}
 
 /// A root with files.
 struct Stage {
@@ -121,19 +107,35 @@ struct Destination {
 impl Destination {
     /// An empty directory, where for every second number an old file is.
     fn new(dir: &Path, what: What, number: usize) -> Self {
-        let to = Self::find(dir, what, number);
-        let _ = fs::remove_dir_all(&to.dir);
-        fs::create_dir(&to.dir).unwrap();
-        if to.has_old {
-            fs::write(to.path(), "old").unwrap();
+        Self::new_on(dir, dir, what, number)
+    }
+
+    fn prepare(self) -> Self {
+        let _ = fs::remove_dir_all(&self.dir);
+        fs::create_dir(&self.dir).unwrap();
+        if self.has_old {
+            fs::write(self.path(), "old").unwrap();
         }
-        to
+        self
+    }
+
+    /// The same for files of another directory.
+    fn new_on(disk: &Path, dir: &Path, what: What, number: usize) -> Self {
+        Self::find_on(disk, dir, what, number).prepare()
     }
 
     /// The same, which another process has made.
     fn find(dir: &Path, what: What, number: usize) -> Self {
+        Self::find_on(dir, dir, what, number)
+    }
+
+    fn find_on(disk: &Path, dir: &Path, what: What, number: usize) -> Self {
         let source = dir.join(if what == What::File { "file" } else { "dir" });
-        Self { dir: dir.join("to"), expected: contents(&source), has_old: what == What::File && number % 2 == 0 }
+        Self {
+            dir: disk.join("to"),
+            expected: contents(&source),
+            has_old: what == What::File && number.is_multiple_of(2),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -152,24 +154,6 @@ impl Destination {
     fn others(&self) -> Vec<PathBuf> {
         let all = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
         all.filter(|path| *path != self.path()).collect()
-    }
-}
-
-/// What a context does that wants files of another one, or has some.
-#[derive(Default)]
-struct Taker;
-
-#[service(activate)]
-impl Taker {
-    #[expose(policy = AllowParents)]
-    fn fetch(&self, from: Context, path: PathBuf, to: PathBuf) -> Result<(), FileError> {
-        FileService::get(&from, path, to).run().map(drop)
-    }
-
-    /// Makes a file of one that was pushed.
-    #[expose(policy = AllowParents)]
-    fn save(&self, path: PathBuf, to: PathBuf, router: &Router) -> Result<(), FileError> {
-        PushFileService::get(router, path, Duration::ZERO)?.save(to)
     }
 }
 
@@ -219,20 +203,47 @@ fn run_copies(transfer: &'static Transfer) {
     assert!((5..ENOUGH).contains(&at), "there were {at} messages");
 }
 
-/// Runs a transfer in which something happens at a message; tells how many there were, if it has not happened.
+/// What became of a transfer in which something was to happen.
+struct Round {
+    result: Result<(), FileError>,
+    to: Destination,
+    messages: usize,
+    has_happened: bool,
+}
+
+/// A context at the other end of a transfer, and the relay before it.
+struct Peer {
+    relay: Relay,
+    whom: Context,
+}
+
+impl Transfer {
+    fn connect(&self, stage: &Stage) -> Peer {
+        let (relay, peer) = Relay::start(&stage.bench.router, "peer");
+        let whom = match self.is_far {
+            true => Worker::stub(&peer).start_child("far".into()).wait_timeout(LONG).unwrap(),
+            false => peer,
+        };
+        // Whatever it does once.
+        Worker::stub(&whom).pid().wait_timeout(LONG).unwrap();
+        Peer { relay, whom }
+    }
+
+    fn run_with(&self, stage: &Stage, peer: &Peer, number: usize, arm: impl FnOnce(&Relay)) -> Round {
+        let to = Destination::new(&stage.dir, self.what, number);
+        arm(&peer.relay);
+        let result = (self.run)(stage, &peer.whom, &to.path());
+        let (messages, has_happened) = peer.relay.disarm();
+        Round { result, to, messages, has_happened }
+    }
+}
+
+/// Runs a transfer with a fault at a message; tells how many messages there were, if it has not come to that.
 fn once(stage: &Stage, transfer: &Transfer, at: usize, fault: Fault) -> Option<usize> {
-    let (relay, peer) = Relay::start(&stage.bench.router, "peer");
-    let whom = match transfer.is_far {
-        true => Worker::stub(&peer).start_child("far".into()).wait_timeout(LONG).unwrap(),
-        false => peer.clone(),
-    };
-    // Whatever it does once.
-    Worker::stub(&whom).pid().wait_timeout(LONG).unwrap();
-    let to = Destination::new(&stage.dir, transfer.what, at);
-    relay.arm(at, fault);
-    let result = (transfer.run)(stage, &whom, &to.path());
-    let (messages, has_happened) = relay.disarm();
-    relay.end();
+    let peer = transfer.connect(stage);
+    let Round { result, to, messages, has_happened } =
+        transfer.run_with(stage, &peer, at, |relay| relay.arm(at, fault));
+    peer.relay.end();
     let what = format!("{fault:?} at {at}: {result:?}, {:?}", to.others());
     match &result {
         Ok(()) => assert!(to.is_whole(), "{what}"),
@@ -262,10 +273,14 @@ fn survive(stage: &Stage, transfer: &Transfer) {
         (transfer.run)(stage, &stage.other, &to.path()).unwrap();
         assert!(to.is_whole() && to.others().is_empty(), "{:?}", to.others());
     };
-    // What is held from the first time on.
+    // What is held from the first time on, and from the first end of a context that is told to somebody.
     healthy(0);
-    let messages = once(stage, transfer, ENOUGH, Fault::Cut).expect("there are fewer messages");
-    once(stage, transfer, messages / 2, Fault::KillPeer);
+    once(stage, transfer, ENOUGH, Fault::Cut).expect("there are fewer messages");
+    let (tell, told) = std::sync::mpsc::channel();
+    let child = stage.bench.child("child");
+    child.on_disconnect(move || tell.send(()).unwrap()).detach();
+    child.kill().unwrap();
+    told.recv_timeout(LONG).unwrap();
     let before = Holdings::of_this_process();
     let mut at = 1;
     let messages = loop {
@@ -286,14 +301,6 @@ fn survive(stage: &Stage, transfer: &Transfer) {
     assert!((5..ENOUGH).contains(&at), "there were {at} messages");
 }
 
-const GET: Transfer = Transfer {
-    name: "faults::get",
-    run: |stage, at, to| FileService::get(at, stage.file(), to).run().map(drop),
-    what: What::File,
-    is_written_here: true,
-    is_far: false,
-};
-
 #[test]
 fn get() {
     at_every_message(&GET);
@@ -301,37 +308,18 @@ fn get() {
 
 #[test]
 fn get_from_below() {
-    static BELOW: Transfer = Transfer { name: "faults::get_from_below", is_far: true, ..GET };
-    at_every_message(&BELOW);
+    at_every_message(&GET_FROM_BELOW);
 }
-
-const FETCH: Transfer = Transfer {
-    name: "faults::get_by_a_child",
-    run: |stage, at, to| {
-        let call = Taker::stub(at).fetch(stage.bench.root(), stage.file(), to.to_owned());
-        call.wait_timeout(LONG).map_err(FileError::from)
-    },
-    is_written_here: false,
-    ..GET
-};
 
 #[test]
 fn get_by_a_child() {
-    at_every_message(&FETCH);
+    at_every_message(&GET_BY_A_CHILD);
 }
 
 #[test]
 fn get_by_a_child_below() {
-    static BELOW: Transfer = Transfer { name: "faults::get_by_a_child_below", is_far: true, ..FETCH };
-    at_every_message(&BELOW);
+    at_every_message(&GET_BY_A_CHILD_BELOW);
 }
-
-const PUT: Transfer = Transfer {
-    name: "faults::put",
-    run: |stage, at, to| FileService::put(at, stage.file(), to).run().map(drop),
-    is_written_here: false,
-    ..GET
-};
 
 #[test]
 fn put() {
@@ -340,33 +328,18 @@ fn put() {
 
 #[test]
 fn put_below() {
-    static BELOW: Transfer = Transfer { name: "faults::put_below", is_far: true, ..PUT };
-    at_every_message(&BELOW);
+    at_every_message(&PUT_BELOW);
 }
 
 #[test]
 fn get_dir() {
-    static DIR: Transfer = Transfer {
-        name: "faults::get_dir",
-        run: |stage, at, to| FileService::get_dir(at, stage.top(), to).run().map(drop),
-        what: What::Dir,
-        ..GET
-    };
-    at_every_message(&DIR);
+    at_every_message(&GET_DIR);
 }
 
-const PUSH: Transfer = Transfer {
-    name: "faults::push",
-    run: |stage, at, to| {
-        let push = PushFileService::push(&stage.bench.router, [stage.file()]).to([at, &stage.other]);
-        let results = push.timeout(LONG).run();
-        assert_eq!(results.last().unwrap().1, Ok(()), "nothing happens to the other one");
-        results[0].1.clone()?;
-        Taker::stub(at).save(stage.file(), to.to_owned()).wait_timeout(LONG).map_err(FileError::from)
-    },
-    is_written_here: false,
-    ..GET
-};
+#[test]
+fn put_dir() {
+    at_every_message(&PUT_DIR);
+}
 
 #[test]
 fn push() {
@@ -375,6 +348,5 @@ fn push() {
 
 #[test]
 fn push_below() {
-    static BELOW: Transfer = Transfer { name: "faults::push_below", is_far: true, ..PUSH };
-    at_every_message(&BELOW);
+    at_every_message(&PUSH_BELOW);
 }

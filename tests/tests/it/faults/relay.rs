@@ -21,16 +21,25 @@ pub(super) enum Fault {
     KillOwn,
 }
 
+/// Whatever else shall happen then.
+type Hook = Box<dyn FnOnce() + Send>;
+
 /// Counts the messages of a stream in both directions.
+#[derive(Default)]
 struct Gate {
     seen: usize,
-    fault: Option<(usize, Fault)>,
+    /// At which message something happens.
+    at: usize,
+    fault: Option<Fault>,
+    hook: Option<Hook>,
+    has_happened: bool,
     over: bool,
 }
 
 /// What is done with a message.
 enum Passage {
     Pass,
+    PassAfter(Hook),
     Break(Fault),
     Over,
 }
@@ -41,13 +50,16 @@ impl Gate {
             return Passage::Over;
         }
         self.seen += 1;
-        match self.fault {
-            Some((at, fault)) if at == self.seen => {
-                self.over = true;
-                Passage::Break(fault)
-            }
-            _ => Passage::Pass,
+        if self.seen != self.at {
+            return Passage::Pass;
         }
+        self.has_happened = true;
+        if let Some(hook) = self.hook.take() {
+            return Passage::PassAfter(hook);
+        }
+        let Some(fault) = self.fault.take() else { return Passage::Pass };
+        self.over = true;
+        Passage::Break(fault)
     }
 }
 
@@ -69,7 +81,7 @@ impl Relay {
             .spawn()
             .unwrap();
         let (socket, theirs) = UnixStream::pair().unwrap();
-        let gate = Arc::new(Mutex::new(Gate { seen: 0, fault: None, over: false }));
+        let gate = Arc::new(Mutex::new(Gate::default()));
         let pid = Pid::from_child(&child);
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let pump = |from: Box<dyn Read + Send>, to: Box<dyn Write + Send>| {
@@ -84,17 +96,21 @@ impl Relay {
         (Self { gate, socket, child, pumps }, context)
     }
 
-    /// Lets something happen at the message of this number, counted from now on.
+    /// Lets a fault happen at the message of this number, counted from now on.
     pub(super) fn arm(&self, at: usize, fault: Fault) {
-        let mut gate = self.gate.lock().unwrap();
-        *gate = Gate { seen: 0, fault: Some((at, fault)), over: gate.over };
+        *self.gate.lock().unwrap() = Gate { at, fault: Some(fault), ..Gate::default() };
+    }
+
+    /// The same with anything else, after which the message is passed on.
+    pub(super) fn hook(&self, at: usize, hook: impl FnOnce() + Send + 'static) {
+        *self.gate.lock().unwrap() = Gate { at, hook: Some(Box::new(hook)), ..Gate::default() };
     }
 
     /// Lets nothing happen any more; gives how many messages there were, and whether it has happened.
     pub(super) fn disarm(&self) -> (usize, bool) {
         let mut gate = self.gate.lock().unwrap();
-        gate.fault = None;
-        (gate.seen, gate.over)
+        gate.at = 0;
+        (gate.seen, gate.has_happened)
     }
 
     /// Ends the child, and waits until nothing is left of it.
@@ -128,6 +144,10 @@ impl Link {
             let passage = self.gate.lock().unwrap().arrive();
             match passage {
                 Passage::Pass => to.write_all(&frame)?,
+                Passage::PassAfter(hook) => {
+                    hook();
+                    to.write_all(&frame)?;
+                }
                 Passage::Over => return Ok(()),
                 Passage::Break(Fault::KillPeer) => return Ok(kill_process(self.pid, Signal::KILL)?),
                 Passage::Break(Fault::KillOwn) => return Ok(kill_process(getpid(), Signal::KILL)?),
