@@ -302,7 +302,7 @@ fn who_is_killed_in_the_middle_of_a_file_fails_alone() {
 #[test]
 fn a_full_disk_fails_where_it_is() {
     let name = "push::a_full_disk_fails_where_it_is";
-    crate::files::with_a_small_disk(name, true, |_| {
+    crate::files::disk::with_a_small_disk(name, true, |_| {
         let bench = Bench::new();
         let dir = Dir(tempfile::tempdir_in("/var/tmp").unwrap());
         let child = bench.child("child");

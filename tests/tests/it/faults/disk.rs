@@ -9,7 +9,7 @@ use mitogen_service_tests::{Holdings, LONG, within};
 
 use super::transfers::{GET, GET_BY_A_CHILD, GET_DIR, PUSH, PUT, PUT_DIR, Transfer};
 use super::{Destination, Stage};
-use crate::files::with_a_small_disk;
+use crate::files::disk::with_a_small_disk;
 
 /// How much more room there is each time: half of what a message takes with it.
 const STEP: u64 = 64 * 1024;
