@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::FileError;
 use super::metadata::FileMetadata;
-use super::options::{Destination, OnProgress, Progress, Transferred};
+use super::options::{Destination, OnProgress, Transferred, file_options, transfer_options};
 use super::service::{FetchOptions, FileService, StoreOptions};
 use super::target::Target;
 use super::transfer::{Incoming, Prefix, Received, Sink};
@@ -41,68 +41,13 @@ pub struct Get<'a> {
     progress: Option<OnProgress<'a>>,
 }
 
-/// The setters that a transfer has whatever its direction is.
-macro_rules! setters {
-    ($type:ident) => {
-        impl<'a> $type<'a> {
-            /// Whether the hash of the whole file is computed at both ends and compared, which it is by default.
-            pub fn verify(mut self, verify: bool) -> Self {
-                self.options.verify = verify;
-                self
-            }
-
-            /// Whether a transfer that is cut off leaves what has come, as `.NAME.mitogen-part`, and one that finds
-            /// such a beginning goes on behind it. The other side compares its hash with its own file first, and
-            /// sends all of it if that begins in another way. Not by default.
-            pub fn resume(mut self, resume: bool) -> Self {
-                self.options.resume = resume;
-                self
-            }
-
-            /// Whether the file gets all bits of the mode of its source. By default it gets the permissions less
-            /// the umask, as a copy does.
-            pub fn mode(mut self, mode: bool) -> Self {
-                self.options.mode = mode;
-                self
-            }
-
-            /// Whether the file gets the owner and the group of its source: those of the same names, or of the same
-            /// numbers where there is no such name. This takes the right to do so.
-            pub fn owner(mut self, owner: bool) -> Self {
-                self.options.owner = owner;
-                self
-            }
-
-            /// Whether the file gets the times of its source.
-            pub fn times(mut self, times: bool) -> Self {
-                self.options.times = times;
-                self
-            }
-
-            /// Whether the file is on the disk before it takes its name, and the name before `run` returns. Without
-            /// it the destination may be empty after a power cut, as with any file; not if a process dies.
-            pub fn fsync(mut self, fsync: bool) -> Self {
-                self.options.fsync = fsync;
-                self
-            }
-
-            /// Is called at the beginning and whenever more of the file is there, on the thread of `run`.
-            pub fn progress(mut self, progress: impl FnMut(&Progress) + 'a) -> Self {
-                self.progress = Some(Box::new(progress));
-                self
-            }
-        }
-    };
-}
-pub(super) use setters;
-
-setters!(Get);
-
 impl<'a> Get<'a> {
     pub(super) fn new(context: Context, from: PathBuf, to: Destination<'a>) -> Self {
-        let options = StoreOptions { verify: true, ..StoreOptions::default() };
-        Self { context, from, to, options, progress: None }
+        Self { context, from, to, options: StoreOptions::of_transfer(), progress: None }
     }
+
+    transfer_options!();
+    file_options!();
 
     /// Transfers the file, and waits until that is done.
     ///

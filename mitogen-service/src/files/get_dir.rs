@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::FileError;
 use super::get::Asked;
 use super::listing::{Listed, ListedKind};
+use super::options::{OnTransferred, TransferredDir, directory_options, transfer_options};
 use super::service::{FileService, StoreOptions};
 use super::transfer::Prefix;
 use super::tree::Tree;
@@ -49,86 +50,13 @@ pub struct GetDir<'a> {
     progress: Option<OnTransferred<'a>>,
 }
 
-/// Who is told how much there is already.
-pub(super) type OnTransferred<'a> = Box<dyn FnMut(&TransferredDir) + 'a>;
-
-/// A directory that has been transferred, or the part of it that has.
-///
-/// ```no_run
-/// # fn main() -> mitogen_service::Result<()> {
-/// # let router = mitogen_service::Router::builder().build()?;
-/// # let child = router.local().connect()?;
-/// let transferred = mitogen_service::FileService::get_dir(&child, "/etc", "etc").run()?;
-/// assert!(transferred.files > 0);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TransferredDir {
-    /// How many files there are.
-    pub files: u64,
-    /// How many directories, the first one included.
-    pub directories: u64,
-    /// How many symbolic links.
-    pub links: u64,
-    /// How many bytes the files have together.
-    pub bytes: u64,
-    /// How many FIFOs, sockets and devices were left out.
-    pub left_out: u64,
-}
-
-/// The setters that a directory has whatever its direction is.
-macro_rules! setters_of_directories {
-    ($type:ident) => {
-        impl<'a> $type<'a> {
-            /// Whether the hash of each file is computed at both ends and compared, which it is by default.
-            pub fn verify(mut self, verify: bool) -> Self {
-                self.options.verify = verify;
-                self
-            }
-
-            /// Whether files and directories get all bits of their modes, and not only the permissions less the umask.
-            pub fn mode(mut self, mode: bool) -> Self {
-                self.options.mode = mode;
-                self
-            }
-
-            /// Whether files and directories get their owners and groups, by name where there is such a name.
-            pub fn owner(mut self, owner: bool) -> Self {
-                self.options.owner = owner;
-                self
-            }
-
-            /// Whether files and directories get their times.
-            pub fn times(mut self, times: bool) -> Self {
-                self.options.times = times;
-                self
-            }
-
-            /// Whether everything is on the disk before the directory takes its name.
-            pub fn fsync(mut self, fsync: bool) -> Self {
-                self.options.fsync = fsync;
-                self
-            }
-
-            /// Is called when another file is through, on the thread of `run`.
-            pub fn progress(mut self, progress: impl FnMut(&TransferredDir) + 'a) -> Self {
-                self.progress = Some(Box::new(progress));
-                self
-            }
-        }
-    };
-}
-pub(super) use setters_of_directories;
-
-setters_of_directories!(GetDir);
-
 impl<'a> GetDir<'a> {
     pub(super) fn new(context: Context, from: PathBuf, to: PathBuf) -> Self {
-        let options = StoreOptions { verify: true, ..StoreOptions::default() };
-        Self { context, from, to, options, progress: None }
+        Self { context, from, to, options: StoreOptions::of_transfer(), progress: None }
     }
+
+    transfer_options!();
+    directory_options!();
 
     /// Transfers the directory, and waits until that is done.
     ///

@@ -40,11 +40,11 @@ mod tree;
 
 pub use error::FileError;
 pub use get::Get;
-pub use get_dir::{GetDir, TransferredDir};
+pub use get_dir::GetDir;
 pub use hash::FileHash;
 pub use listing::{Listed, ListedKind};
 pub use metadata::FileMetadata;
-pub use options::{Destination, Progress, Transferred};
+pub use options::{Destination, Progress, Transferred, TransferredDir};
 pub use push::{
     Arrival, Push, PushAnswer, PushFileService, PushFileServiceApi, PushFileServiceStub, PushOffer, PushedFile,
 };

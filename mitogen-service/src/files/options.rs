@@ -107,5 +107,105 @@ pub struct Transferred {
     pub has_grown: bool,
 }
 
+/// A directory that has been transferred, or the part of it that has.
+///
+/// ```no_run
+/// # fn main() -> mitogen_service::Result<()> {
+/// # let router = mitogen_service::Router::builder().build()?;
+/// # let child = router.local().connect()?;
+/// let transferred = mitogen_service::FileService::get_dir(&child, "/etc", "etc").run()?;
+/// assert!(transferred.files > 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferredDir {
+    /// How many files there are.
+    pub files: u64,
+    /// How many directories, the first one included.
+    pub directories: u64,
+    /// How many symbolic links.
+    pub links: u64,
+    /// How many bytes the files have together.
+    pub bytes: u64,
+    /// How many FIFOs, sockets and devices were left out.
+    pub left_out: u64,
+}
+
 /// Who is told how far a transfer has come.
 pub(super) type OnProgress<'a> = Box<dyn FnMut(&Progress) + 'a>;
+
+/// Who is told how much there is already.
+pub(super) type OnTransferred<'a> = Box<dyn FnMut(&TransferredDir) + 'a>;
+
+/// The methods of every transfer.
+macro_rules! transfer_options {
+    () => {
+        /// Whether the hash of each file is computed at both ends and compared, which it is by default.
+        pub fn verify(mut self, verify: bool) -> Self {
+            self.options.verify = verify;
+            self
+        }
+
+        /// Whether what is transferred gets all bits of the mode of its source. By default it gets the permissions
+        /// less the umask, as a copy does.
+        pub fn mode(mut self, mode: bool) -> Self {
+            self.options.mode = mode;
+            self
+        }
+
+        /// Whether what is transferred gets the owner and the group of its source: those of the same names, or of
+        /// the same numbers where there is no such name. This takes the right to do so. Not by default.
+        pub fn owner(mut self, owner: bool) -> Self {
+            self.options.owner = owner;
+            self
+        }
+
+        /// Whether what is transferred gets the times of its source. Not by default.
+        pub fn times(mut self, times: bool) -> Self {
+            self.options.times = times;
+            self
+        }
+
+        /// Whether what is transferred is on the disk before it takes its name, and the name before
+        /// [`run`](Self::run) returns. Not by default: the destination may then be empty after a power cut, as with
+        /// any file; not if a process dies.
+        pub fn fsync(mut self, fsync: bool) -> Self {
+            self.options.fsync = fsync;
+            self
+        }
+    };
+}
+
+/// The methods of a transfer of one file, beside those.
+macro_rules! file_options {
+    () => {
+        /// Whether a transfer that is cut off leaves what has come, as `.NAME.mitogen-part`, and one that finds such
+        /// a beginning goes on behind it. The other side compares its hash with its own file first, and sends all
+        /// of it if that begins in another way. Not by default.
+        pub fn resume(mut self, resume: bool) -> Self {
+            self.options.resume = resume;
+            self
+        }
+
+        /// Is called at the beginning and whenever more of the file is there, on the thread of [`run`](Self::run).
+        pub fn progress(mut self, progress: impl FnMut(&crate::files::Progress) + 'a) -> Self {
+            self.progress = Some(Box::new(progress));
+            self
+        }
+    };
+}
+
+/// The methods of a transfer of a directory, beside the first ones.
+macro_rules! directory_options {
+    () => {
+        /// Is called when another file is through, on the thread of [`run`](Self::run).
+        pub fn progress(mut self, progress: impl FnMut(&crate::files::TransferredDir) + 'a) -> Self {
+            self.progress = Some(Box::new(progress));
+            self
+        }
+    };
+}
+
+pub(super) use {directory_options, file_options, transfer_options};

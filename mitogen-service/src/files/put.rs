@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::error::FileError;
-use super::get::setters;
 use super::hash::FileHash;
 use super::metadata::FileMetadata;
-use super::options::{OnProgress, Progress, Transferred};
+use super::options::{OnProgress, Progress, Transferred, file_options, transfer_options};
 use super::service::{FileService, StoreOptions, Stored};
 use super::source::{CHUNK, Source};
 use super::target::Target;
@@ -40,13 +39,13 @@ pub struct Put<'a> {
     progress: Option<OnProgress<'a>>,
 }
 
-setters!(Put);
-
 impl<'a> Put<'a> {
     pub(super) fn new(context: Context, from: PathBuf, to: PathBuf) -> Self {
-        let options = StoreOptions { verify: true, ..StoreOptions::default() };
-        Self { context, from, to, options, progress: None }
+        Self { context, from, to, options: StoreOptions::of_transfer(), progress: None }
     }
+
+    transfer_options!();
+    file_options!();
 
     /// Transfers the file, and waits until the other context says that it is there.
     ///

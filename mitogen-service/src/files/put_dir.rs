@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::FileError;
-use super::get_dir::{OnTransferred, TransferredDir, setters_of_directories};
 use super::listing::{self, ListedKind};
 use super::metadata::FileMetadata;
+use super::options::{OnTransferred, TransferredDir, directory_options, transfer_options};
 use super::put::{say_ready, when_ready};
 use super::service::{FileService, StoreOptions, Stored};
 use super::source::{CHUNK, Source};
@@ -50,13 +50,13 @@ pub struct PutDir<'a> {
     progress: Option<OnTransferred<'a>>,
 }
 
-setters_of_directories!(PutDir);
-
 impl<'a> PutDir<'a> {
     pub(super) fn new(context: Context, from: PathBuf, to: PathBuf) -> Self {
-        let options = StoreOptions { verify: true, ..StoreOptions::default() };
-        Self { context, from, to, options, progress: None }
+        Self { context, from, to, options: StoreOptions::of_transfer(), progress: None }
     }
+
+    transfer_options!();
+    directory_options!();
 
     /// Transfers the directory, and waits until the other context says that it is there.
     ///

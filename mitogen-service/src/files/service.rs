@@ -152,6 +152,11 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
+    /// What a transfer does unless it is told otherwise.
+    pub(super) fn of_transfer() -> Self {
+        Self { verify: true, ..Self::default() }
+    }
+
     pub(super) fn keep(&self) -> Keep {
         Keep { mode: self.mode, owner: self.owner, times: self.times, fsync: self.fsync }
     }
