@@ -37,11 +37,15 @@
 /// * `Files::stub(&context)`, which gives a `FilesStub`. A method of the stub takes the arguments of
 ///   the method by the types of its signature, sends the call at once and returns a
 ///   [`Call`](crate::Call); one of a `#[no_reply]` method returns `Result<(), CallError>` as soon as
-///   the message is queued. `stub.on_behalf_of(&caller)` is the same stub, calling with the authority
-///   of somebody who has called us;
+///   the message is queued. `stub.with_timeout(time)` is the same stub, whose calls are given up after that
+///   time; `stub.no_wait()` one whose calls fail with `Overloaded` where they would wait for room in this
+///   process; `stub.on_behalf_of(&caller)` one that calls with the authority of somebody who has called us;
 /// * `trait FilesApi`, with all methods as `fn(&self, ..) -> Result<T, CallError>`, and
 ///   `FilesStub::faked(impl FilesApi)`: the same stub type over a double, for tests;
 /// * an implementation of [`Service`](crate::Service), with the descriptor and the dispatch table.
+///
+/// Docs, `#[deprecated]`, `#[must_use]` and `#[allow(..)]` of a method hold for the stub as well, and a `#[cfg(..)]` for
+/// all that is made of the method. Our own attributes cannot stand inside of `cfg_attr`.
 ///
 /// # Options
 ///
@@ -60,8 +64,14 @@
 ///
 /// # Methods
 ///
-/// A method takes `&self`, since a service is shared by all threads of the pool. `#[expose(policy = ..)]`
-/// says who may call it; a method without a policy does not compile. Several policies must all agree.
+/// A method takes `&self`, since a service is shared by all threads of the pool. Others can call those that are
+/// marked `#[expose(policy = ..)]`, and nothing else of the block.
+///
+/// *Policies* say who may call; a method that is exposed without one does not compile. Any expression that gives a
+/// [`Policy`](crate::Policy) will do: [`AllowAny`](crate::AllowAny), [`AllowParents`](crate::AllowParents),
+/// [`AllowSelf`](crate::AllowSelf), a function or a closure of the service and the caller,
+/// `policy = Self::is_admin` or `policy = |service, caller| ..`, or a type of your own. Several policies must all agree,
+/// `#[expose(policy = AllowParents, policy = Self::is_open)]`; of those in [`AnyOf((..))`](crate::AnyOf) one is enough.
 ///
 /// *Arguments* travel by name. They are owned types that serde can read and write, or `&str`, `&[u8]`
 /// and `&Path`, which are not copied. An `Option<T>` may be left out by the caller, and so may
@@ -150,6 +160,12 @@
 /// ```
 ///
 /// A service lives as long as its pool, so it cannot have lifetimes.
+///
+/// # Life
+///
+/// Methods that are not exposed can be run by the pool at moments of the service's life: one marked
+/// [`#[on_start]`](macro@on_start) before the first call, one marked [`#[on_message(..)]`](macro@on_message) for
+/// what arrives at the service's select, and one marked [`#[on_shutdown]`](macro@on_shutdown) when the pool ends.
 ///
 /// # Names
 ///
@@ -263,15 +279,59 @@ pub use mitogen_service_derive::main;
 /// ```
 pub use mitogen_service_derive::function;
 
-/// Exposes a method of a [`service`](macro@service): `#[expose(policy = AllowParents)]`.
+/// Exposes a method of a [`service`](macro@service), so that other contexts can call it.
 ///
-/// May be repeated; all policies must agree. `invoker = EXPR` overrides the service's invoker for the
-/// method.
+/// | option | meaning |
+/// | --- | --- |
+/// | `policy = EXPR` | who may call: a [`Policy`](crate::Policy). There must be one; of several, here or in another `#[expose]`, all must agree |
+/// | `invoker = EXPR` | how calls of this method are run, in place of the service's own [`Invoker`](crate::Invoker) |
+///
+/// ```
+/// use mitogen_service::{AllowAny, AllowParents, Caller, SerializedInvoker, service};
+///
+/// struct Door;
+///
+/// #[service]
+/// impl Door {
+///     #[expose(policy = AllowAny)]
+///     fn is_open(&self) -> bool {
+///         true
+///     }
+///
+///     #[expose(policy = AllowParents, policy = Self::by_day, invoker = SerializedInvoker)]
+///     fn open(&self) {}
+///
+///     fn by_day(&self, _caller: &Caller) -> bool {
+///         true
+///     }
+/// }
+/// ```
 pub use mitogen_service_derive::expose;
 
 /// Marks an exposed method of a [`service`](macro@service) for whose end callers do not wait.
 ///
-/// It returns nothing, and what goes wrong in it is logged.
+/// It returns nothing, and what goes wrong in it is logged. The stub's method returns `Result<(), CallError>` as soon as
+/// the message is queued.
+///
+/// ```
+/// use mitogen_service::{AllowParents, service, testing};
+///
+/// #[derive(Default)]
+/// struct Cache;
+///
+/// #[service(activate)]
+/// impl Cache {
+///     #[expose(policy = AllowParents)]
+///     #[no_reply]
+///     fn forget(&self, key: &str) {
+///         println!("{key} is forgotten");
+///     }
+/// }
+///
+/// let (parent, _child) = testing::pair();
+/// Cache::stub(&parent.children()[0]).forget("a")?;
+/// # Ok::<(), mitogen_service::CallError>(())
+/// ```
 pub use mitogen_service_derive::no_reply;
 
 /// Marks the method of a [`service`](macro@service) that runs before its first call:
@@ -280,6 +340,32 @@ pub use mitogen_service_derive::no_reply;
 /// It runs once: on a thread of the pool when the service is activated, else in [`Pool::add`](crate::Pool::add)
 /// or [`PoolBuilder::start`](crate::PoolBuilder::start). While it runs calls wait; after an error or a panic
 /// the service is not there, whoever asked for it gets that, and the next call tries again.
+///
+/// ```
+/// use std::sync::OnceLock;
+///
+/// use mitogen_service::{AllowAny, ServiceScope, service};
+///
+/// #[derive(Default)]
+/// struct Host {
+///     name: OnceLock<String>,
+/// }
+///
+/// #[service(activate)]
+/// impl Host {
+///     #[on_start]
+///     fn start(&self, _scope: &ServiceScope) -> std::io::Result<()> {
+///         let name = std::fs::read_to_string("/etc/hostname")?;
+///         self.name.get_or_init(|| name);
+///         Ok(())
+///     }
+///
+///     #[expose(policy = AllowAny)]
+///     fn name(&self) -> Option<String> {
+///         self.name.get().cloned()
+///     }
+/// }
+/// ```
 pub use mitogen_service_derive::on_start;
 
 /// Marks the method of a [`service`](macro@service) that takes what arrives at the service's own select:
@@ -295,12 +381,76 @@ pub use mitogen_service_derive::on_message;
 /// It runs once, after the last thread of the pool has left or the bound of
 /// [`Pool::close`](crate::Pool::close) is over, and may take 300 ms beyond that bound. In a child whose parent is gone it has
 /// 300 ms; a context that is killed runs nothing.
+///
+/// ```
+/// use mitogen_service::{AllowParents, service};
+///
+/// struct Journal;
+///
+/// #[service]
+/// impl Journal {
+///     #[expose(policy = AllowParents)]
+///     fn write(&self, line: &str) {
+///         println!("{line}");
+///     }
+///
+///     #[on_shutdown]
+///     fn shutdown(&self) {
+///         println!("the end");
+///     }
+/// }
+/// ```
 pub use mitogen_service_derive::on_shutdown;
 
-/// Adds checks to arguments of an exposed method of a [`service`](macro@service):
-/// `#[arg_spec(size(check = is_sane), name(check = |name| !name.is_empty()))]`.
+/// Adds checks to arguments of an exposed method of a [`service`](macro@service).
+///
+/// A check is a function or a closure, `fn(&T) -> bool` or `fn(&T) -> Result<(), impl Display>`. It is asked before the
+/// method runs, and who passes what it refuses gets [`CallError::ArgInvalid`](crate::CallError::ArgInvalid). That of an
+/// `Option<T>` sees the `T`, and is not asked about `None`.
+///
+/// ```
+/// use mitogen_service::{AllowParents, service};
+///
+/// fn is_sane(size: &u64) -> Result<(), String> {
+///     if *size < 1 << 20 { Ok(()) } else { Err(format!("{size} bytes are too many")) }
+/// }
+///
+/// struct Store;
+///
+/// #[service]
+/// impl Store {
+///     #[expose(policy = AllowParents)]
+///     #[arg_spec(size(check = is_sane), name(check = |name| !name.is_empty()))]
+///     fn reserve(&self, name: &str, size: u64) {
+///         println!("{size} bytes for {name}");
+///     }
+/// }
+/// ```
 pub use mitogen_service_derive::arg_spec;
 
-/// Says how an argument of an exposed method of a [`service`](macro@service) travels: `#[arg(default)]`,
-/// `#[arg(default = 3)]`, `#[arg(rename = "type")]`. It stands in front of the parameter.
+/// Says how an argument of an exposed method of a [`service`](macro@service) travels. It stands in front of the
+/// parameter.
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `default` | callers by name may leave it out, and it is the `Default` of its type then |
+/// | `default = EXPR` | the same, with the value of the expression |
+/// | `rename = "type"` | it travels by this name, and not by that of the parameter |
+///
+/// The methods of the stub take every argument; what a caller leaves out who has an older version of the stub, or who
+/// calls by [`Context::call_service`](crate::Context::call_service), gets its default.
+///
+/// ```
+/// use mitogen_service::{AllowParents, service};
+///
+/// struct Store;
+///
+/// #[service]
+/// impl Store {
+///     #[expose(policy = AllowParents)]
+///     fn put(&self, #[arg(rename = "type")] kind: String, #[arg(default = 3)] copies: u32, #[arg(default)] force: bool) {
+///         println!("{copies} of {kind}, {force}");
+///     }
+/// }
+/// ```
 pub use mitogen_service_derive::arg;

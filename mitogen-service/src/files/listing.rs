@@ -24,7 +24,8 @@ const BATCH: usize = 256;
 /// How many directories may wait to be listed.
 const MAX_PENDING: usize = 1_000_000;
 
-/// Something that lies beneath a directory that is listed.
+/// Something that lies beneath a directory, as [`list`](crate::FileServiceStub::list) tells of it to a
+/// [`GetDir`](crate::GetDir).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
     /// Its name from that directory on, which need not be a text.
@@ -33,7 +34,7 @@ pub struct Listed {
     pub kind: ListedKind,
 }
 
-/// What lies beneath a directory.
+/// What kind of thing lies beneath a directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ListedKind {
     /// A directory, which comes before what lies in it.

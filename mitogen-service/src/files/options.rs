@@ -22,7 +22,8 @@ use super::metadata::FileMetadata;
 pub enum Destination<'a> {
     /// A file that is to be there, or to be replaced.
     Path(PathBuf),
-    /// Takes the bytes as they come.
+    /// Takes the bytes as they come. Whether all of them have come, and undamaged, is known when
+    /// [`Get::run`](crate::Get::run) returns.
     Writer(&'a mut dyn Write),
 }
 

@@ -35,8 +35,12 @@ pub(super) const NAME: &str = "mitogen.service.FileService";
 ///
 /// # For whoever wants a file
 ///
-/// [`FileService::get`] brings a file of another context here, and [`FileService::put`] takes one there. In a
-/// context below, nothing has to be prepared for that: the service is made there when it is first asked for.
+/// | | a file | a directory |
+/// | --- | --- | --- |
+/// | of another context, to here | [`get`](Self::get) | [`get_dir`](Self::get_dir) |
+/// | of this process, to another context | [`put`](Self::put) | [`put_dir`](Self::put_dir) |
+///
+/// In a context below, nothing has to be prepared for that: the service is made there when it is first asked for.
 ///
 /// ```no_run
 /// use mitogen_service::{FileService, Router};
@@ -46,13 +50,14 @@ pub(super) const NAME: &str = "mitogen.service.FileService";
 ///     let host = router.ssh("db1").connect()?;
 ///     FileService::get(&host, "/etc/fstab", "fstab.db1").run()?;
 ///     FileService::put(&host, "sshd_config", "/etc/ssh/sshd_config").mode(true).run()?;
+///     FileService::put_dir(&host, "site", "/srv/site.new").run()?;
 ///     Ok(())
 /// }
 /// ```
 ///
 /// What comes to a path is there as a whole or not at all: it is written under another name in the same
 /// directory, its BLAKE3 hash is compared, and then it takes its place in one step. Whatever dies in between
-/// leaves what was there.
+/// leaves what was there. A file takes the place of one that is there; a directory does not.
 ///
 /// # For whoever has the files
 ///
@@ -101,7 +106,7 @@ struct Inner {
     threads: Arc<Threads>,
 }
 
-/// How a file is fetched.
+/// How a file is fetched: what a [`Get`] asks the service for. Programs that use one need not make it.
 ///
 /// ```
 /// # use mitogen_service::FetchOptions;
@@ -123,7 +128,7 @@ pub struct FetchOptions {
     pub beneath: Option<Blob>,
 }
 
-/// How a file is stored.
+/// How a file is stored: what a [`Put`] tells the service. Programs that use one need not make it.
 ///
 /// ```
 /// # use mitogen_service::StoreOptions;
@@ -162,7 +167,8 @@ impl StoreOptions {
     }
 }
 
-/// A context is ready to take a file.
+/// A context is ready to take what was announced to it by
+/// [`store`](FileServiceStub::store) or [`store_dir`](FileServiceStub::store_dir).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
     /// Where the bytes go.
@@ -291,7 +297,7 @@ impl FileService {
 }
 
 impl FileService {
-    /// A service with which nothing is registered.
+    /// A service with which nothing is registered. Clones of it are the same service.
     pub fn new() -> Self {
         Self::default()
     }
@@ -305,9 +311,24 @@ impl FileService {
         self.inner.sending.active()
     }
 
-    /// Brings a file of another context here. Nothing happens before [`Get::run`].
+    /// Brings a file of another context here, to a path or into a writer. Nothing happens before [`Get::run`].
     ///
-    /// A relative name begins where the other process runs, and only parents may use one.
+    /// A relative name of the source begins where the other process runs, and only parents may use one.
+    ///
+    /// ```
+    /// use mitogen_service::{FileService, Pool, Router};
+    ///
+    /// # fn main() -> mitogen_service::Result<()> {
+    /// let router = Router::builder().build()?;
+    /// // That of this process itself; contexts below make one when they are asked.
+    /// let pool = Pool::builder(&router).service(FileService::new()).start()?;
+    /// let mut bytes = Vec::new();
+    /// FileService::get(&router.myself(), "/etc/passwd", &mut bytes).run()?;
+    /// assert!(bytes.starts_with(b"root:"));
+    /// # pool.close(std::time::Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get<'a>(context: &Context, from: impl AsRef<Path>, to: impl Into<Destination<'a>>) -> Get<'a> {
         Get::new(context.clone(), from.as_ref().to_owned(), to.into())
     }
@@ -320,6 +341,8 @@ impl FileService {
 
     /// Takes a file of this process to another context, of which this one must be a parent. Nothing happens before
     /// [`Put::run`].
+    ///
+    /// A relative name of the destination begins where the other process runs.
     pub fn put<'a>(context: &Context, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Put<'a> {
         Put::new(context.clone(), from.as_ref().to_owned(), to.as_ref().to_owned())
     }
