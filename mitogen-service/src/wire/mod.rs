@@ -20,6 +20,7 @@
 //! | `meta` | what a call carries beside its names and arguments |
 //! | `control` | payloads of the SDK's own handles |
 //! | `value`, `path` | any serde value, and paths, as MessagePack |
+//! | `some` | what keeps values from being written that would arrive as others |
 //! | `blob`, `payload` | byte strings that share the memory of the message they came in |
 
 pub(crate) mod blob;
@@ -39,6 +40,7 @@ pub mod path;
 pub(crate) mod payload;
 #[cfg(test)]
 mod protocol_examples;
+mod some;
 pub mod value;
 
 pub use blob::Blob;

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::msgpack::{self, MAX_DEPTH};
+use super::some::Checked;
 
 /// A value that has no encoding.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ fn write<T: Serialize + ?Sized>(
 ) -> Result<(), rmp_serde::encode::Error> {
     let mut serializer = rmp_serde::Serializer::new(out).with_struct_map().with_bytes(bytes);
     serializer.unstable_set_max_depth(MAX_DEPTH);
-    value.serialize(&mut serializer)
+    value.serialize(Checked::new(&mut serializer))
 }
 
 /// Decodes one whole value; strings and bytes may borrow from the input.
