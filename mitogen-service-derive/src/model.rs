@@ -62,12 +62,12 @@ impl Params {
     }
 }
 
-/// The methods that run at moments of a service's life.
+/// The methods that run at moments of a service's life. Where there are several for one moment, `#[cfg]` chooses.
 #[derive(Default)]
 pub(crate) struct Hooks {
-    pub(crate) on_start: Option<Hook>,
-    pub(crate) on_message: Option<Hook>,
-    pub(crate) on_shutdown: Option<Hook>,
+    pub(crate) on_start: Vec<Hook>,
+    pub(crate) on_message: Vec<Hook>,
+    pub(crate) on_shutdown: Vec<Hook>,
 }
 
 /// One of them.

@@ -9,13 +9,13 @@ use crate::model::{Hook, Hooks, Service};
 /// The constant of the service, if it has such methods.
 pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
     let Hooks { on_start, on_message, on_shutdown } = &service.hooks;
-    if on_start.is_none() && on_message.is_none() && on_shutdown.is_none() {
+    if on_start.is_empty() && on_message.is_empty() && on_shutdown.is_empty() {
         return None;
     }
     let private = private(&service.names);
     let krate = &service.names.krate;
     let self_type = &service.names.self_type;
-    let start = on_start.as_ref().map(|hook| {
+    let start = on_start.iter().map(|hook| {
         let Hook { ident, cfgs, takes, .. } = hook;
         let scope = takes.then(|| quote_spanned!(site()=> __scope));
         let called = quote_spanned!(site()=> <#self_type>::#ident(__service, #scope));
@@ -25,7 +25,7 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
             on_start: ::core::option::Option::Some(|__service: &Self, __scope: &#krate::ServiceScope| #body),
         }
     });
-    let message = on_message.as_ref().map(|Hook { ident, cfgs, policies, .. }| {
+    let message = on_message.iter().map(|Hook { ident, cfgs, policies, .. }| {
         let allowed = policies::all(policies, &private);
         quote_spanned! {site()=>
             #(#cfgs)*
@@ -35,14 +35,14 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
             )),
         }
     });
-    let shutdown = on_shutdown.as_ref().map(|Hook { ident, cfgs, .. }| {
+    let shutdown = on_shutdown.iter().map(|Hook { ident, cfgs, .. }| {
         quote_spanned! {site()=>
             #(#cfgs)*
             on_shutdown: ::core::option::Option::Some(|__service: &Self| { <#self_type>::#ident(__service); }),
         }
     });
     Some(quote_spanned! {site()=>
-        const HOOKS: #private::Hooks<Self> = #private::Hooks { #start #message #shutdown ..#private::Hooks::NONE };
+        const HOOKS: #private::Hooks<Self> = #private::Hooks { #(#start)* #(#message)* #(#shutdown)* ..#private::Hooks::NONE };
     })
 }
 

@@ -32,8 +32,12 @@ pub(super) fn read(item: &mut ImplItemFn, hooks: &mut Hooks, errors: &Errors) ->
                 words::ON_MESSAGE => &mut hooks.on_message,
                 _ => &mut hooks.on_shutdown,
             };
-            if place.replace(hook).is_some() {
+            // Two that depend on `cfg` may be two of which one is there; if not, the compiler says so.
+            let always = |hook: &Hook| hook.cfgs.is_empty();
+            if place.iter().any(|other| always(other) || always(&hook)) {
                 errors.at(attribute.path(), text::hook_twice(word));
+            } else {
+                place.push(hook);
             }
         }
     }

@@ -686,6 +686,46 @@ impl Configured {
     }
 }
 
+/// Two methods for each moment of a life, of which one is there.
+#[derive(Default)]
+struct Portable {
+    started: AtomicUsize,
+}
+
+#[service]
+impl Portable {
+    #[expose(policy = AllowAny)]
+    fn started(&self) -> usize {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    #[cfg(unix)]
+    #[on_start]
+    fn start(&self) {
+        self.started.store(1, Ordering::Relaxed);
+    }
+
+    #[cfg(not(unix))]
+    #[on_start]
+    fn start(&self) -> Result<(), NoSuchType> {}
+
+    #[cfg(not(unix))]
+    #[on_shutdown]
+    fn shutdown(&self) {
+        no_such_function();
+    }
+
+    #[cfg(unix)]
+    #[on_shutdown]
+    fn shutdown(&self) {}
+}
+
+#[test]
+fn hooks_follow_their_cfg() {
+    let served = Served::new(Portable::default());
+    assert_eq!(Portable::stub(&served.context).started().wait(), Ok(1));
+}
+
 #[test]
 fn methods_follow_their_cfg() {
     let served = Served::new(Configured);
