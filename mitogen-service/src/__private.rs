@@ -12,13 +12,28 @@ use std::time::Duration;
 
 pub use linkme;
 
+/// Enters the constant `ENTRY` into what the linker puts together.
+///
+/// Where the runtime crate is not found, this macro is not found either, and nothing more is said of what would have
+/// been inside.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __register {
+    ($slice:ident: $ty:ty) => {
+        #[$crate::__private::linkme::distributed_slice($crate::__private::$slice)]
+        #[linkme(crate = $crate::__private::linkme)]
+        static ENTERED: $ty = ENTRY;
+    };
+}
+pub use crate::__register as register;
+
 pub use crate::router::{Router, RouterBuilder};
 pub use crate::service::{
-    Answer, ArgSpec, Args, Asked, CheckOutcome, FUNCTIONS, FunctionSignature, Hooks, Host, Hosting, Invocation, KeyOf,
-    KeyWriter, Listed, MAINS, Making, Method, MethodDescriptor, NoPolicy, NotHosted, NotMaking, Outcome, REGISTRY,
-    Registered, Registration, Remote, Resolved, ServiceDescriptor, StructOptions, StubRequest, Target, Uncached,
-    allows, any_allows, apply_check, construct, default_invoker, failure, hosting, make_default, not_faked, sharing,
-    travels, unhosted,
+    Answer, ArgSpec, Args, Asked, CheckOutcome, FUNCTIONS, FunctionSignature, Hooks, Host, Hosting, Invocation,
+    InvokerIsGivenOnce, KeyOf, KeyWriter, Listed, MAINS, Making, Method, MethodDescriptor, NameIsGivenOnce, NoPolicy,
+    NotHosted, NotMaking, Outcome, REGISTRY, Registered, Registration, Remote, Resolved, ServiceDescriptor,
+    StructOptions, StubRequest, Target, Uncached, allows, any_allows, apply_check, construct, default_invoker, failure,
+    hosting, make_default, not_faked, sharing, travels, unhosted,
 };
 pub use crate::wire::value::{DecodeError, EncodeError};
 pub use crate::wire::{bytes, path, value};

@@ -3,6 +3,9 @@
 //! They stand together so that they speak with one voice: lower case, no full stop, first what is
 //! wrong and then what to write instead, with the user's own names in backticks.
 
+use quote::ToTokens;
+
+use crate::print::tokens;
 use crate::suggest::nearest;
 
 /// Words in backticks, separated by commas.
@@ -81,6 +84,10 @@ pub(crate) const TYPES_IN_BRACKETS: &str =
 
 pub(crate) const TYPES_WITHOUT_PARAMETERS: &str =
     "`types` is for a generic service, and this one has no parameters: remove it";
+
+pub(crate) fn type_twice(ty: &impl ToTokens) -> String {
+    format!("`{}` stands in `types` already: remove it", tokens(ty))
+}
 
 pub(crate) fn not_of_this_service(service: &str) -> String {
     format!("`types` are those of this service: write `{service}<..>` with types in place of its parameters")

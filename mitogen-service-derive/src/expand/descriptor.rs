@@ -4,8 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Type;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 
-use super::{options, private, site};
+use super::{at, options, placed, private, site};
 use crate::model::{Argument, Method, Presence, ResultShape, Service};
 use crate::print;
 
@@ -135,6 +136,7 @@ fn option(text: Option<String>) -> TokenStream {
 /// The names of a generic service for each of the types that it is there for.
 pub(super) fn listed(service: &Service) -> TokenStream {
     let private = private(&service.names);
+    let krate = &service.names.krate;
     let types = service.options.types.iter().flat_map(|types| &types.value);
     let listed = types.map(|ty| {
         let name = match &service.options.name {
@@ -148,10 +150,18 @@ pub(super) fn listed(service: &Service) -> TokenStream {
                 quote_spanned!(site()=> ::core::concat!(::core::module_path!(), #path))
             }
         };
-        quote_spanned! {site()=>
+        // A type that is no service by the bounds of the block is reported where it is listed, by its entry in
+        // the registry if it has one.
+        let place = at(ty.span());
+        let (private, krate) = (placed(&private, place), placed(&quote!(#krate), place));
+        let serves = service.options.activate.is_none().then(
+            || quote_spanned!(place=> const _: &#private::ServiceDescriptor = <#ty as #krate::Service>::DESCRIPTOR;),
+        );
+        quote_spanned! {place=>
             impl #private::Listed for #ty {
                 const NAME: &'static str = #name;
             }
+            #serves
         }
     });
     listed.collect()

@@ -45,10 +45,9 @@ pub(crate) fn of_function(function: &Function) -> TokenStream {
                         #invoke
                     }
                 }
-                #[#private::linkme::distributed_slice(#private::FUNCTIONS)]
-                #[linkme(crate = #private::linkme)]
-                static ENTRY: #private::Registered =
+                const ENTRY: #private::Registered =
                     #private::Registered { method: &#holder::__METHOD, invoke: #holder::__invoke };
+                #private::register!(FUNCTIONS: #private::Registered);
             };
             #krate::Function::<#pointer, #signature>::new(
                 &#holder::__METHOD,

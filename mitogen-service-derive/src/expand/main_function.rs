@@ -55,9 +55,8 @@ fn registration(private: &TokenStream, outer: &[Attribute]) -> TokenStream {
         #(#cfgs)*
         #[cfg(not(test))]
         const _: () = {
-            #[#private::linkme::distributed_slice(#private::MAINS)]
-            #[linkme(crate = #private::linkme)]
-            static MAIN: bool = true;
+            const ENTRY: bool = true;
+            #private::register!(MAINS: bool);
         };
     }
 }

@@ -1,29 +1,15 @@
 //! What the options of the impl block and of the type come to.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 
-use super::{boxed_invoker, private, sharing, site};
+use super::{at, boxed_invoker, private, sharing, site};
 use crate::errors::text;
-use crate::model::{Invoker, Service};
+use crate::model::{Invoker, Names, Options, Params, Service};
 use crate::{print, words};
 
 /// The body of `Service::invoker`.
 pub(super) fn invoker(service: &Service) -> TokenStream {
-    let made = made_invoker(service);
-    if !has_no_constant(service) {
-        return made;
-    }
-    let asserted = given_once_inside(service);
-    quote_spanned!(site()=> #asserted #made)
-}
-
-/// Whether no constant outside of its methods can name the type.
-fn has_no_constant(service: &Service) -> bool {
-    service.names.params.is_generic() && service.options.types.is_none()
-}
-
-fn made_invoker(service: &Service) -> TokenStream {
     let private = private(&service.names);
     if let Some(given) = &service.options.invoker {
         return boxed_invoker(&given.value, &sharing::of_service(service, &private), &private);
@@ -67,15 +53,25 @@ pub(super) fn printed(invoker: &Invoker) -> String {
 ///
 /// The two attributes cannot see each other; only the compiler sees both.
 pub(super) fn given_once(service: &Service) -> TokenStream {
-    if has_no_constant(service) {
-        return TokenStream::new();
+    if service.names.params.is_generic() && service.options.types.is_none() {
+        return given_once_if_generic(service);
     }
     assertions(service).map(|assertion| quote_spanned!(site()=> const _: () = #assertion;)).collect()
 }
 
-/// The same where the type has parameters, which no constant outside of its methods can name.
-fn given_once_inside(service: &Service) -> TokenStream {
-    assertions(service).map(|assertion| quote_spanned!(site()=> const { #assertion };)).collect()
+/// The same where no constant can name the type: a trait with a telling name, which both of them implement.
+fn given_once_if_generic(service: &Service) -> TokenStream {
+    let Names { self_type, params, .. } = &service.names;
+    let Params { declared, bounds, .. } = params;
+    let private = private(&service.names);
+    let Options { name, invoker, .. } = &service.options;
+    let name = name.as_ref().map(|given| (given.keyword, quote!(NameIsGivenOnce)));
+    let invoker = invoker.as_ref().map(|given| (given.keyword, quote!(InvokerIsGivenOnce)));
+    let marks = name.into_iter().chain(invoker).map(|(keyword, mark)| {
+        let place = at(keyword);
+        quote_spanned!(place=> impl #declared #private::#mark for #self_type #bounds {})
+    });
+    marks.collect()
 }
 
 fn assertions(service: &Service) -> impl Iterator<Item = TokenStream> {

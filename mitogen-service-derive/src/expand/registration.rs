@@ -1,11 +1,11 @@
 //! The entry of a service in the registry, which the linker puts together.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Ident;
 use syn::spanned::Spanned;
 
-use super::{at, call_error, name_of, private, site};
+use super::{at, call_error, name_of, placed, private, site};
 use crate::model::{Activation, Service};
 use crate::parse::policy::closure;
 
@@ -18,9 +18,13 @@ pub(super) fn of_service(service: &Service) -> TokenStream {
     let krate = quote!(#krate);
     let private = private(&service.names);
     match &service.options.types {
-        None => entry(&given.value, &krate, &private, &service.names.self_type),
+        None => entry(&given.value, &krate, &private, &service.names.self_type, site()),
         Some(types) => {
-            let entries = types.value.iter().map(|ty| entry(&given.value, &krate, &private, ty));
+            // What a type lacks is reported where it is listed.
+            let entries = types.value.iter().map(|ty| {
+                let place = at(ty.span());
+                entry(&given.value, &krate, &placed(&private, place), ty, place)
+            });
             quote_spanned!(site()=> #(const _: () = { #entries };)*)
         }
     }
@@ -32,20 +36,20 @@ pub(super) fn entry(
     krate: &TokenStream,
     private: &TokenStream,
     self_type: &impl ToTokens,
+    place: Span,
 ) -> TokenStream {
     let make = match activation {
-        Activation::Default => quote_spanned!(site()=> #private::make_default::<#self_type>),
+        Activation::Default => quote_spanned!(place=> #private::make_default::<#self_type>),
         Activation::Function(function) => make(function, krate, private, self_type),
     };
-    quote_spanned! {site()=>
-        #[#private::linkme::distributed_slice(#private::REGISTRY)]
-        #[linkme(crate = #private::linkme)]
-        static ENTRY: #private::Registration = #private::Registration::new::<#self_type>(
+    quote_spanned! {place=>
+        const ENTRY: #private::Registration = #private::Registration::new::<#self_type>(
             |__scope| {
                 use #private::NotHosted as _;
                 #private::Host::<#self_type>::host((#make)(__scope))
             },
         );
+        #private::register!(REGISTRY: #private::Registration);
     }
 }
 

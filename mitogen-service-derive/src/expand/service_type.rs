@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::options::printed;
-use super::{boxed_invoker, quiet, registration, sharing, site, traits};
+use super::{at, boxed_invoker, quiet, registration, sharing, site, traits};
 use crate::model::{Options, ServiceType};
 
 /// The constants, and the entry in the registry.
@@ -16,12 +16,13 @@ pub(crate) fn constants(service: &ServiceType) -> TokenStream {
     let (impl_generics, type_generics, bounds) = generics.split_for_impl();
     let quiet = quiet();
     let constants = of_options(options);
+    let marks = given_once(service);
     let registration = options.activate.as_ref().map(|given| {
         // The path of the runtime crate is an option of the impl block.
         let krate = quote!(::mitogen_service);
         let private = quote!(#krate::__private);
         let traits = traits(&private);
-        let entry = registration::entry(&given.value, &krate, &private, ident);
+        let entry = registration::entry(&given.value, &krate, &private, ident, site());
         quote_spanned!(site()=> #traits #entry)
     });
     quote_spanned! {site()=>
@@ -31,9 +32,27 @@ pub(crate) fn constants(service: &ServiceType) -> TokenStream {
             impl #impl_generics #ident #type_generics #bounds {
                 #constants
             }
+            #marks
             #registration
         };
     }
+}
+
+/// Says of a generic type that these options stand here, so that they cannot stand on the impl block as well.
+fn given_once(service: &ServiceType) -> TokenStream {
+    let ServiceType { ident, generics, options, .. } = service;
+    if generics.params.is_empty() {
+        return TokenStream::new();
+    }
+    let (impl_generics, type_generics, bounds) = generics.split_for_impl();
+    let name = options.name.as_ref().map(|given| (given.keyword, quote!(NameIsGivenOnce)));
+    let invoker = options.invoker.as_ref().map(|given| (given.keyword, quote!(InvokerIsGivenOnce)));
+    let marks = name.into_iter().chain(invoker).map(|(keyword, mark)| {
+        quote_spanned! {at(keyword)=>
+            impl #impl_generics ::mitogen_service::__private::#mark for #ident #type_generics #bounds {}
+        }
+    });
+    marks.collect()
 }
 
 fn of_options(options: &Options) -> TokenStream {

@@ -1,5 +1,7 @@
 //! The type parameters of a service, and the types that it is there for.
 
+use std::collections::HashSet;
+
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{Generics, Ident, ItemImpl, Path, Type};
@@ -46,8 +48,13 @@ fn check_types(options: &Options, ident: &Ident, is_generic: bool, errors: &Erro
     match &options.types {
         Some(given) if !is_generic => errors.at_span(given.keyword, text::TYPES_WITHOUT_PARAMETERS),
         Some(given) => {
-            for ty in given.value.iter().filter(|ty| !is_of(ty, ident)) {
-                errors.at(ty, text::not_of_this_service(&ident.to_string()));
+            let mut seen = HashSet::new();
+            for ty in &given.value {
+                if !is_of(ty, ident) {
+                    errors.at(ty, text::not_of_this_service(&ident.to_string()));
+                } else if !seen.insert(crate::print::tokens(ty)) {
+                    errors.at(ty, text::type_twice(ty));
+                }
             }
         }
         None => {

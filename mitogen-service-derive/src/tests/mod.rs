@@ -322,7 +322,7 @@ fn a_function_becomes_a_static_that_points_to_it() {
         r#"core::concat!(::core::module_path!(), "::", "greet"), docs: "Greets.""#,
         r#"{ name: "times", type_name: "u32", required: false, default"#,
         r#"result: "PathBuf", no_reply: false"#,
-        "linkme::distributed_slice(::mitogen_service::__private::FUNCTIONS)",
+        "__private::register!(FUNCTIONS",
     ] {
         assert!(body.contains(part), "no `{part}` in {body}");
     }

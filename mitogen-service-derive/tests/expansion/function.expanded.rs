@@ -86,14 +86,13 @@ static size: ::mitogen_service::Function<
                 }
             }
         }
-        #[::mitogen_service::__private::linkme::distributed_slice(
-            ::mitogen_service::__private::FUNCTIONS
-        )]
-        #[linkme(crate = ::mitogen_service::__private::linkme)]
-        static ENTRY: ::mitogen_service::__private::Registered = ::mitogen_service::__private::Registered {
+        const ENTRY: ::mitogen_service::__private::Registered = ::mitogen_service::__private::Registered {
             method: &__MitogenFunction::__METHOD,
             invoke: __MitogenFunction::__invoke,
         };
+        ::mitogen_service::__private::register!(
+            FUNCTIONS : ::mitogen_service::__private::Registered
+        );
     };
     ::mitogen_service::Function::<
         fn(path: &Path) -> io::Result<u64>,

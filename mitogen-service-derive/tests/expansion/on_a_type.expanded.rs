@@ -43,11 +43,7 @@ const _: () = {
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,
         ByRuntimeError as _, BySource as _, ByTyped as _, ByTypedSource as _,
     };
-    #[::mitogen_service::__private::linkme::distributed_slice(
-        ::mitogen_service::__private::REGISTRY
-    )]
-    #[linkme(crate = ::mitogen_service::__private::linkme)]
-    static ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
+    const ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
         Files,
     >(|__scope| {
         use ::mitogen_service::__private::NotHosted as _;
@@ -55,4 +51,7 @@ const _: () = {
             Files,
         >::host((::mitogen_service::__private::make_default::<Files>)(__scope))
     });
+    ::mitogen_service::__private::register!(
+        REGISTRY : ::mitogen_service::__private::Registration
+    );
 };

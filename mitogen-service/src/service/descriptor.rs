@@ -122,6 +122,14 @@ pub trait StructOptions {
 
 impl<T: ?Sized> StructOptions for T {}
 
+/// The option `name` of a generic service, which its type and its impl block both implement if both give it.
+#[doc(hidden)]
+pub trait NameIsGivenOnce {}
+
+/// The same of the option `invoker`.
+#[doc(hidden)]
+pub trait InvokerIsGivenOnce {}
+
 /// A type that a generic service is there for, with the name that it has then.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not among the `types` of its `#[service]`",

@@ -43,7 +43,9 @@ pub use caller::Caller;
 #[cfg(feature = "testing")]
 pub(crate) use caller::CallerParts;
 pub use credentials::Credentials;
-pub use descriptor::{ArgSpec, Listed, MethodDescriptor, Service, ServiceDescriptor, StructOptions};
+pub use descriptor::{
+    ArgSpec, InvokerIsGivenOnce, Listed, MethodDescriptor, NameIsGivenOnce, Service, ServiceDescriptor, StructOptions,
+};
 pub use dispatch::{Answer, Invocation, KeyOf, KeyWriter, Method, Outcome};
 pub use function::{Callable, FUNCTIONS, Function, FunctionSignature, Registered};
 pub use hooks::Hooks;
