@@ -168,7 +168,7 @@ impl Method {
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         self.parameters.iter().filter_map(|parameter| match parameter {
             Parameter::Argument(argument) => Some(&**argument),
-            Parameter::Injected(..) => None,
+            Parameter::Injected(_) => None,
         })
     }
 }
@@ -176,8 +176,16 @@ impl Method {
 /// One parameter after `&self`.
 pub(crate) enum Parameter {
     Argument(Box<Argument>),
-    /// What the dispatcher provides, and where its type stands.
-    Injected(Injected, Span),
+    Injected(Box<Provided>),
+}
+
+/// A parameter that the dispatcher itself provides.
+pub(crate) struct Provided {
+    pub(crate) what: Injected,
+    /// Where its type stands.
+    pub(crate) place: Span,
+    /// Its type behind the `&`, if only the compiler knows whether it is the runtime's.
+    pub(crate) guessed: Option<Type>,
 }
 
 /// A parameter that comes from the caller.
@@ -188,6 +196,8 @@ pub(crate) struct Argument {
     /// Its type, without `Self`.
     pub(crate) ty: Type,
     pub(crate) form: Form,
+    /// Its type names a type parameter of the service.
+    pub(crate) is_generic: bool,
     /// It is an `Option`; checks see what is inside, if anything is.
     pub(crate) is_option: bool,
     pub(crate) presence: Presence,
@@ -228,7 +238,7 @@ pub(crate) enum Presence {
     DefaultExpr(Expr),
 }
 
-/// A parameter that the dispatcher itself provides.
+/// What the dispatcher provides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Injected {
     Caller,
@@ -255,6 +265,8 @@ pub(crate) enum ResultShape {
 pub(crate) struct Answer {
     pub(crate) ty: Type,
     pub(crate) form: Form,
+    /// Its type names a type parameter of the service.
+    pub(crate) is_generic: bool,
 }
 
 /// A checked `#[service]` struct or enum.

@@ -76,11 +76,18 @@
 /// *Arguments* travel by name. They are owned types that serde can read and write, or `&str`, `&[u8]`
 /// and `&Path`, which are not copied. An `Option<T>` may be left out by the caller, and so may
 /// `#[arg(default)]` and `#[arg(default = EXPR)]`; `#[arg(rename = "type")]` lets it travel by another name
-/// than that of the parameter. An `Option<Option<T>>` is refused, since what is missing travels as nothing.
+/// than that of the parameter. An `Option<Option<T>>` and an `Option<()>` are refused, since what is missing travels
+/// as nothing; where an alias or a field hides one, a `Some` of nothing fails with
+/// [`CallError::Encode`](crate::CallError::Encode) when it is to be sent, and so does a `SystemTime` before 1970, which
+/// serde does not write.
 /// `#[arg_spec(size(check = is_sane))]` adds a check:
 /// `fn(&T) -> bool` or `fn(&T) -> Result<(), impl Display>`; the check of an `Option<T>` sees the `T`,
-/// and is not asked about `None`. Parameters of the types `&Caller`, `&Router` and `Reply<T>` are not
-/// arguments: the dispatcher fills them in.
+/// and is not asked about `None`.
+///
+/// *Parameters of the types `&Caller`, `&Router` and `Reply<T>`* are not arguments: the dispatcher fills them in.
+/// They may be written with a path, `mitogen_service::Reply<T>` or one that begins as the option `crate` says. A
+/// `Reply<T>` with another path is an argument, whose type is somebody else's; a `&Caller` or `&Router` with another
+/// path is this crate's, which the compiler checks, since no other could be borrowed from a message.
 ///
 /// *Results* are types that serde can read and write, or `Result<T, E>` where `E: Display`; the
 /// caller gets the error as [`CallError::Failed`](crate::CallError::Failed), and typed by

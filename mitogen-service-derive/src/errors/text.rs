@@ -285,6 +285,28 @@ pub(crate) fn borrow(instead: &str) -> String {
     format!("only `&str`, `&[u8]` and `&Path` can be borrowed from a message: write `{instead}` here")
 }
 
+pub(crate) fn unsized_argument(ty: &impl ToTokens, borrowed: &str, owned: &str) -> String {
+    format!("`{}` has no size of its own: write `{borrowed}` or `{owned}`", tokens(ty))
+}
+
+pub(crate) fn unsized_value(ty: &impl ToTokens, owned: &str) -> String {
+    format!("`{}` has no size of its own: write `{owned}`", tokens(ty))
+}
+
+pub(crate) fn path_argument(owned: &str) -> String {
+    format!("`Path` has no size of its own: write `&Path` or `{owned}` (or `self::Path` for a type of yours)")
+}
+
+pub(crate) fn path_result(owned: &str) -> String {
+    format!("`Path` has no size of its own: write `{owned}` (or `self::Path` for a type of yours)")
+}
+
+pub(crate) const FUNCTION_VALUE: &str = "a function cannot leave its process: \
+     write a type with what it would work on, or a `Sender<T>` through which to hear of it";
+
+pub(crate) const TRAIT_OBJECT: &str = "the type behind a `dyn Trait` is not known in another process: \
+     write a concrete type, such as an enum of what it may be";
+
 pub(crate) const MUTABLE_BORROW: &str = "an argument is a copy that the caller never sees again: \
      take the value itself and return what changed";
 
@@ -293,6 +315,9 @@ pub(crate) const INNER_BORROW: &str = "a borrow inside another type cannot be de
 
 pub(crate) const NESTED_OPTION: &str = "what is missing travels as nothing, so `Some(None)` would arrive as `None`: \
      write an enum, or one `Option`";
+
+pub(crate) const OPTION_OF_NOTHING: &str = "what is missing travels as nothing, so `Some(())` would arrive as `None`: \
+     write `bool`";
 
 pub(crate) const NAMED_LIFETIME: &str = "an argument only lives as long as the call: leave the lifetime out";
 

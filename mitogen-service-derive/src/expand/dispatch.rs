@@ -7,7 +7,9 @@ use syn::spanned::Spanned;
 use syn::{Expr, Ident, Type};
 
 use super::{at, boxed_invoker, call_error, placed, policies, private, sharing, site};
-use crate::model::{Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, ResultShape, Service};
+use crate::model::{
+    Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, Provided, ResultShape, Service,
+};
 
 /// The entries of `Service::METHODS`.
 pub(super) fn table(service: &Service) -> TokenStream {
@@ -119,7 +121,10 @@ fn decode(index: usize, argument: &Argument, private: &TokenStream) -> TokenStre
         Presence::Optional => quote_spanned!(place=> __args.optional(#index, #decode)?),
         // A type without a default is reported where the user wrote it.
         Presence::Default => {
-            let default = quote_spanned!(ty.span()=> #private::travels::default::<#ty>());
+            let default = match argument.is_generic {
+                true => quote_spanned!(ty.span()=> #private::travels::generic_default::<#ty>()),
+                false => quote_spanned!(ty.span()=> #private::travels::default::<#ty>()),
+            };
             quote_spanned!(place=> __args.or_else(#index, #decode, #default)?)
         }
         Presence::DefaultExpr(expr) => quote_spanned! {place=>
@@ -202,10 +207,20 @@ fn pass(parameter: &Parameter, method: &Method, private: &TokenStream) -> TokenS
             let local = local(argument, argument.ident.span());
             quote!(#local)
         }
-        Parameter::Injected(Injected::Caller, _) => quote_spanned!(site()=> __call.caller()),
-        Parameter::Injected(Injected::Router, _) => quote_spanned!(site()=> __call.router()),
-        Parameter::Injected(Injected::Reply, _) => {
-            let Answer { ty, form } = &method.stub.answer;
+        Parameter::Injected(provided) => provide(provided, method, private),
+    }
+}
+
+fn provide(provided: &Provided, method: &Method, private: &TokenStream) -> TokenStream {
+    // A type that is not the runtime's is reported where the user wrote it.
+    if let Some(ty) = &provided.guessed {
+        return quote_spanned!(at(ty.span())=> #private::travels::provided::<#ty>(__call));
+    }
+    match provided.what {
+        Injected::Caller => quote_spanned!(site()=> __call.caller()),
+        Injected::Router => quote_spanned!(site()=> __call.router()),
+        Injected::Reply => {
+            let Answer { ty, form, .. } = &method.stub.answer;
             let encode = encoder(*form, ty, private);
             quote_spanned!(site()=> __call.deferred(#encode))
         }
@@ -238,7 +253,7 @@ fn answer(method: &Method, private: &TokenStream) -> TokenStream {
 
 /// Answers with the value of a local variable.
 fn reply(method: &Method, private: &TokenStream, value: &TokenStream) -> TokenStream {
-    let Answer { ty, form } = &method.stub.answer;
+    let Answer { ty, form, .. } = &method.stub.answer;
     let encode = encoder(*form, ty, private);
     if !method.is_uncached {
         return quote_spanned!(site()=> __call.reply(&#value, #encode));

@@ -203,19 +203,23 @@ fn traits(private: &TokenStream) -> TokenStream {
 /// Of a generic type the compiler knows no more than its bounds say; whether it is a call error shows
 /// when it is there.
 fn call_error(private: &TokenStream, place: Span, is_generic: bool) -> TokenStream {
-    if is_generic {
-        let otherwise = call_error(private, place, false);
-        return quote_spanned! {at(place)=>
-            match #private::failure::as_call_error(&__error) {
-                ::core::option::Option::Some(__error) => ::core::result::Result::Err(__error),
-                ::core::option::Option::None => #otherwise,
-            }
-        };
-    }
-    quote_spanned! {at(place)=> {
-        #private::failure::must_display(&__error);
+    let must_display = match is_generic {
+        true => quote_spanned!(at(place)=> generic_must_display),
+        false => quote_spanned!(at(place)=> must_display),
+    };
+    let told = quote_spanned! {at(place)=> {
+        #private::failure::#must_display(&__error);
         ::core::result::Result::Err(
             (&&&&&&&&#private::failure::Failure(&__error)).to_call_error(),
         )
-    }}
+    }};
+    if !is_generic {
+        return told;
+    }
+    quote_spanned! {at(place)=>
+        match #private::failure::as_call_error(&__error) {
+            ::core::option::Option::Some(__error) => ::core::result::Result::Err(__error),
+            ::core::option::Option::None => #told,
+        }
+    }
 }

@@ -11,9 +11,12 @@ use crate::model::{Injected, Method, Parameter, Service};
 /// Where a method depends on the one call that it is run for, and the function that asks whether it may.
 fn personal(method: &Method) -> impl Iterator<Item = (Span, TokenStream)> {
     let parameters = method.parameters.iter().filter_map(|parameter| match parameter {
-        Parameter::Injected(Injected::Caller, place) => Some((*place, quote!(with_caller))),
-        Parameter::Injected(Injected::Reply, place) => Some((*place, quote!(with_reply))),
-        Parameter::Injected(Injected::Router, _) | Parameter::Argument(_) => None,
+        Parameter::Injected(provided) => match provided.what {
+            Injected::Caller => Some((provided.place, quote!(with_caller))),
+            Injected::Reply => Some((provided.place, quote!(with_reply))),
+            Injected::Router => None,
+        },
+        Parameter::Argument(_) => None,
     });
     parameters.chain(method.no_reply.map(|place| (place, quote!(without_reply))))
 }

@@ -181,6 +181,9 @@ pub(super) fn written(argument: &Argument, variable: &Ident, private: &TokenStre
     let ty = &argument.ty;
     let encode = match argument.form {
         // A type that cannot be an argument is reported here, where the user wrote it.
+        Form::Value if argument.is_generic => {
+            quote_spanned!(ty.span()=> #private::travels::generic_argument::<#ty, _>(#private::travels::bounds))
+        }
         Form::Value => quote_spanned!(ty.span()=> #private::travels::argument::<#ty>()),
         form => dispatch::encoder(form, ty, private),
     };
@@ -190,7 +193,7 @@ pub(super) fn written(argument: &Argument, variable: &Ident, private: &TokenStre
 
 /// The function that reads an answer. A type that cannot be one is reported here, where the user wrote it.
 pub(super) fn decoder(method: &Method, private: &TokenStream) -> TokenStream {
-    let Answer { ty, form } = &method.stub.answer;
+    let Answer { ty, form, is_generic } = &method.stub.answer;
     match form {
         Form::PathBuf => quote_spanned!(site()=> #private::path::decode),
         // It may be a `Result` under another name, which only the compiler knows.
@@ -198,8 +201,14 @@ pub(super) fn decoder(method: &Method, private: &TokenStream) -> TokenStream {
             let (first, last) = ends(ty);
             let private_there = placed(private, first);
             let path = quote_spanned!(first=> #private_there::travels::Named::<#ty>::);
-            let answer = Ident::new("answer", last);
+            let answer = match *is_generic {
+                true => quote_spanned!(last=> generic_answer(#private_there::travels::bounds)),
+                false => quote_spanned!(last=> answer),
+            };
             quote_spanned!(site()=> { use #private::travels::NotAResult as _; #path #answer })
+        }
+        _ if *is_generic => {
+            quote_spanned!(ty.span()=> #private::travels::generic_answer::<#ty, _>(#private::travels::bounds))
         }
         _ => quote_spanned!(ty.span()=> #private::travels::answer::<#ty>),
     }
@@ -207,16 +216,15 @@ pub(super) fn decoder(method: &Method, private: &TokenStream) -> TokenStream {
 
 /// Asks the double, or sends the call.
 fn body(service: &Service, position: usize, method: &Method) -> TokenStream {
-    let Names { self_type, api, krate, .. } = &service.names;
+    let Names { self_type, api, krate, params, .. } = &service.names;
     let private = private(&service.names);
     let ident = &method.stub.ident;
     let idents: Vec<_> = method.arguments().map(|argument| &argument.ident).collect();
     let index = index(&service.methods, position);
     let args: TokenStream = method.arguments().map(|argument| written(argument, &argument.ident, &private)).collect();
     let mutable = (!args.is_empty()).then(|| quote!(mut));
-    let passed = &service.names.params.passed;
-    let turbofish = (!passed.is_empty()).then(|| quote!(::));
-    let double = quote_spanned!(site()=> #api #turbofish #passed::#ident(__double, #(#idents),*));
+    let passed = &params.passed;
+    let double = quote_spanned!(site()=> <_ as #api #passed>::#ident(__double, #(#idents),*));
     let (double, send) = if method.stub.no_reply {
         (double, quote_spanned!(site()=> __request.post()))
     } else {

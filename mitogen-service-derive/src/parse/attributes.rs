@@ -4,10 +4,10 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprPath, Ident, LitStr, Meta, Path, Token};
+use syn::{Attribute, Expr, ExprPath, FnArg, Ident, ImplItem, ItemImpl, LitStr, Meta, Path, Token};
 
 use super::keyed::{Known, each_option, expect_comma, skip_option};
-use super::{options, policy};
+use super::{options, policy, types};
 use crate::errors::{Errors, text};
 use crate::model::Invoker;
 use crate::words;
@@ -59,6 +59,33 @@ pub(super) fn is_called(path: &Path, word: &str) -> bool {
     let named = segments.last().is_some_and(|last| last.ident == word);
     let crate_in_front = segments.first().is_some_and(|first| first.ident == "mitogen_service");
     named && (segments.len() == 1 || (segments.len() == 2 && crate_in_front))
+}
+
+/// Takes the path of the crate, as the option `crate` gives it, off the attributes of methods and parameters.
+pub(super) fn without_crate(block: &mut ItemImpl, krate: &Path) {
+    let shorten = |attribute: &mut Attribute| {
+        let path = match &mut attribute.meta {
+            Meta::Path(path) => path,
+            Meta::List(list) => &mut list.path,
+            Meta::NameValue(value) => &mut value.path,
+        };
+        let last = path.segments.last().cloned();
+        if path.segments.len() == krate.segments.len() + 1
+            && types::is_in(path, krate)
+            && let Some(last) = last
+        {
+            *path = last.ident.into();
+        }
+    };
+    for item in &mut block.items {
+        let ImplItem::Fn(function) = item else { continue };
+        function.attrs.iter_mut().for_each(shorten);
+        for input in &mut function.sig.inputs {
+            if let FnArg::Typed(typed) = input {
+                typed.attrs.iter_mut().for_each(shorten);
+            }
+        }
+    }
 }
 
 /// Takes all attributes of one name off an item.

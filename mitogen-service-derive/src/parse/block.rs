@@ -32,7 +32,8 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let mut mentioned = Vec::new();
     let mut hooks = Hooks::default();
     let params = item.generics.clone();
-    let service = method::OfService { self_type: &self_type, params: &params };
+    let service = method::OfService { self_type: &self_type, params: &params, krate: &options.krate };
+    attributes::without_crate(&mut item, &options.krate);
     let methods = read_methods(&mut item, &service, (&mut mentioned, &mut hooks), errors);
     let stub_is_taken = has_stub(&item, errors);
     let policies = methods.iter().flat_map(|method| &method.policies);

@@ -3,9 +3,10 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, FnArg, ItemFn, Path, ReturnType, Safety, Signature, Type};
+use syn::{Attribute, FnArg, Generics, ItemFn, Path, ReturnType, Safety, Signature, Type};
 
 use super::keyed::{Known, each_option};
+use super::method::OfService;
 use super::parameters::Parameters;
 use super::{attributes, docs, method, misspelt, options, parameters, result, types};
 use crate::errors::{Errors, text};
@@ -29,12 +30,14 @@ pub(crate) fn read(tokens: TokenStream, item: &mut ItemFn, errors: &Errors) -> O
 
     // Outside of an impl block there is no `Self`; where it is written, the compiler says so.
     let self_type: Type = syn::parse_quote!(Self);
-    let mut parameters = parameters::read(&mut item.sig, &self_type, errors);
+    let outside = OfService { self_type: &self_type, params: &Generics::default(), krate: &krate };
+    let mut parameters = parameters::read(&mut item.sig, &outside, errors);
     parameters::add_checks(attributes.specs, &name, &mut parameters, errors);
     check_parameters(&name, &item.sig, &parameters, errors);
-    let context = result::Context { method: &name, no_reply: None, reply: None, self_type: &self_type, errors };
+    let context = result::Context { method: &name, no_reply: None, reply: None, service: &outside, errors };
     let returned = result::read(&item.sig.output, &context);
     check_error(&item.sig.output, errors);
+    method::replace_body(&mut item.sig, &mut item.block, &parameters, &returned, &krate);
     if !errors.is_empty() {
         return None;
     }
@@ -110,7 +113,11 @@ fn check_parameters(name: &str, sig: &Signature, parameters: &Parameters, errors
             errors.at(&argument.ident, text::named_as_the_function(name));
         }
     }
-    if parameters.all.iter().any(|parameter| matches!(parameter, Parameter::Injected(Injected::Reply, _))) {
+    if parameters
+        .all
+        .iter()
+        .any(|parameter| matches!(parameter, Parameter::Injected(provided) if provided.what == Injected::Reply))
+    {
         let reply = sig.inputs.iter().find_map(|input| match input {
             FnArg::Typed(typed) => types::last_segment(&typed.ty).filter(|last| last.ident == "Reply"),
             FnArg::Receiver(_) => None,

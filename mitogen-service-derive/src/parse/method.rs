@@ -3,10 +3,13 @@
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, FnArg, GenericParam, Generics, ImplItemFn, Meta, Receiver, ReceiverKind, Safety, Signature, Type,
+    Attribute, Block, FnArg, GenericParam, Generics, ImplItemFn, Meta, Path, Receiver, ReceiverKind, Safety, Signature,
+    Type,
 };
 
 use super::attributes::MethodAttributes;
+use super::parameters::Parameters;
+use super::result::Returned;
 use super::{docs, generics, parameters, result};
 use crate::errors::{Errors, text};
 use crate::model::{Method, ResultShape, StubMethod};
@@ -16,6 +19,8 @@ use crate::words;
 pub(super) struct OfService<'a> {
     pub(super) self_type: &'a Type,
     pub(super) params: &'a Generics,
+    /// The path of the runtime crate.
+    pub(super) krate: &'a Path,
 }
 
 /// Reads an exposed method, from which our attributes were taken already.
@@ -28,12 +33,11 @@ pub(super) fn exposed(
     service: &OfService<'_>,
     errors: &Errors,
 ) -> Option<Method> {
-    let self_type = service.self_type;
     let name = item.sig.ident.unraw().to_string();
     check_policies(&name, &attributes, errors);
     check_signature(&name, &item.sig, errors);
 
-    let mut parameters = parameters::read(&mut item.sig, self_type, errors);
+    let mut parameters = parameters::read(&mut item.sig, service, errors);
     parameters::add_checks(attributes.specs, &name, &mut parameters, errors);
     let returned = result::read(
         &item.sig.output,
@@ -41,10 +45,11 @@ pub(super) fn exposed(
             method: &name,
             no_reply: attributes.no_reply,
             reply: parameters.reply.as_ref(),
-            self_type,
+            service,
             errors,
         },
     );
+    replace_body(&mut item.sig, &mut item.block, &parameters, &returned, service.krate);
     let stub = StubMethod {
         ident: item.sig.ident.clone(),
         docs: named(&item.attrs, "doc"),
@@ -99,6 +104,23 @@ fn carried(attributes: &[Attribute]) -> Vec<Attribute> {
     });
     let as_it_is = ["deprecated", "must_use", "allow"].into_iter().flat_map(|name| named(attributes, name));
     as_it_is.chain(expected).collect()
+}
+
+/// Takes the body out of a method whose types were mistakes and are others now, so that the compiler does not
+/// find them a second time in there.
+pub(super) fn replace_body(
+    sig: &mut Signature,
+    body: &mut Block,
+    parameters: &Parameters,
+    returned: &Returned,
+    krate: &Path,
+) {
+    if let Some(answer) = &returned.instead {
+        result::replace_answer(&mut sig.output, answer);
+    }
+    if parameters.is_changed || returned.instead.is_some() {
+        *body = syn::parse_quote!({ #krate::__private::macro_failed() });
+    }
 }
 
 fn check_policies(name: &str, attributes: &MethodAttributes, errors: &Errors) {

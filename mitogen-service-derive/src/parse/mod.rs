@@ -9,6 +9,7 @@ mod docs;
 pub(crate) mod function;
 mod generics;
 mod hooks;
+mod injected;
 mod keyed;
 pub(crate) mod main_function;
 mod method;
@@ -19,6 +20,7 @@ pub(crate) mod policy;
 mod result;
 pub(crate) mod service_type;
 pub(crate) mod types;
+mod unfit;
 
 /// A method without any of our attributes, and nothing said about them.
 pub(crate) fn without_our_attributes(mut method: syn::ImplItemFn) -> syn::ImplItemFn {

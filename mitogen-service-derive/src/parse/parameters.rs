@@ -7,9 +7,10 @@ use syn::spanned::Spanned;
 use syn::{FnArg, Ident, LitStr, Pat, PatType, Path, Signature, Type, TypeReference};
 
 use super::attributes::{self, ArgAttribute, ArgSpec, Default};
-use super::{misspelt, types};
+use super::method::OfService;
+use super::{generics, injected, misspelt, types, unfit};
 use crate::errors::{Errors, text};
-use crate::model::{Answer, Argument, Form, Injected, Parameter, Presence, StubArgument};
+use crate::model::{Answer, Argument, Form, Parameter, Presence, Provided, StubArgument};
 
 /// What the parameters of one method come to.
 #[derive(Default)]
@@ -20,14 +21,16 @@ pub(super) struct Parameters {
     pub(super) stub: Vec<StubArgument>,
     /// What the `Reply` takes, if there is one.
     pub(super) reply: Option<Answer>,
+    /// Another type stands in the signature now, so that the body cannot be the user's any more.
+    pub(super) is_changed: bool,
 }
 
 /// Reads the parameters and takes our attributes off them.
-pub(super) fn read(sig: &mut Signature, self_type: &Type, errors: &Errors) -> Parameters {
+pub(super) fn read(sig: &mut Signature, service: &OfService<'_>, errors: &Errors) -> Parameters {
     let mut reader = Reader {
         // Where the method names lifetimes, that is the one mistake to report.
         lifetimes_are_reported: !sig.generics.params.is_empty(),
-        self_type,
+        service,
         errors,
         read: Parameters::default(),
     };
@@ -77,7 +80,7 @@ fn find<'a>(name: &str, parameters: &'a mut Parameters) -> Option<&'a mut Argume
 
 struct Reader<'a> {
     lifetimes_are_reported: bool,
-    self_type: &'a Type,
+    service: &'a OfService<'a>,
     errors: &'a Errors,
     read: Parameters,
 }
@@ -87,11 +90,15 @@ impl Reader<'_> {
         misspelt::of_parameter(&mut typed.attrs, self.errors);
         self.unconditional(typed);
         let attribute = attributes::of_parameter(&mut typed.attrs, self.errors);
-        if let Some((injected, name)) = self.injected(&typed.ty) {
+        if let Some(mut found) = injected::find(&typed.ty, self.service, self.errors) {
             if let Some(attribute) = attribute {
-                self.errors.at_span(attribute.span, text::attribute_on_injected(name));
+                self.errors.at_span(attribute.span, text::attribute_on_injected(found.name));
             }
-            self.add_injected(injected, name, &typed.ty);
+            if let Some(instead) = found.instead.take() {
+                *typed.ty = instead;
+                self.read.is_changed = true;
+            }
+            self.add_injected(found, &typed.ty);
         } else {
             self.argument(typed, attribute);
         }
@@ -110,74 +117,40 @@ impl Reader<'_> {
         });
     }
 
-    /// Recognises what the dispatcher provides.
-    fn injected(&mut self, ty: &Type) -> Option<(Injected, &'static str)> {
-        let referenced = match types::peel(ty) {
-            Type::Reference(reference) => Some(&*reference.elem),
-            _ => None,
-        };
-        let target = referenced.unwrap_or(ty);
-        for (name, injected) in [("Caller", Injected::Caller), ("Router", Injected::Router)] {
-            let by_value = referenced.is_none() && types::is_plain(target, name);
-            if by_value && is_runtime_type(target) {
-                self.errors.at(ty, text::handed_by_reference(name));
-                return Some((injected, name));
-            }
-            if referenced.is_some() && types::is_plain(target, name) {
-                self.no_mut(ty, name);
-                return Some((injected, name));
-            }
-        }
-        self.reply(ty, target, referenced.is_some())
-    }
-
-    fn no_mut(&self, ty: &Type, name: &str) {
-        if let Type::Reference(reference) = types::peel(ty)
-            && reference.mutability.is_some()
-        {
-            self.errors.at(reference.mutability, text::handed_by_reference(name));
-        }
-    }
-
-    fn reply(&mut self, ty: &Type, target: &Type, by_ref: bool) -> Option<(Injected, &'static str)> {
-        let last = types::last_segment(target).filter(|last| last.ident == "Reply")?;
-        if !is_runtime_type(target) {
-            return None;
-        }
-        // Without its type it may be a type of the user; if not, the compiler says what is missing.
-        let [answer] = types::type_arguments(last)[..] else {
-            return None;
-        };
-        let answer = types::without_self(answer, self.self_type);
-        if by_ref {
-            self.errors.at(ty, text::handed_by_value("Reply"));
-        }
-        let form = types::owned_form(&answer);
-        self.read.reply = Some(Answer { ty: answer, form });
-        Some((Injected::Reply, "Reply"))
-    }
-
-    fn add_injected(&mut self, injected: Injected, name: &str, ty: &Type) {
+    fn add_injected(&mut self, found: injected::Found, ty: &Type) {
+        let injected = found.injected;
         let again = self
             .read
             .all
             .iter()
-            .any(|parameter| matches!(parameter, Parameter::Injected(other, _) if *other == injected));
+            .any(|parameter| matches!(parameter, Parameter::Injected(other) if other.what == injected));
         if again {
-            self.errors.at(ty, text::injected_twice(name));
+            self.errors.at(ty, text::injected_twice(found.name));
+        }
+        if found.reply.is_some() {
+            self.read.reply = found.reply;
         }
         let target = match types::peel(ty) {
             Type::Reference(reference) => &*reference.elem,
             other => other,
         };
         let place = types::last_segment(target).map_or_else(|| ty.span(), |last| last.ident.span());
-        self.read.all.push(Parameter::Injected(injected, place));
+        let guessed = found.is_guessed.then(|| types::without_self(target, self.service.self_type));
+        self.read.all.push(Parameter::Injected(Box::new(Provided { what: injected, place, guessed })));
     }
 
-    fn argument(&mut self, typed: &PatType, attribute: Option<ArgAttribute>) {
+    fn argument(&mut self, typed: &mut PatType, attribute: Option<ArgAttribute>) {
         let ident = self.ident(&typed.pat);
-        let ty = types::without_self(&typed.ty, self.self_type);
-        let form = self.form(&typed.ty);
+        let form = match unfit::argument(&typed.ty) {
+            Some(unfit) => {
+                self.errors.at(&typed.ty, unfit.text);
+                *typed.ty = unfit.instead;
+                self.read.is_changed = true;
+                None
+            }
+            None => self.form(&typed.ty),
+        };
+        let ty = types::without_self(&typed.ty, self.service.self_type);
         let position = self.read.stub.len();
         self.read.stub.push(StubArgument {
             ident: ident.clone().unwrap_or_else(|| format_ident!("argument_{position}")),
@@ -187,6 +160,7 @@ impl Reader<'_> {
             return;
         };
         let is_option = types::is_option(&ty);
+        let is_generic = generics::mentions(ty.to_token_stream(), self.service.params);
         let wire_name = self.wire_name(&ident, attribute.as_ref());
         let presence = self.presence(is_option, attribute);
         self.read.all.push(Parameter::Argument(Box::new(Argument {
@@ -194,6 +168,7 @@ impl Reader<'_> {
             ident,
             ty,
             form,
+            is_generic,
             is_option,
             presence,
             checks: Vec::new(),
@@ -207,7 +182,7 @@ impl Reader<'_> {
         let taken = self.read.all.iter().any(|parameter| match parameter {
             // Two of the same name in the source are an error to the compiler already.
             Parameter::Argument(other) => other.wire_name == name && other.ident != *ident,
-            Parameter::Injected(..) => false,
+            Parameter::Injected(_) => false,
         });
         if taken {
             let place = rename.map_or_else(|| ident.span(), LitStr::span);
@@ -240,8 +215,8 @@ impl Reader<'_> {
             self.errors.at(borrow, text::INNER_BORROW);
             return None;
         }
-        if let Some(nested) = types::nested_option(ty) {
-            self.errors.at(nested, text::NESTED_OPTION);
+        if let Some((option, text)) = types::lost_option(ty) {
+            self.errors.at(option, text);
             return None;
         }
         Some(types::owned_form(ty))
@@ -260,7 +235,10 @@ impl Reader<'_> {
         }
         let form = types::borrowed_form(reference);
         if form.is_none() {
-            self.errors.at(reference, text::borrow(&types::instead_of_borrow(reference)));
+            match unfit::behind_reference(&reference.elem) {
+                Some(text) => self.errors.at(reference, text),
+                None => self.errors.at(reference, text::borrow(&types::instead_of_borrow(reference))),
+            }
         }
         form
     }
@@ -280,13 +258,4 @@ impl Reader<'_> {
         }
         Presence::Default
     }
-}
-
-/// Whether a name is meant as the runtime's and not as that of a type in a module of the user.
-fn is_runtime_type(ty: &Type) -> bool {
-    let Type::Path(path) = types::peel(ty) else {
-        return false;
-    };
-    let segments = &path.path.segments;
-    segments.len() == 1 || segments.first().is_some_and(|first| first.ident == "mitogen_service")
 }

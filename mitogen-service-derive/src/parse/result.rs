@@ -5,7 +5,8 @@ use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{ReturnType, Type};
 
-use super::types;
+use super::method::OfService;
+use super::{generics, types, unfit};
 use crate::errors::{Errors, text};
 use crate::model::{Answer, ResultShape};
 
@@ -16,11 +17,13 @@ pub(super) struct Returned {
     pub(super) answer: Option<Answer>,
     /// The answer is inside of an `Uncached`.
     pub(super) is_uncached: bool,
+    /// What the method would return if its type were not a mistake to the compiler as well.
+    pub(super) instead: Option<Type>,
 }
 
 impl Returned {
     fn new(shape: ResultShape, answer: Option<Answer>) -> Self {
-        Self { shape, answer, is_uncached: false }
+        Self { shape, answer, is_uncached: false, instead: None }
     }
 }
 
@@ -31,7 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) no_reply: Option<Span>,
     /// The type that its `Reply` takes, if it has one.
     pub(super) reply: Option<&'a Answer>,
-    pub(super) self_type: &'a Type,
+    pub(super) service: &'a OfService<'a>,
     pub(super) errors: &'a Errors,
 }
 
@@ -49,7 +52,7 @@ pub(super) fn read(output: &ReturnType, context: &Context<'_>) -> Returned {
         } else if !types::is_unit(ty) {
             errors.at(ty, text::no_reply_result(method));
         }
-        return Returned::new(ResultShape::Nothing, Some(answer(&unit, context)));
+        return Returned::new(ResultShape::Nothing, Some(answer(&unit, context.service)));
     }
     if let Some(reply) = context.reply {
         if !types::is_unit(ty) {
@@ -75,23 +78,51 @@ fn value(ty: &Type, context: &Context<'_>) -> Returned {
         // Without parameters it may well be a struct; the expansion asks the compiler about those.
         Some(name) if name.ends_with("Result") && first_type.is_some() => {
             errors.at(ty, text::RESULT_ALIAS);
-            let answer = first_type.map(|ty| answer(&ty, context));
+            let answer = first_type.map(|ty| answer(&ty, context.service));
             Returned::new(ResultShape::Nothing, answer)
         }
         _ => owned(ty, context, ResultShape::Plain),
     }
 }
 
-/// Checks that an answer can travel.
+/// Reads the type of an answer.
 fn owned(ty: &Type, context: &Context<'_>, shape: ResultShape) -> Returned {
     let inner = uncached(ty);
     if let Some(inner) = inner
         && types::last_segment(inner).is_some_and(|last| last.ident == "Result")
     {
         context.errors.at(ty, text::UNCACHED_RESULT);
-        return Returned::new(ResultShape::Nothing, Some(answer(inner, context)));
+        return Returned::new(ResultShape::Nothing, Some(answer(inner, context.service)));
     }
     let ty = inner.unwrap_or(ty);
+    match check_answer(ty, context.errors) {
+        Verdict::Fine => {
+            Returned { is_uncached: inner.is_some(), ..Returned::new(shape, Some(answer(ty, context.service))) }
+        }
+        Verdict::Unknown => Returned::new(ResultShape::Nothing, None),
+        Verdict::Instead(ty) => {
+            let returned = Returned::new(ResultShape::Nothing, Some(answer(&ty, context.service)));
+            Returned { instead: Some(*ty), ..returned }
+        }
+    }
+}
+
+/// What [`check_answer`] says of a type.
+pub(super) enum Verdict {
+    /// A caller gets it, for all that a macro can see.
+    Fine,
+    /// A caller would get this.
+    Instead(Box<Type>),
+    /// Nobody knows what a caller would get.
+    Unknown,
+}
+
+/// Checks that an answer can travel.
+pub(super) fn check_answer(ty: &Type, errors: &Errors) -> Verdict {
+    if let Some(unfit) = unfit::result(ty) {
+        errors.at(ty, unfit.text);
+        return Verdict::Instead(Box::new(unfit.instead));
+    }
     let tokens = ty.to_token_stream();
     let mistake = if let Some(word) = types::first_impl(tokens.clone()) {
         Some((word, text::IMPL_RESULT))
@@ -99,13 +130,24 @@ fn owned(ty: &Type, context: &Context<'_>, shape: ResultShape) -> Returned {
         types::first_borrow(tokens).map(|borrow| (borrow, text::BORROWED_RESULT))
     };
     if let Some((guilty, text)) = mistake {
-        context.errors.at(guilty, text);
-        return Returned::new(ResultShape::Nothing, None);
+        errors.at(guilty, text);
+        return Verdict::Unknown;
     }
-    if let Some(nested) = types::nested_option(ty) {
-        context.errors.at(nested, text::NESTED_OPTION);
+    if let Some((option, text)) = types::lost_option(ty) {
+        errors.at(option, text);
     }
-    Returned { shape, answer: Some(answer(ty, context)), is_uncached: inner.is_some() }
+    Verdict::Fine
+}
+
+/// Puts another answer into a return type, in the place of the one that was read from it.
+pub(super) fn replace_answer(output: &mut ReturnType, answer: &Type) {
+    let ReturnType::Type(_, ty) = output else { return };
+    let mut place = &mut **ty;
+    while types::last_segment(place).is_some_and(|last| last.ident == "Result" || last.ident == "Uncached") {
+        let Some(inner) = types::first_argument(place) else { return };
+        place = inner;
+    }
+    *place = answer.clone();
 }
 
 /// The `T` of an `Uncached<T>`.
@@ -117,24 +159,29 @@ fn uncached(ty: &Type) -> Option<&Type> {
     }
 }
 
-fn answer(ty: &Type, context: &Context<'_>) -> Answer {
-    let ty = types::without_self(ty, context.self_type);
-    let form = types::owned_form(&ty);
-    Answer { ty, form }
+/// What a caller gets of this type.
+pub(super) fn answer(ty: &Type, service: &OfService<'_>) -> Answer {
+    let ty = types::without_self(ty, service.self_type);
+    Answer { form: types::owned_form(&ty), is_generic: generics::mentions(ty.to_token_stream(), service.params), ty }
 }
 
-/// Where the `E` of a `Result<T, E>` stands; the whole type where an alias hides it.
+/// The `E` of a `Result<T, E>`, if no alias hides it.
+fn error_type(output: &ReturnType) -> Option<&Type> {
+    let ReturnType::Type(_, ty) = output else { return None };
+    types::type_arguments(types::last_segment(ty)?).get(1).copied()
+}
+
+/// Where the type of the errors stands; the whole type where an alias hides it.
 pub(super) fn error_place(output: &ReturnType) -> Span {
-    let ReturnType::Type(_, ty) = output else {
-        return output.span();
-    };
-    let types = types::last_segment(ty).map(types::type_arguments).unwrap_or_default();
-    types.get(1).map_or_else(|| ty.span(), |error| error.span())
+    match (error_type(output), output) {
+        (Some(error), _) => error.span(),
+        (None, ReturnType::Type(_, ty)) => ty.span(),
+        (None, ReturnType::Default) => output.span(),
+    }
 }
 
 /// The type of the errors as it is written, or the alias that hides it.
 pub(super) fn error(output: &ReturnType) -> Option<String> {
     let ReturnType::Type(_, ty) = output else { return None };
-    let types = types::last_segment(ty).map(types::type_arguments).unwrap_or_default();
-    Some(types.get(1).map_or_else(|| crate::print::tokens(ty), crate::print::tokens))
+    Some(error_type(output).map_or_else(|| crate::print::tokens(ty), crate::print::tokens))
 }

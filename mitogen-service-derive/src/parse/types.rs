@@ -2,8 +2,9 @@
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::{GenericArgument, Lifetime, PathArguments, PathSegment, Type, TypeReference};
+use syn::{GenericArgument, Lifetime, Path, PathArguments, PathSegment, Type, TypeReference};
 
+use crate::errors::text;
 use crate::model::Form;
 
 /// The type without the invisible brackets of a macro, and without parentheses.
@@ -28,6 +29,12 @@ pub(super) fn is_plain(ty: &Type, name: &str) -> bool {
     last_segment(ty).is_some_and(|last| last.ident == name && last.arguments.is_none())
 }
 
+/// Whether a path begins with this one and goes on; a leading `::` does not count.
+pub(super) fn is_in(path: &Path, module: &Path) -> bool {
+    path.segments.len() > module.segments.len()
+        && path.segments.iter().zip(&module.segments).all(|(part, of_module)| part.ident == of_module.ident)
+}
+
 /// The types among the parameters of a path segment.
 pub(super) fn type_arguments(segment: &PathSegment) -> Vec<&Type> {
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
@@ -38,6 +45,28 @@ pub(super) fn type_arguments(segment: &PathSegment) -> Vec<&Type> {
         _ => None,
     });
     types.collect()
+}
+
+/// The first type among the parameters of a type that is a path.
+pub(super) fn first_argument(ty: &mut Type) -> Option<&mut Type> {
+    let last = match ty {
+        Type::Group(group) => return first_argument(&mut group.elem),
+        Type::Paren(paren) => return first_argument(&mut paren.elem),
+        Type::Path(path) => path.path.segments.last_mut()?,
+        _ => return None,
+    };
+    let PathArguments::AngleBracketed(arguments) = &mut last.arguments else { return None };
+    arguments.args.iter_mut().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// The type with another first parameter.
+pub(super) fn with_argument(ty: &Type, argument: Type) -> Option<Type> {
+    let mut ty = ty.clone();
+    *first_argument(&mut ty)? = argument;
+    Some(ty)
 }
 
 /// Whether a type is the empty tuple.
@@ -105,17 +134,20 @@ pub(super) fn is_option_of_str(ty: &Type) -> bool {
     }
 }
 
-/// The first `Option` directly inside of another one, however deep.
-pub(super) fn nested_option(ty: &Type) -> Option<&Type> {
+/// The first `Option`, however deep, whose `Some` cannot be told from `None`, and what to say about it.
+pub(super) fn lost_option(ty: &Type) -> Option<(&Type, &'static str)> {
     match peel(ty) {
-        Type::Tuple(tuple) => tuple.elems.iter().find_map(nested_option),
-        Type::Array(array) => nested_option(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(lost_option),
+        Type::Array(array) => lost_option(&array.elem),
         other => {
             let arguments = type_arguments(last_segment(other)?);
             if is_option(other) && arguments.iter().any(|inner| is_option(inner)) {
-                return Some(other);
+                return Some((other, text::NESTED_OPTION));
             }
-            arguments.into_iter().find_map(nested_option)
+            if is_option(other) && arguments.iter().any(|inner| is_unit(inner)) {
+                return Some((other, text::OPTION_OF_NOTHING));
+            }
+            arguments.into_iter().find_map(lost_option)
         }
     }
 }

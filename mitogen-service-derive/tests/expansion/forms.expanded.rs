@@ -117,7 +117,9 @@ impl FormsStub {
     ) -> crate::sdk::Call<PathBuf> {
         match self.target.resolve() {
             crate::sdk::__private::Resolved::Double(__double) => {
-                crate::sdk::Call::ready(FormsApi::read(__double, path, note, kind))
+                crate::sdk::Call::ready(
+                    <_ as FormsApi>::read(__double, path, note, kind),
+                )
             }
             crate::sdk::__private::Resolved::Context(__remote) => {
                 let mut __request = __remote
@@ -147,7 +149,7 @@ impl FormsStub {
     pub(crate) fn later(&self) -> crate::sdk::Call<Blob> {
         match self.target.resolve() {
             crate::sdk::__private::Resolved::Double(__double) => {
-                crate::sdk::Call::ready(FormsApi::later(__double))
+                crate::sdk::Call::ready(<_ as FormsApi>::later(__double))
             }
             crate::sdk::__private::Resolved::Context(__remote) => {
                 let __request = __remote

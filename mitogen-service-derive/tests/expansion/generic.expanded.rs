@@ -143,7 +143,7 @@ where
     pub fn get(&self, key: T::Key) -> ::mitogen_service::Call<T::Value> {
         match self.target.resolve() {
             ::mitogen_service::__private::Resolved::Double(__double) => {
-                ::mitogen_service::Call::ready(FilesApi::<T>::get(__double, key))
+                ::mitogen_service::Call::ready(<_ as FilesApi<T>>::get(__double, key))
             }
             ::mitogen_service::__private::Resolved::Context(__remote) => {
                 let mut __request = __remote
@@ -155,9 +155,18 @@ where
                     .arg(
                         "key",
                         &key,
-                        ::mitogen_service::__private::travels::argument::<T::Key>(),
+                        ::mitogen_service::__private::travels::generic_argument::<
+                            T::Key,
+                            _,
+                        >(::mitogen_service::__private::travels::bounds),
                     );
-                __request.call(::mitogen_service::__private::travels::answer::<T::Value>)
+                __request
+                    .call(
+                        ::mitogen_service::__private::travels::generic_answer::<
+                            T::Value,
+                            _,
+                        >(::mitogen_service::__private::travels::bounds),
+                    )
             }
         }
     }
@@ -293,7 +302,7 @@ const _: () = {
                                     ::core::result::Result::Err(__error)
                                 }
                                 ::core::option::Option::None => {
-                                    ::mitogen_service::__private::failure::must_display(
+                                    ::mitogen_service::__private::failure::generic_must_display(
                                         &__error,
                                     );
                                     ::core::result::Result::Err(
@@ -345,11 +354,7 @@ const _: () = {
         "`activate` is given on the type as well as on the impl block; write it once"
     );
     const _: () = {
-        #[::mitogen_service::__private::linkme::distributed_slice(
-            ::mitogen_service::__private::REGISTRY
-        )]
-        #[linkme(crate = ::mitogen_service::__private::linkme)]
-        static ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
+        const ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
             Files<Disk>,
         >(|__scope| {
             use ::mitogen_service::__private::NotHosted as _;
@@ -393,13 +398,12 @@ const _: () = {
                 })(__scope),
             )
         });
+        ::mitogen_service::__private::register!(
+            REGISTRY : ::mitogen_service::__private::Registration
+        );
     };
     const _: () = {
-        #[::mitogen_service::__private::linkme::distributed_slice(
-            ::mitogen_service::__private::REGISTRY
-        )]
-        #[linkme(crate = ::mitogen_service::__private::linkme)]
-        static ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
+        const ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
             Files<Memory>,
         >(|__scope| {
             use ::mitogen_service::__private::NotHosted as _;
@@ -443,5 +447,8 @@ const _: () = {
                 })(__scope),
             )
         });
+        ::mitogen_service::__private::register!(
+            REGISTRY : ::mitogen_service::__private::Registration
+        );
     };
 };

@@ -120,7 +120,9 @@ impl CountersStub {
     pub fn add(&self, name: &str, by: u64) -> ::mitogen_service::Call<u64> {
         match self.target.resolve() {
             ::mitogen_service::__private::Resolved::Double(__double) => {
-                ::mitogen_service::Call::ready(CountersApi::add(__double, name, by))
+                ::mitogen_service::Call::ready(
+                    <_ as CountersApi>::add(__double, name, by),
+                )
             }
             ::mitogen_service::__private::Resolved::Context(__remote) => {
                 let mut __request = __remote
@@ -153,7 +155,7 @@ impl CountersStub {
     ) -> ::core::result::Result<(), ::mitogen_service::CallError> {
         match self.target.resolve() {
             ::mitogen_service::__private::Resolved::Double(__double) => {
-                CountersApi::forget(__double, name)
+                <_ as CountersApi>::forget(__double, name)
             }
             ::mitogen_service::__private::Resolved::Context(__remote) => {
                 let mut __request = __remote
@@ -177,7 +179,7 @@ impl CountersStub {
     pub fn all(&self) -> ::mitogen_service::Call<BTreeMap<String, u64>> {
         match self.target.resolve() {
             ::mitogen_service::__private::Resolved::Double(__double) => {
-                ::mitogen_service::Call::ready(CountersApi::all(__double))
+                ::mitogen_service::Call::ready(<_ as CountersApi>::all(__double))
             }
             ::mitogen_service::__private::Resolved::Context(__remote) => {
                 let __request = __remote
@@ -480,11 +482,7 @@ const _: () = {
         ::__MITOGEN_SERVICE_ACTIVATE },
         "`activate` is given on the type as well as on the impl block; write it once"
     );
-    #[::mitogen_service::__private::linkme::distributed_slice(
-        ::mitogen_service::__private::REGISTRY
-    )]
-    #[linkme(crate = ::mitogen_service::__private::linkme)]
-    static ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
+    const ENTRY: ::mitogen_service::__private::Registration = ::mitogen_service::__private::Registration::new::<
         Counters,
     >(|__scope| {
         use ::mitogen_service::__private::NotHosted as _;
@@ -492,4 +490,7 @@ const _: () = {
             Counters,
         >::host((::mitogen_service::__private::make_default::<Counters>)(__scope))
     });
+    ::mitogen_service::__private::register!(
+        REGISTRY : ::mitogen_service::__private::Registration
+    );
 };

@@ -141,6 +141,9 @@ impl<E: Display + ?Sized> MethodError for E {}
 /// Asks for what every error of a method needs.
 pub fn must_display<E: MethodError + ?Sized>(_error: &E) {}
 
+/// The same of a type that depends on a type parameter, to whose bounds the compiler proposes to add what is missing.
+pub fn generic_must_display<E: Display>(_error: &E) {}
+
 /// The call error that an error of a type parameter turns out to be, if it is one.
 pub fn as_call_error<E: 'static>(error: &E) -> Option<CallError> {
     let error: &dyn Any = error;

@@ -11,6 +11,9 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Caller;
+use super::dispatch::Invocation;
+use crate::router::Router;
 use crate::wire::value::{self, DecodeError, EncodeError};
 
 /// What an argument must be able to do.
@@ -74,6 +77,35 @@ impl<T: Default> HasDefault for T {
     }
 }
 
+/// What a method may take by reference beside its arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither the `Caller` nor the `Router` of `mitogen_service`, and only `&str`, `&[u8]` and \
+               `&Path` can be borrowed from a message",
+    label = "is another type of this name",
+    note = "take it by value if it is an argument"
+)]
+pub trait Provided {
+    /// What a call provides.
+    fn of<'a>(call: &Invocation<'a>) -> &'a Self;
+}
+
+impl Provided for Caller {
+    fn of<'a>(call: &Invocation<'a>) -> &'a Self {
+        call.caller()
+    }
+}
+
+impl Provided for Router {
+    fn of<'a>(call: &Invocation<'a>) -> &'a Self {
+        call.router()
+    }
+}
+
+/// What a call provides, of a type whose path the macro does not know.
+pub fn provided<'a, T: Provided>(call: &Invocation<'a>) -> &'a T {
+    T::of(call)
+}
+
 /// The function that makes an argument that was left out.
 pub fn default<T: HasDefault>() -> fn() -> T {
     T::make
@@ -86,8 +118,58 @@ pub fn argument<'de, T: Argument<'de>>() -> Encode<T> {
     value::encode
 }
 
+/// What can be done with a type that depends on a type parameter.
+///
+/// The compiler proposes to add what such a type lacks to the bounds of the block, which would be [`Argument`] or
+/// [`Answers`] and so no trait for users. It proposes nothing about a type that has no name, as that of the function
+/// [`bounds`], which implements this.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` can be an argument or a result of a remote call only if the bounds of the impl block say so",
+    label = "may be a type that cannot be encoded and decoded",
+    note = "add `serde::Serialize + serde::de::DeserializeOwned` to the bounds, and derive both for types of your own"
+)]
+pub trait Bounds<T> {
+    /// The function that appends the encoding of a value.
+    fn encode(self) -> Encode<T>;
+
+    /// The function that decodes a value.
+    fn decode(self) -> Decode<T>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned, F: FnOnce()> Bounds<T> for F {
+    fn encode(self) -> Encode<T> {
+        value::encode
+    }
+
+    fn decode(self) -> Decode<T> {
+        value::decode_owned
+    }
+}
+
+/// Has a type without a name.
+pub fn bounds() {}
+
+/// [`argument`] of a type that depends on a type parameter.
+pub fn generic_argument<T, B: Bounds<T>>(bounds: B) -> Encode<T> {
+    bounds.encode()
+}
+
+/// [`answer`] of a type that depends on a type parameter.
+pub fn generic_answer<T, B: Bounds<T>>(bounds: B) -> Decode<T> {
+    bounds.decode()
+}
+
+/// [`default`] of a type that depends on a type parameter, to whose bounds the compiler proposes to add what is missing.
+pub fn generic_default<T: Default>() -> fn() -> T {
+    T::default
+}
+
 /// What appends the encoding of a value.
 pub type Encode<T> = fn(&T, &mut Vec<u8>) -> Result<(), EncodeError>;
+
+/// What decodes a value.
+pub type Decode<T> = fn(&[u8]) -> Result<T, DecodeError>;
 
 /// Decodes a result.
 pub fn answer<T: Answers>(raw: &[u8]) -> Result<T, DecodeError> {
@@ -146,6 +228,14 @@ impl<T, E> Named<Result<T, E>> {
     {
         unreachable!("{NOT_BUILT}")
     }
+
+    /// The same of a type that depends on a type parameter.
+    pub fn generic_answer<B>(_: B) -> Decode<Result<T, E>>
+    where
+        Result<T, E>: Visible,
+    {
+        unreachable!("{NOT_BUILT}")
+    }
 }
 
 /// All other results.
@@ -156,6 +246,11 @@ pub trait NotAResult<T>: Sized {
         T: Answers,
     {
         answer(raw)
+    }
+
+    /// The function that decodes it, where it depends on a type parameter.
+    fn generic_answer<B: Bounds<T>>(bounds: B) -> Decode<T> {
+        bounds.decode()
     }
 }
 

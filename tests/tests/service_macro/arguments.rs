@@ -134,6 +134,29 @@ fn a_path_inside_of_a_value_must_be_utf_8_and_the_error_names_the_argument() {
     }
 }
 
+/// serde counts from 1970 on and has no negative durations.
+#[test]
+fn a_time_before_1970_is_refused() {
+    let served = Served::new(Mirror);
+    let stub = Mirror::stub(&served.context);
+    let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+    match stub.times(Duration::ZERO, early).wait() {
+        Err(CallError::Encode { what, reason, .. }) => {
+            assert_eq!(what, "the argument 'at' of 'times' of service 'mirror'");
+            assert_eq!(reason, "SystemTime must be later than UNIX_EPOCH");
+        }
+        other => panic!("{other:?}"),
+    }
+    let leaf = Tree { name: String::new(), at: Some(early), children: vec![], kind: Kind::Leaf };
+    let late = Tree { at: Some(SystemTime::UNIX_EPOCH), children: vec![leaf], ..tree() };
+    match stub.nested(late, HashMap::new()).wait() {
+        Err(CallError::Encode { reason, .. }) => {
+            assert_eq!(reason, "in `children[0].at`: SystemTime must be later than UNIX_EPOCH");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_sender_and_a_context_may_be_arguments() {
     let served = Served::new(Mirror);

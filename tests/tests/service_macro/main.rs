@@ -22,6 +22,7 @@ mod generic;
 mod introspected;
 mod lints;
 mod names;
+mod nothing;
 mod policies;
 mod versions;
 

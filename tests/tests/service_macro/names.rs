@@ -36,6 +36,52 @@ mod deep {
     }
 }
 
+/// The crate under a name of the user, and what is given to methods under paths.
+mod renamed {
+    pub(in crate::names) use mitogen_service as ms;
+
+    use ms::{AllowAny, service};
+
+    /// Not the runtime's.
+    pub(in crate::names) mod other {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(in crate::names) struct Reply<T>(pub(in crate::names) T);
+
+        pub(in crate::names) mod again {
+            pub(in crate::names) use mitogen_service::Router;
+        }
+    }
+
+    pub(in crate::names) struct Paths;
+
+    #[service(crate = self::ms, vis = pub(in crate::names))]
+    impl Paths {
+        #[self::ms::expose(policy = AllowAny)]
+        fn given(
+            &self,
+            caller: &self::ms::Caller,
+            router: &other::again::Router,
+            #[self::ms::arg(default)] n: u8,
+            reply: self::ms::Reply<String>,
+        ) {
+            reply.send(Ok(format!("{n} {}", router.myself().id() != caller.context().id())));
+        }
+
+        #[expose(policy = AllowAny)]
+        fn taken(&self, reply: other::Reply<u8>) -> u8 {
+            reply.0
+        }
+    }
+}
+
+#[test]
+fn what_a_method_is_given_may_be_written_with_a_path() {
+    let served = Served::new(renamed::Paths);
+    let stub = renamed::Paths::stub(&served.context);
+    assert_eq!(stub.given(5).wait().unwrap(), "5 true");
+    assert_eq!(stub.taken(renamed::other::Reply(6)).wait(), Ok(6));
+}
+
 struct Same;
 
 #[service]
