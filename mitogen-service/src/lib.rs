@@ -86,7 +86,7 @@ pub use service::{
     PoolBuilder, PoolStats, RegistryActivator, Reply, Running, SerializedInvoker, Service, ServiceDescriptor,
     ServiceScope, Uncached,
 };
-pub use wire::{Blob, ContextId};
+pub use wire::{Blob, ContextId, Paths};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -37,6 +37,7 @@ pub(crate) mod message;
 pub(crate) mod meta;
 pub(crate) mod msgpack;
 pub mod path;
+mod paths;
 pub(crate) mod payload;
 #[cfg(test)]
 mod protocol_examples;
@@ -58,3 +59,4 @@ pub(crate) use id::Handle;
 pub(crate) use message::Message;
 pub(crate) use meta::{Link, MAX_CHAIN, Meta};
 pub(crate) use msgpack::{Cursor, Malformed};
+pub use paths::Paths;

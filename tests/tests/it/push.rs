@@ -1,13 +1,14 @@
 //! Files pushed down the tree: once over each link, to each context with its own result, whoever ends.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use mitogen_service::{
-    AllowParents, Blob, CallError, Context, ContextId, FileError, FileHash, FileMetadata, PushAnswer, PushFileService,
-    PushOffer, Router, Sender, service,
+    AllowParents, Blob, CallError, Context, ContextId, FileError, FileHash, FileMetadata, Paths, PushAnswer,
+    PushFileService, PushOffer, Router, Sender, service,
 };
 use mitogen_service_tests::{LONG, Watched, within};
 use tempfile::TempDir;
@@ -381,6 +382,27 @@ fn who_is_slow_is_waited_for_as_long_as_is_said() {
     // What is on its way goes on.
     process.signal(rustix::process::Signal::CONT);
     assert!(get(&slow, &path).unwrap().1 == fs::read(&path).unwrap());
+}
+
+#[test]
+fn a_path_need_not_be_a_text() {
+    let (bench, dir) = (Bench::new(), Dir::new());
+    let hop = bench.child("hop");
+    let far = below(&hop, "far");
+    let odd = [&b"\xff\xfe"[..], b"\n\xc3"].map(|name| dir.0.path().join(std::ffi::OsStr::from_bytes(name)));
+    odd.iter().for_each(|path| fs::write(path, path.as_os_str().as_bytes()).unwrap());
+    PushFileService::stub(&hop).propagate_paths(far.clone(), Paths::from(&odd[..])).wait_timeout(LONG).unwrap();
+    odd.iter().for_each(|path| assert_has(&far, path));
+    bench.pool.add(PushFileService::new()).unwrap();
+    let root = PushFileService::stub(&bench.root());
+    root.propagate_to(hop.clone(), odd[0].clone()).wait_timeout(LONG).unwrap();
+    push_to_all(&bench.router, &odd[1], std::slice::from_ref(&hop));
+    odd.iter().for_each(|path| assert_has(&hop, path));
+    assert!(PushFileService::stub(&far).forget(odd[0].clone()).wait_timeout(LONG).unwrap());
+    let missing = dir.0.path().join(std::ffi::OsStr::from_bytes(b"\xfe"));
+    let error = FileError::from(root.propagate_paths(far, [&missing].into()).wait_timeout(LONG).unwrap_err());
+    assert_eq!(error.io_kind(), Some(std::io::ErrorKind::NotFound));
+    assert!(matches!(error, FileError::Io { path, .. } if path == missing));
 }
 
 #[test]

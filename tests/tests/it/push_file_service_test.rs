@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mitogen_service::{
-    AllowParents, Blob, CallError, Context, FileError, FileHash, FileMetadata, Pool, PushAnswer, PushFileService,
-    PushOffer, Router, service,
+    AllowParents, Blob, CallError, Context, FileError, FileHash, FileMetadata, Paths, Pool, PushAnswer,
+    PushFileService, PushOffer, Router, service,
 };
 use mitogen_service_tests::LONG;
 
@@ -104,9 +104,9 @@ mod propagate_to_test {
             service.propagate_to(grandchild.clone(), path.clone()).wait_timeout(LONG).unwrap();
             assert_eq!(get(grandchild, &path).unwrap().1, b"content"[..]);
         }
-        service.propagate_paths(child.clone(), vec![path.clone()]).wait_timeout(LONG).unwrap();
+        service.propagate_paths(child.clone(), [&path].into()).wait_timeout(LONG).unwrap();
         assert_eq!(get(&child, &path).unwrap().1, b"content"[..]);
-        let missing = service.propagate_paths(child, vec![path, "/not/there".into()]).wait_timeout(LONG);
+        let missing = service.propagate_paths(child, Paths::from([path, "/not/there".into()])).wait_timeout(LONG);
         let missing = FileError::from(missing.unwrap_err());
         assert_eq!(missing.io_kind(), Some(std::io::ErrorKind::NotFound));
     }

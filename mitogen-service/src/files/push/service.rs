@@ -18,7 +18,7 @@ use crate::files::threads::Threads;
 use crate::latch::Latch;
 use crate::router::{Context, Death, Delivery, Listener, Router};
 use crate::service::{AllowParents, Caller, Reply, SerializedInvoker, ServiceScope};
-use crate::wire::Blob;
+use crate::wire::{Blob, Paths};
 
 /// Mitogen's name.
 pub(in crate::files) const NAME: &str = "mitogen.service.PushFileService";
@@ -102,8 +102,8 @@ impl PushFileService {
     /// # Errors
     /// The first [`FileError`] of any of the files.
     #[expose(policy = AllowParents)]
-    fn propagate_paths(&self, context: Context, paths: Vec<PathBuf>, router: &Router, reply: Reply<()>) {
-        self.propagate(router, context, paths, reply);
+    fn propagate_paths(&self, context: Context, paths: Paths, router: &Router, reply: Reply<()>) {
+        self.propagate(router, context, paths.into(), reply);
     }
 
     /// Pushes a file of the process that is called to a context that is below it, or to itself.
