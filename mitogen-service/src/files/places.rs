@@ -4,16 +4,12 @@
 
 use std::collections::VecDeque;
 
-/// How many calls of one service run at a time. Each holds a thread, and mostly a file.
-const MAX_RUNNING: usize = 32;
-
-/// How many more wait for their turn.
-const MAX_WAITING: usize = 4096;
-
 /// Who runs and who waits.
 #[derive(Debug)]
 pub(super) struct Places<W> {
     running: usize,
+    max_running: usize,
+    max_waiting: usize,
     /// Invariant: empty unless as many run as may.
     waiting: VecDeque<W>,
     stopped: bool,
@@ -32,22 +28,21 @@ pub(super) enum Entered<W> {
     Stopped(W),
 }
 
-impl<W> Default for Places<W> {
-    fn default() -> Self {
-        Self { running: 0, waiting: VecDeque::new(), stopped: false }
-    }
-}
-
 impl<W> Places<W> {
+    /// How many run at a time, and how many more wait.
+    pub(super) fn new(max_running: usize, max_waiting: usize) -> Self {
+        Self { running: 0, max_running, max_waiting, waiting: VecDeque::new(), stopped: false }
+    }
+
     pub(super) fn enter(&mut self, work: W) -> Entered<W> {
         if self.stopped {
             return Entered::Stopped(work);
         }
-        if self.running < MAX_RUNNING {
+        if self.running < self.max_running {
             self.running += 1;
             return Entered::Go(work);
         }
-        if self.waiting.len() >= MAX_WAITING {
+        if self.waiting.len() >= self.max_waiting {
             return Entered::Full(work);
         }
         self.waiting.push_back(work);
@@ -76,33 +71,27 @@ mod tests {
 
     #[test]
     fn as_many_run_as_may_and_the_others_follow_in_order() {
-        let mut places = Places::default();
-        for number in 0..MAX_RUNNING {
-            assert_eq!(places.enter(number), Entered::Go(number));
-        }
-        for number in 0..MAX_WAITING {
+        let mut places = Places::new(2, 3);
+        assert_eq!([places.enter(0), places.enter(1)], [Entered::Go(0), Entered::Go(1)]);
+        for number in 2..5 {
             assert_eq!(places.enter(number), Entered::Waits);
         }
-        assert_eq!(places.enter(7), Entered::Full(7));
-        for number in 0..MAX_WAITING {
-            assert_eq!(places.leave(), Some(number));
-        }
-        assert_eq!(places.enter(7), Entered::Waits, "all places are still taken");
-        assert_eq!(places.leave(), Some(7));
-        for _ in 0..MAX_RUNNING {
-            assert_eq!(places.leave(), None);
-        }
-        assert_eq!((places.running, places.enter(8)), (0, Entered::Go(8)));
+        assert_eq!(places.enter(5), Entered::Full(5));
+        assert_eq!([places.leave(), places.leave()], [Some(2), Some(3)]);
+        assert_eq!(places.enter(6), Entered::Waits, "all places are still taken");
+        assert_eq!([places.leave(), places.leave()], [Some(4), Some(6)]);
+        assert_eq!([places.leave(), places.leave()], [None, None]);
+        assert_eq!((places.running, places.enter(7)), (0, Entered::Go(7)));
     }
 
     #[test]
     fn nothing_begins_after_the_end() {
-        let mut places = Places::default();
-        for number in 0..MAX_RUNNING + 2 {
+        let mut places = Places::new(1, 10);
+        for number in 0..3 {
             places.enter(number);
         }
-        assert_eq!(places.stop(), [MAX_RUNNING, MAX_RUNNING + 1]);
-        assert_eq!(places.enter(7), Entered::Stopped(7));
+        assert_eq!(places.stop(), [1, 2]);
+        assert_eq!(places.enter(3), Entered::Stopped(3));
         assert_eq!(places.leave(), None);
     }
 }

@@ -9,8 +9,13 @@ use crate::router::Router;
 use crate::service::Reply;
 use crate::sync::Mutex;
 
+/// How many calls of one service run at a time. Each holds a thread, and mostly a file.
+const MAX_RUNNING: usize = 32;
+
+/// How many more wait for their turn.
+const MAX_WAITING: usize = 4096;
+
 /// The threads of one service.
-#[derive(Default)]
 pub(super) struct Threads {
     places: Mutex<Places<Work>>,
 }
@@ -18,7 +23,18 @@ pub(super) struct Threads {
 /// What is done when it has its turn, or learns that it gets none.
 type Work = Box<dyn FnOnce(Result<(), CallError>) + Send>;
 
+impl Default for Threads {
+    fn default() -> Self {
+        Self::with(MAX_RUNNING, MAX_WAITING)
+    }
+}
+
 impl Threads {
+    /// As many as are given.
+    pub(super) fn with(max_running: usize, max_waiting: usize) -> Self {
+        Self { places: Mutex::new(Places::new(max_running, max_waiting)) }
+    }
+
     /// Has a call answered on a thread. Whoever gives up before has no turn.
     pub(super) fn answer<T: 'static>(
         self: &Arc<Self>,

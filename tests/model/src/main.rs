@@ -11,8 +11,10 @@
 mod aggregate;
 #[path = "../../../mitogen-service/src/channel/answer.rs"]
 mod answer;
+mod channel;
 #[path = "../../../mitogen-service/src/service/pool/crew.rs"]
 mod crew;
+mod files;
 #[path = "../../../mitogen-service/src/channel/select/gathering.rs"]
 mod gathering;
 #[path = "../../../mitogen-service/src/hash.rs"]
@@ -31,6 +33,7 @@ mod models;
 mod panics;
 #[path = "../../../mitogen-service/src/service/pool/queue.rs"]
 mod queue;
+mod router;
 mod sync;
 #[path = "../../../mitogen-service/src/service/invoker/table.rs"]
 mod table;
@@ -40,19 +43,43 @@ mod writing;
 
 mod error {
     pub(crate) const SELECT_CLOSED: &str = "closed";
-}
 
-mod channel {
-    pub(crate) mod mailbox {
-        pub(crate) type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;
+    #[derive(Debug, Default)]
+    pub(crate) struct Trace(());
+
+    #[derive(Debug)]
+    pub(crate) enum CallError {
+        Stopped { trace: Trace },
+        Overloaded { what: String, trace: Trace },
+        DeadlineExceeded { trace: Trace },
+        Failed,
     }
 }
 
 mod ledger {
+    use shuttle::thread::{self, JoinHandle};
+
+    use crate::sync::Mutex;
+
     #[derive(Default)]
-    pub(crate) struct Ledger;
+    pub(crate) struct Ledger {
+        threads: Mutex<Vec<JoinHandle<()>>>,
+    }
 
     pub(crate) struct Entry;
+
+    impl Ledger {
+        /// Those that were started.
+        pub(crate) fn threads(&self) -> &Mutex<Vec<JoinHandle<()>>> {
+            &self.threads
+        }
+
+        pub(crate) fn spawn(&self, _: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+            let thread = thread::spawn(body);
+            self.threads.lock().push(thread);
+            Ok(())
+        }
+    }
 
     impl Ledger {
         pub(crate) fn fds(&self, _: usize) -> Entry {
@@ -62,8 +89,16 @@ mod ledger {
 }
 
 mod wire {
+    pub(crate) type Blob = Vec<u8>;
+
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub(crate) struct ContextId(pub(crate) u32);
+
+    impl std::fmt::Display for ContextId {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub(crate) struct Handle(pub(crate) u32);
@@ -112,6 +147,55 @@ mod wire {
 }
 
 mod service {
+    use std::marker::PhantomData;
+    use std::sync::Arc;
+
+    use crate::error::CallError;
+    use crate::latch::Latch;
+
+    /// What became of a call.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Answer {
+        Given,
+        Stopped,
+        Overloaded,
+        Failed,
+        /// Nobody has answered it.
+        Dropped,
+    }
+
+    /// The answer of a call, which is given once.
+    pub(crate) struct Reply<T> {
+        answer: Option<Arc<Latch<Answer>>>,
+        of: PhantomData<fn(T)>,
+    }
+
+    impl<T> Reply<T> {
+        pub(crate) fn new(answer: Arc<Latch<Answer>>) -> Self {
+            Self { answer: Some(answer), of: PhantomData }
+        }
+
+        pub(crate) fn send(mut self, result: Result<T, CallError>) {
+            self.put(result.as_ref().map_or_else(Answer::from, |_| Answer::Given));
+        }
+
+        pub(crate) fn is_cancelled(&self) -> bool {
+            false
+        }
+
+        fn put(&mut self, answer: Answer) {
+            if let Some(latch) = self.answer.take() {
+                assert!(latch.put(answer), "it is answered once");
+            }
+        }
+    }
+
+    impl<T> Drop for Reply<T> {
+        fn drop(&mut self) {
+            self.put(Answer::Dropped);
+        }
+    }
+
     pub(crate) mod in_flight {
         pub(crate) type CallId = (crate::wire::ContextId, crate::wire::Handle);
     }

@@ -2,6 +2,7 @@
 
 mod dedup;
 mod ends;
+mod files;
 mod pool;
 mod queue;
 mod role;
@@ -17,7 +18,7 @@ use shuttle::{future, thread};
 use crate::latch::Latch;
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 50] = [
+pub(crate) const ALL: [(&str, fn()); 56] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -55,6 +56,12 @@ pub(crate) const ALL: [(&str, fn()); 50] = [
     ("dedup: three callers, and nothing is kept", dedup::aggregated),
     ("dedup: an invalidation in between", dedup::invalidated),
     ("dedup: a caller goes away", dedup::abandoned),
+    ("files: each of three has its turn on a stream", files::turns),
+    ("files: one that takes nothing makes way", files::stalled),
+    ("files: one that takes nothing ends", files::requester_ends),
+    ("files: the service ends while files wait and are sent", files::stopped),
+    ("files: no more calls run at a time than may", files::bounded),
+    ("files: the service ends while calls run and wait", files::bounded_and_stopped),
     ("writer: what two senders queue leaves, whoever carries it", writer::carried),
     ("writer: a sender writes in turns, and others come between", writer::turns),
     ("writer: calls that are held and forgotten leave", writer::calls),

@@ -83,7 +83,7 @@ shuttle::thread_local! {
 
 impl System {
     fn new() -> Self {
-        let ready = Arc::new(Ready::new(&Ledger).unwrap());
+        let ready = Arc::new(Ready::new(&Ledger::default()).unwrap());
         let (broker, io) = BrokerHandle::start(&ready);
         Self { ready, broker, io }
     }

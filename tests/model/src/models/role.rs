@@ -39,7 +39,7 @@ const ALL: [Waits; 3] = [Waits::Io, Waits::Pool, Waits::Both];
 
 impl Model {
     fn new(callers: usize, waits: Waits) -> Self {
-        let ready = Arc::new(Ready::new(&Ledger).unwrap());
+        let ready = Arc::new(Ready::new(&Ledger::default()).unwrap());
         let (broker, io) = BrokerHandle::start(&ready);
         let callers: Arc<Vec<_>> = Arc::new((0..callers).map(|_| Caller::new()).collect());
         let messages = Arc::new(Latch::new());
