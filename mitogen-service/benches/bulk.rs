@@ -27,7 +27,7 @@ const MESSAGE: usize = 128 << 10;
 const SIZES: [(&str, usize); 3] = [("32 KiB", 32 << 10), ("128 KiB", MESSAGE), ("512 KiB", 512 << 10)];
 
 /// How much goes in one turn.
-const TOTAL: usize = 256 << 20;
+const TOTAL: usize = 1 << 30;
 
 /// The other direction: from the parent to the child.
 const DOWNWARD: &str = "mitogen-service, to the child";

@@ -53,9 +53,10 @@ impl<'a> Args<'a> {
             trace: Trace::default(),
         };
         for _ in 0..cursor.map_len().map_err(malformed)? {
-            let name = cursor.str().map_err(malformed)?;
+            let name = cursor.str_bytes().map_err(malformed)?;
             let value = cursor.skip().map_err(malformed)?;
-            let index = specs.iter().position(|spec| spec.name == name).ok_or_else(|| unknown(name, specs))?;
+            let index = specs.iter().position(|spec| spec.name.as_bytes() == name);
+            let index = index.ok_or_else(|| unknown(&String::from_utf8_lossy(name), specs))?;
             slots.as_mut()[index] = Some(value);
         }
         for (index, spec) in specs.iter().enumerate() {

@@ -115,6 +115,11 @@ impl<'a> Cursor<'a> {
         read(self).map(Some)
     }
 
+    /// The bytes of a string that has been validated, to be compared.
+    pub(crate) fn str_bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        self.body_of(Kind::String, "a string is expected")
+    }
+
     /// Passes over one whole value and returns it as it is written. Strings are not looked into,
     /// and depth has no bound: nothing is kept a level.
     pub(crate) fn skip(&mut self) -> Result<&'a [u8], Malformed> {
@@ -152,11 +157,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// The kind of the next value, and how many bytes, values or pairs it says that it has, whatever is there.
+    // Asked for each value that arrives.
+    #[inline(always)]
     pub(super) fn announcement(&mut self) -> Result<(Kind, u64), Malformed> {
-        let at = self.at;
-        let marker = self.marker()?;
-        let kind = Kind::of(marker).ok_or(Malformed { what: RESERVED, at })?;
-        Ok((kind, self.announced(marker)?))
+        let first = *self.rest().first().ok_or_else(|| self.wrong(ENDED))?;
+        let Shape { kind, width, plus } = SHAPES[usize::from(first)];
+        let kind = kind.ok_or_else(|| self.wrong(RESERVED))?;
+        self.at += 1;
+        // Most values are short enough for their first byte to say how long.
+        let number = if width == 0 { 0 } else { self.number(width.into())? };
+        Ok((kind, number + u64::from(plus)))
     }
 
     fn enter(&mut self, kind: Kind, expected: &'static str) -> Result<usize, Malformed> {
@@ -182,9 +192,7 @@ impl<'a> Cursor<'a> {
     /// payload can hold.
     pub(super) fn head(&mut self) -> Result<Head, Malformed> {
         let at = self.at;
-        let marker = self.marker()?;
-        let kind = Kind::of(marker).ok_or(Malformed { what: RESERVED, at })?;
-        let announced = self.announced(marker)?;
+        let (kind, announced) = self.announcement()?;
         let (body, items) = match kind {
             Kind::Array => (0, announced),
             Kind::Map => (0, announced.saturating_mul(2)),
@@ -197,34 +205,6 @@ impl<'a> Cursor<'a> {
         }
         // `body` is at most the length of a slice.
         Ok(Head { kind, body: body as usize, items })
-    }
-
-    /// The bytes, items or pairs that `marker` stands before.
-    // Asked for each value that arrives, as the next one is; with a second caller the compiler would call it
-    // there.
-    #[inline(always)]
-    fn announced(&mut self, marker: Marker) -> Result<u64, Malformed> {
-        use Marker as M;
-        Ok(match marker {
-            M::FixPos(_) | M::FixNeg(_) | M::Null | M::True | M::False | M::Reserved => 0,
-            M::U8 | M::I8 => 1,
-            M::U16 | M::I16 => 2,
-            M::U32 | M::I32 | M::F32 => 4,
-            M::U64 | M::I64 | M::F64 => 8,
-            M::FixStr(len) | M::FixArray(len) | M::FixMap(len) => u64::from(len),
-            M::Str8 | M::Bin8 => self.number(1)?,
-            M::Str16 | M::Bin16 | M::Array16 | M::Map16 => self.number(2)?,
-            M::Str32 | M::Bin32 | M::Array32 | M::Map32 => self.number(4)?,
-            // An extension has a byte for its type besides.
-            M::FixExt1 => 2,
-            M::FixExt2 => 3,
-            M::FixExt4 => 5,
-            M::FixExt8 => 9,
-            M::FixExt16 => 17,
-            M::Ext8 => self.number(1)? + 1,
-            M::Ext16 => self.number(2)? + 1,
-            M::Ext32 => self.number(4)? + 1,
-        })
     }
 
     fn marker(&mut self) -> Result<Marker, Malformed> {
@@ -246,6 +226,62 @@ impl<'a> Cursor<'a> {
 
     fn wrong(&self, what: &'static str) -> Malformed {
         Malformed { what, at: self.at }
+    }
+}
+
+/// What the first byte of a value tells.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// `None` for the one byte that MessagePack never uses.
+    kind: Option<Kind>,
+    /// How many bytes follow that tell how many bytes, values or pairs the value has.
+    width: u8,
+    /// How many it has beside those.
+    plus: u8,
+}
+
+/// What each first byte tells: one look instead of a decision for each value that arrives.
+static SHAPES: [Shape; 256] = {
+    let mut shapes = [Shape { kind: None, width: 0, plus: 0 }; 256];
+    let mut first = 0;
+    while first < shapes.len() {
+        shapes[first] = Shape::of(first as u8);
+        first += 1;
+    }
+    shapes
+};
+
+impl Shape {
+    const fn of(first: u8) -> Self {
+        match first {
+            0x00..=0x7f | 0xe0..=0xff => Self::with(Kind::Integer, 0),
+            0x80..=0x8f => Self::with(Kind::Map, first & 0x0f),
+            0x90..=0x9f => Self::with(Kind::Array, first & 0x0f),
+            0xa0..=0xbf => Self::with(Kind::String, first & 0x1f),
+            0xc0 => Self::with(Kind::Nil, 0),
+            0xc1 => Self { kind: None, width: 0, plus: 0 },
+            0xc2 | 0xc3 => Self::with(Kind::Boolean, 0),
+            0xc4..=0xc6 => Self::counted(Kind::Binary, 1 << (first - 0xc4)),
+            // An extension has a byte for its type besides.
+            0xc7..=0xc9 => Self { plus: 1, ..Self::counted(Kind::Extension, 1 << (first - 0xc7)) },
+            0xca | 0xcb => Self::with(Kind::Float, 4 << (first - 0xca)),
+            0xcc..=0xcf => Self::with(Kind::Integer, 1 << (first - 0xcc)),
+            0xd0..=0xd3 => Self::with(Kind::Integer, 1 << (first - 0xd0)),
+            0xd4..=0xd8 => Self::with(Kind::Extension, 1 + (1 << (first - 0xd4))),
+            0xd9..=0xdb => Self::counted(Kind::String, 1 << (first - 0xd9)),
+            0xdc | 0xdd => Self::counted(Kind::Array, 2 << (first - 0xdc)),
+            0xde | 0xdf => Self::counted(Kind::Map, 2 << (first - 0xde)),
+        }
+    }
+
+    /// A value that has so many bytes, values or pairs.
+    const fn with(kind: Kind, plus: u8) -> Self {
+        Self { kind: Some(kind), width: 0, plus }
+    }
+
+    /// One that has as many as a number of `width` bytes tells.
+    const fn counted(kind: Kind, width: u8) -> Self {
+        Self { kind: Some(kind), width, plus: 0 }
     }
 }
 
@@ -289,6 +325,35 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_byte_tells_what_it_tells_elsewhere() {
+        use Marker as M;
+        for first in 0..=u8::MAX {
+            let marker = Marker::from_u8(first);
+            let (width, plus) = match marker {
+                M::FixPos(_) | M::FixNeg(_) | M::Null | M::True | M::False | M::Reserved => (0, 0),
+                M::U8 | M::I8 => (0, 1),
+                M::U16 | M::I16 => (0, 2),
+                M::U32 | M::I32 | M::F32 => (0, 4),
+                M::U64 | M::I64 | M::F64 => (0, 8),
+                M::FixStr(len) | M::FixArray(len) | M::FixMap(len) => (0, len),
+                M::Str8 | M::Bin8 => (1, 0),
+                M::Str16 | M::Bin16 | M::Array16 | M::Map16 => (2, 0),
+                M::Str32 | M::Bin32 | M::Array32 | M::Map32 => (4, 0),
+                M::FixExt1 => (0, 2),
+                M::FixExt2 => (0, 3),
+                M::FixExt4 => (0, 5),
+                M::FixExt8 => (0, 9),
+                M::FixExt16 => (0, 17),
+                M::Ext8 => (1, 1),
+                M::Ext16 => (2, 1),
+                M::Ext32 => (4, 1),
+            };
+            let shape = SHAPES[usize::from(first)];
+            assert_eq!((shape.kind, shape.width, shape.plus), (Kind::of(marker), width, plus), "{first:#x}");
+        }
+    }
 
     #[test]
     fn every_shape_can_be_read() {

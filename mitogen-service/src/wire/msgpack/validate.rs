@@ -25,7 +25,7 @@ pub(crate) fn validate(payload: &[u8], max_depth: usize) -> Result<(), Malformed
             return Err(Malformed { what: TOO_DEEP, at });
         }
         let body = cursor.take(head.body)?;
-        if head.kind == Kind::String && str::from_utf8(body).is_err() {
+        if head.kind == Kind::String && !body.is_ascii() && str::from_utf8(body).is_err() {
             return Err(Malformed { what: NOT_UTF8, at });
         }
         pending.replace(head.items, &cursor)?;
