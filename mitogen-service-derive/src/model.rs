@@ -70,6 +70,13 @@ pub(crate) struct Hooks {
     pub(crate) on_shutdown: Vec<Hook>,
 }
 
+impl Hooks {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.on_start.is_empty() && self.on_message.is_empty() && self.on_shutdown.is_empty()
+    }
+}
+
 /// One of them.
 pub(crate) struct Hook {
     pub(crate) ident: Ident,

@@ -8,10 +8,10 @@ use crate::model::{Hook, Hooks, Service};
 
 /// The constant of the service, if it has such methods.
 pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
-    let Hooks { on_start, on_message, on_shutdown } = &service.hooks;
-    if on_start.is_empty() && on_message.is_empty() && on_shutdown.is_empty() {
+    if service.hooks.is_empty() {
         return None;
     }
+    let Hooks { on_start, on_message, on_shutdown } = &service.hooks;
     let private = private(&service.names);
     let krate = &service.names.krate;
     let self_type = &service.names.self_type;

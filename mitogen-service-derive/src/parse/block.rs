@@ -26,9 +26,6 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let options = options::of_impl(options, errors);
     let ident = service_ident(&item, errors);
     let self_type = (*item.self_ty).clone();
-    if !item.items.iter().any(|item| matches!(item, ImplItem::Fn(_) | ImplItem::Macro(_) | ImplItem::Verbatim(_))) {
-        errors.at(&item.self_ty, text::NOTHING_EXPOSED);
-    }
     let mut mentioned = Vec::new();
     let mut hooks = Hooks::default();
     let params = item.generics.clone();
@@ -36,6 +33,11 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     attributes::without_crate(&mut item, &options.krate);
     let methods = read_methods(&mut item, &service, (&mut mentioned, &mut hooks), errors);
     let stub_is_taken = has_stub(&item, errors);
+    // What a macro stands for may be anything. After a mistake a method may be missing that was meant.
+    let unknown = item.items.iter().any(|item| matches!(item, ImplItem::Macro(_) | ImplItem::Verbatim(_)));
+    if methods.is_empty() && hooks.is_empty() && !unknown && errors.is_empty() {
+        errors.at(&item.self_ty, text::NOTHING_EXPOSED);
+    }
     let policies = methods.iter().flat_map(|method| &method.policies);
     let policies = policies.chain(hooks.on_message.iter().flat_map(|hook| &hook.policies));
     policy::check_called(policies, |name| takes_self(&item, name), errors);
