@@ -121,13 +121,27 @@ pub mod report {
         }
     }
 
+    /// What `main` may return.
+    #[diagnostic::on_unimplemented(
+        message = "`main` cannot return `{Self}`",
+        label = "says nothing about the status of the process",
+        note = "return `()`, an `ExitCode`, or a `Result` of one of these whose error has `Debug`"
+    )]
+    pub trait Status {}
+
+    #[diagnostic::do_not_recommend]
+    impl<T: Termination> Status for T {}
+
+    /// Asks for it.
+    pub fn must_terminate<T: Status>() {}
+
     /// A result whose error has a text.
     pub trait AsError {
         /// Prints the error and tells the status.
         fn report(&self) -> ExitCode;
     }
 
-    impl<T: Termination, E: Display + Debug> AsError for &Report<Result<T, E>> {
+    impl<T: Termination, E: Display + Debug> AsError for &&Report<Result<T, E>> {
         fn report(&self) -> ExitCode {
             match self.0.take() {
                 Some(Ok(value)) => value.report(),
@@ -146,9 +160,19 @@ pub mod report {
         fn report(&self) -> ExitCode;
     }
 
-    impl<T: Termination> AsTermination for Report<T> {
+    impl<T: Termination> AsTermination for &Report<T> {
         fn report(&self) -> ExitCode {
             self.0.take().map_or(ExitCode::SUCCESS, Termination::report)
         }
     }
+
+    /// Something that `main` may not return, which [`must_terminate`] has said.
+    pub trait AsNothing {
+        /// In place of the status.
+        fn report(&self) -> ExitCode {
+            super::macro_failed()
+        }
+    }
+
+    impl<T> AsNothing for Report<T> {}
 }

@@ -2,7 +2,8 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Attribute, Ident, ItemFn};
+use syn::spanned::Spanned;
+use syn::{Attribute, Ident, ItemFn, ReturnType, Type};
 
 use super::site;
 use crate::model::Main;
@@ -26,18 +27,28 @@ pub(crate) fn wrapped(main: Main) -> TokenStream {
         None => quote_spanned!(site()=> #krate::Router::builder()),
     };
     let registration = registration(&private, &outer);
+    let must_terminate = must_terminate(&function, &private);
     quote_spanned! {site()=>
         #(#outer)*
         #vis fn #ident() -> ::std::process::ExitCode {
             #function
             #private::run_main(#router, |__router| {
-                use #private::report::{AsError as _, AsTermination as _};
+                use #private::report::{AsError as _, AsNothing as _, AsTermination as _};
                 let _ = __router;
-                (&&#private::report::Report::new(#call)).report()
+                #must_terminate
+                (&&&#private::report::Report::new(#call)).report()
             })
         }
         #registration
     }
+}
+
+/// Asks whether `main` may return what it returns, where that stands.
+fn must_terminate(function: &ItemFn, private: &TokenStream) -> Option<TokenStream> {
+    let ReturnType::Type(_, ty) = &function.sig.output else { return None };
+    // These cannot stand anywhere but in the return type.
+    let is_special = matches!(**ty, Type::Never(_) | Type::ImplTrait(_));
+    (!is_special).then(|| quote_spanned!(ty.span()=> #private::report::must_terminate::<#ty>();))
 }
 
 fn renamed(mut function: ItemFn, name: &Ident) -> ItemFn {
