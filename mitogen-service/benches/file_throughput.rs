@@ -1,10 +1,11 @@
-//! How fast a file comes from a child, beside what one would use without this crate.
+//! How fast a file comes from a child, and goes to several, beside what one would use without this crate.
 //!
 //! `cargo bench -p mitogen-service --bench file_throughput [-- OPTIONS]`; see `docs/performance.md`.
 #![forbid(unsafe_code)]
 
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mitogen_service::{AllowParents, Context, FileService, Router, service};
+use mitogen_service::{AllowParents, Context, FileService, PushFileService, Router, service};
 
 use support::options::Options;
 use support::placement::Placement;
@@ -26,6 +27,13 @@ const SIZE: usize = 512 << 20;
 const LOCAL: &str = "local";
 const HOP: &str = "hop";
 const SSH: &str = "ssh";
+const PUSH: &str = "push";
+
+/// How many contexts a file is pushed to.
+const TARGETS: usize = 4;
+
+/// Which part of the file is pushed: there are as many copies of it as targets, and two more.
+const PUSHED: usize = 4;
 
 const HASH_OFF: &str = "FileService, no hash";
 const HASH_ON: &str = "FileService";
@@ -33,10 +41,15 @@ const PUT: &str = "FileService::put, no hash";
 const CAT: &str = "cat FILE \\| cat > DEST";
 const CAT_HOP: &str = "cat FILE \\| cat \\| cat > DEST";
 const SSH_CAT: &str = "ssh HOST cat FILE > DEST";
+const CATS: &str = "4 times cat FILE \\| cat > DEST at once";
+const PUSH_BELOW: &str = "PushFileService, 4 children";
+const PUSH_BEHIND: &str = "PushFileService, 4 behind a hop";
 
 /// The figures.
 const RATE: &str = "MB/s";
 const CPU: &str = "CPU s/GiB";
+/// How often whoever pushes a file writes all of it: once into its own copy, and once into each link.
+const WRITTEN: &str = "x written";
 
 #[derive(Default)]
 struct Hop;
@@ -51,6 +64,13 @@ impl Hop {
     #[expose(policy = AllowParents)]
     fn pid(&self) -> u32 {
         std::process::id()
+    }
+
+    /// Pushes a file from here.
+    #[expose(policy = AllowParents)]
+    fn push(&self, path: PathBuf, to: Vec<Context>, router: &Router) -> mitogen_service::Result<()> {
+        let pushed = PushFileService::push(router, [path]).to(&to).run();
+        Ok(pushed.into_iter().try_for_each(|(_, result)| result)?)
     }
 }
 
@@ -131,13 +151,15 @@ fn shell(command: &str) -> Result<()> {
 fn main() -> Result<()> {
     peer::enter();
     mitogen_service::init();
-    let options = Options::from_args(&[LOCAL, HOP, SSH])?;
+    let options = Options::from_args(&[LOCAL, HOP, SSH, PUSH])?;
     let mut files = Files::new(options.scaled(SIZE) >> 20 << 20)?;
     let router = Router::builder().build()?;
     let child = router.local().name("child").connect()?;
     let grandchild = Hop::stub(&child).start_child().wait()?;
     let pids = [Hop::stub(&child).pid().wait()?, Hop::stub(&grandchild).pid().wait()?];
     files.pids = pids.to_vec();
+    let pushing = if options.runs(PUSH) { Some(Pushing::start(&router, &mut files)?) } else { None };
+    let pids = files.pids.clone();
     let mut report = Report::new(options.rounds);
     let sshd = if options.runs(SSH) { Sshd::start(&files.dir) } else { Err("not asked for".into()) };
     if let Err(why) = &sshd {
@@ -157,6 +179,9 @@ fn main() -> Result<()> {
             if options.runs(HOP) {
                 through_a_hop(&files, &mut report, placement, &grandchild)?;
             }
+            if let Some(pushing) = &pushing {
+                pushing.run(&files, &mut report, placement)?;
+            }
         }
         if let (Ok(sshd), Some(far)) = (&sshd, &far) {
             over_ssh(&files, &mut report, sshd, far)?;
@@ -169,6 +194,13 @@ fn main() -> Result<()> {
         report.note(format!("local, {placement}: without a hash it takes {value:.2} of the CPU time of {CAT}"));
         let value = report.ratio(LOCAL, placement, (HASH_ON, RATE), (HASH_OFF, RATE));
         report.note(format!("local, {placement}: the hash leaves {value:.2} of the rate without it"));
+    }
+    if pushing.is_some() {
+        for (variant, links) in [(PUSH_BELOW, TARGETS), (PUSH_BEHIND, 1)] {
+            let value = report.median(PUSH, variant, Placement::Free, WRITTEN);
+            report
+                .note(format!("{variant}: written {value:.2} times at the source, for its own copy and {links} links"));
+        }
     }
     let value = report.ratio(SSH, Placement::Free, (HASH_ON, RATE), (SSH_CAT, RATE));
     report.judge(format!("over ssh, x {SSH_CAT}"), value, Goal::at_least(0.9, 1.0, 1.1));
@@ -217,6 +249,78 @@ fn over_ssh(files: &Files, report: &mut Report, sshd: &Sshd, far: &Context) -> R
         files.measure(report, place("rsync"), || shell(&rsync))?;
     }
     Ok(())
+}
+
+/// A context that pushes, contexts below it, and as many behind one of them. What they keep is in memory too.
+struct Pushing {
+    source: Context,
+    pid: u32,
+    below: Vec<Context>,
+    behind: Vec<Context>,
+    path: PathBuf,
+    size: usize,
+    /// How many files there were.
+    files: Cell<usize>,
+}
+
+impl Pushing {
+    fn start(router: &Router, files: &mut Files) -> Result<Self> {
+        let source = router.local().name("pusher").env("TMPDIR", &files.dir).connect()?;
+        let start = |at: &Context| Hop::stub(at).start_child().wait();
+        let hop = start(&source)?;
+        let below = (0..TARGETS).map(|_| start(&source)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let behind = (0..TARGETS).map(|_| start(&hop)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let pid = Hop::stub(&source).pid().wait()?;
+        files.pids.push(pid);
+        for context in below.iter().chain(&behind).chain([&hop]) {
+            files.pids.push(Hop::stub(context).pid().wait()?);
+        }
+        let (path, size) = (files.dir.join("pushed"), files.size / PUSHED);
+        Ok(Self { source, pid, below, behind, path, size, files: Cell::new(0) })
+    }
+
+    fn run(&self, files: &Files, report: &mut Report, placement: Placement) -> Result<()> {
+        let (path, dest) = (self.path.display(), files.dest());
+        let cat = format!("cat {path} | cat > {}", dest.display());
+        let cats = (0..TARGETS).map(|number| format!("{cat}{number} & ")).collect::<String>() + "wait";
+        self.measure(files, report, Place { section: PUSH, variant: CATS, placement }, || shell(&cats))?;
+        (0..TARGETS).for_each(|number| drop(fs::remove_file(files.dir.join(format!("dest{number}")))));
+        for (variant, contexts) in [(PUSH_BELOW, &self.below), (PUSH_BEHIND, &self.behind)] {
+            self.measure(files, report, Place { section: PUSH, variant, placement }, || {
+                Ok(Hop::stub(&self.source).push(self.path.clone(), contexts.clone()).wait()?)
+            })?;
+            for context in contexts {
+                PushFileService::stub(context).forget(self.path.clone()).wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Times something that brings the file to all targets. It is a new one each time, so that nobody has it.
+    fn measure(
+        &self,
+        files: &Files,
+        report: &mut Report,
+        place: Place<'_>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let bytes = fs::read(files.source())?;
+        self.files.set(self.files.get() + 1);
+        let from = self.files.get() * 4096 % (bytes.len() - self.size);
+        fs::write(&self.path, &bytes[from..from + self.size])?;
+        let delivered = (TARGETS * self.size) as f64;
+        let wrote = || process::bytes_of(self.pid).map_or(0, |[_, wrote]| wrote);
+        let (cpu, before, started) = (files.cpu(), wrote(), Instant::now());
+        work()?;
+        let elapsed = started.elapsed().as_secs_f64();
+        let cpu = files.cpu() - cpu;
+        report.add(place, RATE, delivered / elapsed / 1e6);
+        report.add(place, CPU, cpu.as_secs_f64() / (delivered / f64::from(1 << 30)));
+        if place.variant != CATS {
+            report.add(place, WRITTEN, (wrote() - before) as f64 / self.size as f64);
+        }
+        Ok(())
+    }
 }
 
 /// An sshd for this bench, with keys of its own.
