@@ -84,8 +84,8 @@ pub(crate) struct Hook {
     pub(crate) cfgs: Vec<Attribute>,
     /// Who may cause it; only messages have somebody who does.
     pub(crate) policies: Vec<Expr>,
-    /// It takes something beside `&self`.
-    pub(crate) takes: bool,
+    /// Where the type stands of what it takes beside `&self`.
+    pub(crate) takes: Option<Span>,
     /// It returns a `Result`.
     pub(crate) is_fallible: bool,
     /// Where an error that cannot be told is reported.

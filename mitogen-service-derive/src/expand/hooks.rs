@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote_spanned;
 
-use super::{call_error, policies, private, site};
+use super::{at, call_error, policies, private, site};
 use crate::model::{Hook, Hooks, Service};
 
 /// The constant of the service, if it has such methods.
@@ -17,7 +17,8 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
     let self_type = &service.names.self_type;
     let start = on_start.iter().map(|hook| {
         let Hook { ident, cfgs, takes, .. } = hook;
-        let scope = takes.then(|| quote_spanned!(site()=> __scope));
+        // A parameter of another type is reported where the user wrote it.
+        let scope = takes.map(|place| quote_spanned!(at(place)=> __scope));
         let called = quote_spanned!(site()=> <#self_type>::#ident(__service, #scope));
         let body = outcome(hook, &called, &private);
         quote_spanned! {site()=>
@@ -25,13 +26,14 @@ pub(super) fn of_service(service: &Service) -> Option<TokenStream> {
             on_start: ::core::option::Option::Some(|__service: &Self, __scope: &#krate::ServiceScope| #body),
         }
     });
-    let message = on_message.iter().map(|Hook { ident, cfgs, policies, .. }| {
+    let message = on_message.iter().map(|Hook { ident, cfgs, policies, takes, .. }| {
         let allowed = policies::all(policies, &private);
+        let event = takes.map(|place| quote_spanned!(at(place)=> __event));
         quote_spanned! {site()=>
             #(#cfgs)*
             on_message: ::core::option::Option::Some((
                 |__service: &Self, __caller: &#krate::Caller| -> bool { #allowed },
-                |__service: &Self, __event: #krate::Event| { <#self_type>::#ident(__service, __event); },
+                |__service: &Self, __event: #krate::Event| { <#self_type>::#ident(__service, #event); },
             )),
         }
     });

@@ -1,6 +1,7 @@
 //! The methods that run at moments of a service's life.
 
 use proc_macro2::Span;
+use syn::spanned::Spanned;
 use syn::{Expr, FnArg, ImplItemFn, Meta, ReceiverKind, ReturnType, Type};
 
 use super::attributes::{self, list};
@@ -63,7 +64,14 @@ fn signature(word: &str, item: &ImplItemFn, policies: Vec<Expr>, errors: &Errors
     let sig = &item.sig;
     let takes_self =
         sig.receiver().is_some_and(|receiver| matches!(receiver.kind, ReceiverKind::Reference(_, _, None)));
-    let others: Vec<_> = sig.inputs.iter().filter(|input| matches!(input, FnArg::Typed(_))).collect();
+    let others: Vec<_> = sig
+        .inputs
+        .iter()
+        .filter_map(|input| match input {
+            FnArg::Typed(typed) => Some(&*typed.ty),
+            FnArg::Receiver(_) => None,
+        })
+        .collect();
     let most = usize::from(word != words::ON_SHUTDOWN);
     let least = usize::from(word == words::ON_MESSAGE);
     let is_plain = sig.asyncness.is_none() && sig.generics.params.is_empty();
@@ -77,9 +85,24 @@ fn signature(word: &str, item: &ImplItemFn, policies: Vec<Expr>, errors: &Errors
         errors.at(&sig.ident, text::hook_signature(word));
         return None;
     }
+    let takes = others.first().copied();
+    if let Some(other) = takes.filter(|ty| !may_be_handed(word, ty)) {
+        errors.at(other, text::hook_signature(word));
+        return None;
+    }
     let error_place = returns.map_or_else(Span::call_site, |_| result::error_place(&sig.output));
     let cfgs = method::named(&item.attrs, "cfg");
-    Some(Hook { ident: sig.ident.clone(), cfgs, policies, takes: !others.is_empty(), is_fallible, error_place })
+    Some(Hook { ident: sig.ident.clone(), cfgs, policies, takes: takes.map(Spanned::span), is_fallible, error_place })
+}
+
+/// Whether the pool may have such a thing for the hook, whose type may have another name here.
+fn may_be_handed(word: &str, ty: &Type) -> bool {
+    let (is_reference, target) = match types::peel(ty) {
+        Type::Reference(reference) if reference.mutability.is_none() => (true, &*reference.elem),
+        other => (false, other),
+    };
+    let of_calls = ["Caller", "Router", "Context"].iter().any(|name| types::is_plain(target, name));
+    is_reference == (word == words::ON_START) && !of_calls
 }
 
 fn is_result(ty: &Type) -> bool {
