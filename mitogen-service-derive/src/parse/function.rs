@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, FnArg, Generics, ItemFn, Path, ReturnType, Safety, Signature, Type};
+use syn::{Attribute, FnArg, Generics, ItemFn, Pat, Path, ReturnType, Safety, Signature, Type};
 
 use super::keyed::{Known, each_option};
 use super::method::OfService;
@@ -106,11 +106,12 @@ fn check_signature(name: &str, sig: &Signature, errors: &Errors) {
 }
 
 fn check_parameters(name: &str, sig: &Signature, parameters: &Parameters, errors: &Errors) {
-    for parameter in &parameters.all {
-        if let Parameter::Argument(argument) = parameter
-            && argument.wire_name == name
+    for input in &sig.inputs {
+        if let FnArg::Typed(typed) = input
+            && let Pat::Ident(pat) = &*typed.pat
+            && pat.ident.unraw() == name
         {
-            errors.at(&argument.ident, text::named_as_the_function(name));
+            errors.at(&pat.ident, text::named_as_the_function(name));
         }
     }
     if parameters

@@ -22,6 +22,18 @@ fn deferred(reply: Reply<u8>) {}
 fn same(same: u8) {}
 
 #[function]
+fn whose(whose: &Caller) {}
+
+#[function]
+fn renamed(#[arg(rename = "other")] renamed: u8) {}
+
+// It travels by the name of the function, which hides nothing.
+#[function]
+fn fine(#[arg(rename = "fine")] value: u8) {
+    let _ = value;
+}
+
+#[function]
 fn context() {}
 
 fn main() {}
