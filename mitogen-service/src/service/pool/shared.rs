@@ -158,8 +158,8 @@ impl Shared {
     /// Queues a call, or answers why not.
     pub(super) fn accept(&self, call: QueuedCall) {
         let waiters = call.waiters(self.core.identity().id);
-        let (service, chain) = (call.service.clone(), call.chain_ids());
-        match self.queue.push(call.arrival(service.as_deref(), &chain), self.is_coming()) {
+        let (payload, chain) = (call.message.payload.clone(), call.chain_ids());
+        match self.queue.push(call.arrival(&payload, &chain), self.is_coming()) {
             Ok(()) => self.nudge(waiters),
             Err(NotQueued::Closed(Job::Call(call))) => call.responder.refuse(&stopped()),
             Err(NotQueued::Circle(Job::Call(call))) => call.responder.refuse(&self.circle(&call)),
