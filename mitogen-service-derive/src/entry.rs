@@ -20,7 +20,10 @@ pub(crate) fn service(options: TokenStream, item: TokenStream) -> TokenStream {
             quote!(#item #constants #errors)
         }
         Ok(_) => with_error(item, syn::Error::new(Span::call_site(), text::WRONG_ITEM)),
-        Err(error) => with_error(item, error),
+        Err(error) => match parse::unread::block(item.clone()) {
+            Some(block) => service_block(options, block),
+            None => with_error(parse::unread::without_our_attributes(item), error),
+        },
     }
 }
 
@@ -38,11 +41,8 @@ fn service_block(options: TokenStream, block: ItemImpl) -> TokenStream {
 
 /// `#[main]`
 pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
-    let function: ItemFn = match syn::parse2(item.clone()) {
-        Ok(function) => function,
-        Err(_) => {
-            return with_error(item, syn::Error::new(Span::call_site(), text::MAIN_ON_A_FUNCTION));
-        }
+    let Some(function) = read_function(&item) else {
+        return with_error(item, syn::Error::new(Span::call_site(), text::MAIN_ON_A_FUNCTION));
     };
     let errors = Errors::default();
     let read = parse::main_function::read(options, function.clone(), &errors);
@@ -56,9 +56,8 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// `#[function]`
 pub(crate) fn function(options: TokenStream, item: TokenStream) -> TokenStream {
-    let mut item: ItemFn = match syn::parse2(item.clone()) {
-        Ok(item) => item,
-        Err(_) => return with_error(item, syn::Error::new(Span::call_site(), text::NOT_A_FUNCTION)),
+    let Some(mut item) = read_function(&item) else {
+        return with_error(item, syn::Error::new(Span::call_site(), text::NOT_A_FUNCTION));
     };
     let errors = Errors::default();
     match parse::function::read(options, &mut item, &errors) {
@@ -68,6 +67,10 @@ pub(crate) fn function(options: TokenStream, item: TokenStream) -> TokenStream {
             quote!(#item #errors)
         }
     }
+}
+
+fn read_function(item: &TokenStream) -> Option<ItemFn> {
+    syn::parse2(item.clone()).ok().or_else(|| parse::unread::function(item.clone()))
 }
 
 /// `#[expose]` and the like, where no `#[service]` took them away.

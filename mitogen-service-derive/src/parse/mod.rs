@@ -21,6 +21,7 @@ mod result;
 pub(crate) mod service_type;
 pub(crate) mod types;
 mod unfit;
+pub(crate) mod unread;
 
 /// A method without any of our attributes, and nothing said about them.
 pub(crate) fn without_our_attributes(mut method: syn::ImplItemFn) -> syn::ImplItemFn {
