@@ -57,6 +57,10 @@ pub(crate) const NAME_IS_EMPTY: &str =
 pub(crate) const NO_COMMA: &str = "options are separated by commas: write `,` here";
 pub(crate) const OPTION_EXPECTED: &str = "an option is expected here: write `option = value`";
 
+pub(crate) fn invoker_is_a_function(typed: &str) -> String {
+    format!("`invoker` takes a type that is `Default`, or an expression: write `invoker = {typed}()` to call this")
+}
+
 pub(crate) const ACTIVATE_PARAMETERS: &str = "a service is made from its scope: write `|scope| ..`";
 
 // Where an attribute stands.
@@ -212,6 +216,8 @@ pub(crate) fn called_policy(path: &str) -> String {
 pub(crate) const CLOSURE_PARAMETERS: &str =
     "a policy is asked with the service and its caller: write `|service, caller| ..`";
 
+pub(crate) const CLOSURE_ASYNC: &str = "a policy answers at once: write the closure without `async`";
+
 pub(crate) const CLOSURE_RESULT: &str = "a policy says yes or no: write `bool` here";
 
 pub(crate) fn receiver(method: &str, what: &str) -> String {
@@ -339,6 +345,8 @@ pub(crate) fn attribute_on_injected(name: &str) -> String {
 
 pub(crate) const OPTION_DEFAULT: &str = "an `Option` that is left out is `None` already: \
      remove `#[arg(default)]`, or take the type without `Option`";
+
+pub(crate) const DOCS_ON_PARAMETER: &str = "an argument has no docs of its own: write them above the `fn`";
 
 pub(crate) fn not_for_arguments(typed: &str) -> String {
     format!(

@@ -29,6 +29,10 @@ pub(super) fn of_parameter(attributes: &mut Vec<Attribute>, errors: &Errors) {
     uncover(attributes, &[words::ARG], errors);
     attributes.retain_mut(|attribute| {
         let path = attribute.path();
+        if path.is_ident("doc") {
+            errors.at(attribute, text::DOCS_ON_PARAMETER);
+            return false;
+        }
         let typed = path.get_ident().map(|ident| ident.unraw().to_string());
         let of_a_field = typed.filter(|typed| typed == "serde" || words::OF_ARG.contains(&typed.as_str()));
         if let Some(typed) = of_a_field {

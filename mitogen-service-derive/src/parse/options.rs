@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprClosure, LitStr, Path, Token, Type, Visibility};
+use syn::{Expr, ExprClosure, ExprPath, LitStr, Path, Token, Type, Visibility};
 
 use super::keyed::{Keyword, Known, each_option};
 use super::policy::closure;
@@ -113,9 +113,18 @@ fn visibility(input: ParseStream<'_>) -> syn::Result<Visibility> {
 pub(super) fn invoker(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Invoker> {
     let expr: Expr = keyword.value(input, "SerializedInvoker", |input| input.parse())?;
     Ok(match expr {
+        Expr::Path(path) if is_function(&path) => {
+            let typed = crate::print::tokens(&path);
+            return Err(syn::Error::new_spanned(&path, text::invoker_is_a_function(&typed)));
+        }
         Expr::Path(path) if path.qself.is_none() => Invoker::Type(path.path),
         other => Invoker::Expr(other),
     })
+}
+
+/// Whether a path is written as one of a function.
+fn is_function(path: &ExprPath) -> bool {
+    path.path.segments.last().is_some_and(|last| last.ident.to_string().starts_with(char::is_lowercase))
 }
 
 /// Reads the value of `crate`.

@@ -82,7 +82,10 @@ fn mistake(expr: &Expr) -> Option<(TokenStream, String)> {
 }
 
 fn in_closure(closure: &ExprClosure) -> Option<(TokenStream, String)> {
-    let ExprClosure { inputs_begin, inputs, inputs_end, output, .. } = closure;
+    let ExprClosure { asyncness, inputs_begin, inputs, inputs_end, output, .. } = closure;
+    if let Some(word) = asyncness {
+        return Some((word.to_token_stream(), text::CLOSURE_ASYNC.to_owned()));
+    }
     if inputs.len() != 2 {
         return Some((quote!(#inputs_begin #inputs #inputs_end), text::CLOSURE_PARAMETERS.to_owned()));
     }

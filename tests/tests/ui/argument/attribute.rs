@@ -16,6 +16,14 @@ impl Files {
     fn of_a_field(&self, #[serde(rename = "type")] _kind: u32) {}
 
     #[expose(policy = AllowAny)]
+    fn documented(
+        &self,
+        /// How many bytes.
+        _size: u32,
+    ) {
+    }
+
+    #[expose(policy = AllowAny)]
     fn conditional(&self, #[cfg(windows)] size: u32) -> u32 {
         size
     }

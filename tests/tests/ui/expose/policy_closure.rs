@@ -10,6 +10,9 @@ impl Files {
     #[expose(policy = || true)]
     fn nothing(&self) {}
 
+    #[expose(policy = async |_, _| true)]
+    fn later(&self) {}
+
     #[expose(policy = |_, _| -> Result<(), String> { Ok(()) })]
     fn named_result(&self) {}
 }
