@@ -116,11 +116,76 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Lets everything be removed, the outermost first: some directories may be what they shall be already, and not be
+    /// written to.
+    fn let_go(&self) {
+        for (name, _) in &self.directories {
+            let opened = match name.as_os_str().is_empty() {
+                true => rustix::fs::fchmod(&self.top, Mode::RWXU),
+                false => self.place(name).map_or(Err(Errno::NOENT), |(directory, last)| {
+                    rustix::fs::chmodat(directory, last, Mode::RWXU, AtFlags::empty())
+                }),
+            };
+            // What cannot be removed for it is left.
+            let _ = opened;
+        }
+    }
+}
+
 impl Drop for Tree {
     fn drop(&mut self) {
         if !self.finished {
+            self.let_go();
             // It follows no links. What cannot be removed is left, under a name that nobody takes for the directory.
             let _ = std::fs::remove_dir_all(self.path.with_file_name(&self.other));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs something with the rights of a user who has none to speak of.
+    fn as_nobody(body: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                if rustix::process::geteuid().is_root() {
+                    // Of this thread alone.
+                    let nobody = rustix::process::Uid::from_raw(65534);
+                    rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                }
+                body();
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_comes_to_nothing_at_the_last_moment_is_removed_whatever_its_modes() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        let metadata = |mode| {
+            let stat = rustix::fs::stat("/etc/passwd").unwrap();
+            Box::new(FileMetadata { mode, ..FileMetadata::of(&stat, 0) })
+        };
+        as_nobody(|| {
+            let to = dir.path().join("to");
+            let mut tree = Tree::begin(&to).unwrap();
+            for (name, mode) in [("", 0o555), ("a", 0), ("a/b", 0o555), ("a/b/c", 0o111)] {
+                tree.directory(Path::new(name), metadata(mode)).unwrap();
+            }
+            drop(tree.file(Path::new("a/b/c/file")).unwrap());
+            tree.link(Path::new("a/b/c/link"), b"/etc/passwd").unwrap();
+            // Somebody else has the name by now.
+            std::fs::create_dir(&to).unwrap();
+            let keep = Keep { mode: true, ..Keep::default() };
+            let error = tree.finish(keep).unwrap_err();
+            assert_eq!(error.io_kind(), Some(std::io::ErrorKind::AlreadyExists));
+            let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(left, ["to"]);
+        });
     }
 }
