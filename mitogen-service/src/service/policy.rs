@@ -6,7 +6,7 @@ use crate::panics;
 /// Decides who may call a method of the service `S`.
 ///
 /// A policy sees the verified caller and the service, and never the arguments: it is asked before
-/// they are decoded. A policy that panics refuses. Functions are policies too.
+/// they are decoded. A policy that panics refuses. Functions and closures are policies too.
 ///
 /// ```
 /// use mitogen_service::{Caller, service};
