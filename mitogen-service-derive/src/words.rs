@@ -1,5 +1,7 @@
 //! The words of the attributes, as constants, so that a misspelt one cannot compile here.
 
+/// The attribute of a block or a type.
+pub(crate) const SERVICE: &str = "service";
 /// The attribute that marks a method as callable.
 pub(crate) const EXPOSE: &str = "expose";
 /// The attribute of a method whose caller waits for no answer.

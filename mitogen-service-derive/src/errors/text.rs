@@ -34,6 +34,13 @@ pub(crate) fn unknown_option(typed: &str, attribute: &str, known: &[&str]) -> St
     format!("unknown option `{typed}` of `#[{attribute}]`; {rest}")
 }
 
+pub(crate) fn option_is_an_attribute(typed: &str, attribute: &str) -> String {
+    format!("`{typed}` is no option of `#[{attribute}]`, but an attribute: write `#[{typed}]` by itself")
+}
+
+pub(crate) const POLICY_OF_SERVICE: &str =
+    "each method has its own policy: write `#[expose(policy = ..)]` above those that others may call";
+
 pub(crate) fn option_without_value(option: &str, example: &str) -> String {
     format!("`{option}` needs a value: write `{option} = {example}`")
 }
@@ -55,6 +62,7 @@ pub(crate) const NAME_IS_TEXT: &str = "`name` takes a string literal: write `nam
 pub(crate) const NAME_IS_EMPTY: &str =
     "a service needs a name that is not empty: write one, or leave `name` out to use its path";
 pub(crate) const NO_COMMA: &str = "options are separated by commas: write `,` here";
+pub(crate) const NO_EQUALS: &str = "the value of an option stands behind an equals sign: write `option = value`";
 pub(crate) const OPTION_EXPECTED: &str = "an option is expected here: write `option = value`";
 
 pub(crate) fn invoker_is_a_function(typed: &str) -> String {
@@ -375,6 +383,10 @@ pub(crate) fn same_argument_name(name: &str) -> String {
 pub(crate) fn unknown_argument(typed: &str, method: &str, known: &[&str]) -> String {
     let rest = known_instead(typed, "argument", known);
     format!("`{method}` has no argument `{typed}`; {rest}")
+}
+
+pub(crate) fn bare_check(argument: &str, typed: &str) -> String {
+    format!("a check needs its keyword: write `{argument}(check = {typed})`")
 }
 
 pub(crate) fn no_check(argument: &str) -> String {

@@ -187,6 +187,16 @@ fn checks(argument: &Ident, tokens: TokenStream, errors: &Errors) -> Vec<Expr> {
     if tokens.is_empty() {
         errors.at(argument, text::no_check(&argument.to_string()));
     }
+    if let Ok(bare @ (Expr::Path(_) | Expr::Closure(_))) = syn::parse2::<Expr>(tokens.clone())
+        && !matches!(&bare, Expr::Path(path) if path.path.is_ident(words::CHECK))
+    {
+        let typed = match &bare {
+            Expr::Path(path) => crate::print::tokens(path),
+            _ => "..".to_owned(),
+        };
+        errors.at(&bare, text::bare_check(&argument.to_string(), &typed));
+        return vec![bare];
+    }
     each_option(tokens, &known, errors, |keyword, input| {
         checks.push(keyword.value(input, "is_valid", |input| input.parse())?);
         Ok(())

@@ -94,7 +94,11 @@ fn one_option(
         return Err(syn::Error::new(ident.span(), text::option_of_impl(&word)));
     }
     if !known.options.contains(&word.as_str()) {
-        let text = text::unknown_option(&word, known.attribute, known.options);
+        let text = match () {
+            () if words::OF_METHODS.contains(&word.as_str()) => text::option_is_an_attribute(&word, known.attribute),
+            () if known.attribute == words::SERVICE && word == words::POLICY => text::POLICY_OF_SERVICE.to_owned(),
+            () => text::unknown_option(&word, known.attribute, known.options),
+        };
         return Err(syn::Error::new(ident.span(), text));
     }
     if seen.contains(&word) && !known.repeatable.contains(&word.as_str()) {
@@ -136,7 +140,8 @@ pub(super) fn expect_comma(input: ParseStream<'_>, errors: &Errors) {
     if input.parse::<Option<Token![,]>>().is_ok_and(|comma| comma.is_some()) {
         return;
     }
-    errors.push(input.error(text::NO_COMMA));
+    let is_value = input.peek(Token![:]) || input.peek(syn::token::Paren);
+    errors.push(input.error(if is_value { text::NO_EQUALS } else { text::NO_COMMA }));
     skip_option(input);
 }
 

@@ -19,11 +19,9 @@ pub(super) struct ImplOptions {
     pub(super) krate: Path,
 }
 
-const SERVICE: &str = "service";
-
 /// Reads the options of an impl block.
 pub(super) fn of_impl(tokens: TokenStream, errors: &Errors) -> ImplOptions {
-    let known = Known::new(SERVICE, words::ON_IMPL);
+    let known = Known::new(words::SERVICE, words::ON_IMPL);
     let mut read = ImplOptions { options: Options::default(), vis: syn::parse_quote!(pub), krate: usual_crate() };
     each_option(tokens, &known, errors, |keyword, input| {
         match keyword.word.as_str() {
@@ -42,7 +40,7 @@ pub(super) fn of_impl(tokens: TokenStream, errors: &Errors) -> ImplOptions {
 
 /// Reads the options of a struct or enum.
 pub(super) fn of_type(tokens: TokenStream, errors: &Errors) -> Options {
-    let known = Known { of_impl: words::ONLY_ON_IMPL, ..Known::new(SERVICE, words::ON_TYPE) };
+    let known = Known { of_impl: words::ONLY_ON_IMPL, ..Known::new(words::SERVICE, words::ON_TYPE) };
     let mut read = Options::default();
     each_option(tokens, &known, errors, |keyword, input| shared(keyword, input, &mut read));
     read
