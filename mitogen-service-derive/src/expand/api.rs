@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{index, private, quiet, site, stub};
+use super::{at, index, placed, private, quiet, site, stub};
 use crate::model::{Names, Params, Service, StubMethod};
 
 /// The trait of a checked service.
@@ -29,13 +29,19 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
         " What [`{ident}`] does, for doubles of it: implement what a test needs, \
          and [`{stub}::faked`] makes a stub of that."
     );
+    // Where the name is taken, the block is shown by the name of its type.
+    let place = at(ident.span());
+    let vis_there = placed(&quote!(#vis), place);
+    let api_trait = quote_spanned! {place=>
+        #vis_there trait #api #declared: ::core::marker::Send + ::core::marker::Sync #bounds {
+            #methods
+        }
+    };
     quote_spanned! {site()=>
         #(#cfgs)*
         #quiet
         #[doc = #docs]
-        #vis trait #api #declared: ::core::marker::Send + ::core::marker::Sync #bounds {
-            #methods
-        }
+        #api_trait
     }
 }
 

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Ident, Type};
 
-use super::{dispatch, ends, index, placed, private, quiet, site};
+use super::{at, dispatch, ends, index, placed, private, quiet, site};
 use crate::model::{Answer, Argument, Form, Method, Names, Params, Presence, ResultShape, Service, StubMethod};
 use crate::print;
 
@@ -49,13 +49,19 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
     let name = stub.to_string();
     let docs = format!(" Calls the methods of [`{ident}`] in another context.");
     let faked = format!(" The same stub over a double of [`{ident}`], for tests of its callers.");
+    // Where the name is taken, the block is shown by the name of its type.
+    let place = at(ident.span());
+    let vis_there = placed(&quote!(#vis), place);
+    let stub_type = quote_spanned! {place=>
+        #vis_there struct #stub #declared #bounds {
+            target: #private::Target<dyn #api #passed>,
+        }
+    };
     quote_spanned! {site()=>
         #(#cfgs)*
         #quiet
         #[doc = #docs]
-        #vis struct #stub #declared #bounds {
-            target: #private::Target<dyn #api #passed>,
-        }
+        #stub_type
 
         #(#cfgs)*
         #[automatically_derived]
