@@ -2,9 +2,10 @@
 //!
 //! Generated code names the type of a value wherever it is encoded or decoded, and the compiler would
 //! complain at each of these places. So exactly one of them asks, in our words: [`argument`] and
-//! [`answer`] where a stub sends the call. The others go through [`Value`], whose functions exist for
-//! every type: those of the inherent impls, which are taken where their bounds hold, win over those of
-//! the trait [`Unable`], which are never run because such a program does not compile.
+//! [`answer`] where a stub sends the call, or [`generic_argument`] and [`generic_answer`] where the type
+//! depends on a type parameter. The others go through [`Value`], whose functions exist for every type:
+//! those of the inherent impls, which are taken where their bounds hold, win over those of the trait
+//! [`Unable`], which are never run because such a program does not compile.
 
 use std::marker::PhantomData;
 
