@@ -26,6 +26,7 @@ mod interrupt;
 mod laziness;
 mod lines;
 mod output;
+mod pipe_room;
 mod poller;
 mod reading;
 mod ready;

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::ends::{Closed, Ending};
 use super::interrupt::Interrupt;
+use super::pipe_room::{LARGE, PipeRoom};
 use super::poller::Interest;
 use super::role::{Join, Leave};
 use super::shared_role::{Post, Promoted, Reads, Until};
@@ -56,6 +57,7 @@ pub(crate) fn is_reading() -> bool {
 /// The side of a stream that is read.
 pub(super) struct Reader {
     end: Option<Arc<(ReadEnd, Entry)>>,
+    room: PipeRoom,
     /// Under which the poller of the streams knows it.
     token: Option<u64>,
     pub(super) decoder: Decoder,
@@ -383,13 +385,17 @@ impl Reader {
             // A terminal gives one piece after the other.
             matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket)
         });
-        Self { end: Some(Arc::new((end, entry))), token: None, decoder, stall, held: 0, short_is_dry }
+        let end = Some(Arc::new((end, entry)));
+        Self { end, room: PipeRoom::new(), token: None, decoder, stall, held: 0, short_is_dry }
     }
 
     fn read(&mut self, messages: &mut Vec<Message>, until: Until, (reads, bytes): (usize, u64)) -> Turn {
-        let Self { end, decoder, short_is_dry, .. } = self;
+        let Self { end, room: pipe, decoder, short_is_dry, .. } = self;
         let mut turn = Turn { bytes: 0, more: false, end: None, refused: None };
         let Some(end) = end else { return turn };
+        if decoder.partial().is_some_and(|header| header.length as usize >= LARGE) {
+            pipe.widen(&end.0.0);
+        }
         for _ in 0..reads {
             let buffer = decoder.space();
             let room = buffer.capacity() - buffer.len();

@@ -265,7 +265,7 @@ fn a_message_that_stops_half_way_ends_the_stream() {
 #[test]
 fn output_that_nobody_reads_ends_the_stream() {
     let (_raw, _unread, there) = raw(Duration::from_millis(20));
-    there.send(1, 200_000, Patience::Wait).unwrap();
+    there.send(1, 300_000, Patience::Wait).unwrap();
     assert_eq!(broken(there.next()), "nothing has moved for too long");
 }
 

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::broker::{BrokerHandle, Source, Token};
 use super::cork::{self, Haste};
 use super::output::Patience;
+use super::pipe_room::{LARGE, PipeRoom};
 use super::poller::Interest;
 use super::shared_writer::{SendError, Writes};
 use super::stream::{Stream, StreamId, WriteEnd};
@@ -26,13 +27,14 @@ use crate::wire::Message;
 pub(super) struct WriteSide {
     /// Shared with whoever waits until more is taken.
     end: Arc<(WriteEnd, Entry)>,
+    room: Arc<PipeRoom>,
     /// Under which the poller of the broker knows it.
     token: Option<Token>,
 }
 
 impl WriteSide {
     pub(super) fn new(end: WriteEnd, entry: Entry) -> Self {
-        Self { end: Arc::new((end, entry)), token: None }
+        Self { end: Arc::new((end, entry)), room: Arc::new(PipeRoom::new()), token: None }
     }
 }
 
@@ -104,6 +106,9 @@ impl Writes for Arc<Stream> {
     type End = WriteSide;
 
     fn write(&self, side: &WriteSide, slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
+        if slices.iter().any(|slice| slice.len() >= LARGE) {
+            side.room.widen(&side.end.0.0);
+        }
         loop {
             match rustix::io::writev(&side.end.0.0, slices) {
                 Ok(sent) => return Ok(sent),
