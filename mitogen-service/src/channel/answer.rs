@@ -86,6 +86,9 @@ pub(super) fn read_and_wait<T>(
             Reading::Nobody => return latch.wait_and(deadline, meanwhile),
         };
         if is_reader && !read(latch, link, deadline) {
+            if let Some(value) = latch.take() {
+                return Some(value);
+            }
             link.attend();
             return latch.wait_and(deadline, meanwhile);
         }
@@ -186,6 +189,8 @@ mod tests {
     struct Busy<'a> {
         latch: &'a Latch<u8>,
         brings: u32,
+        /// The caller's own comes together with this one, if with any.
+        own_with: Option<u32>,
         each_takes: Duration,
         began: Instant,
         time: Cell<Duration>,
@@ -210,7 +215,10 @@ mod tests {
         }
 
         fn read_until(&self, _: Option<Instant>, mut is_done: impl FnMut(Option<&Waker>) -> bool) -> bool {
-            for _ in 0..self.brings {
+            for number in 0..self.brings {
+                if self.own_with == Some(number) {
+                    self.latch.put(6);
+                }
                 if is_done(Some(Waker::noop())) {
                     return true;
                 }
@@ -235,22 +243,27 @@ mod tests {
         }
     }
 
-    fn busy(brings: u32, each_takes: Duration) -> (Option<u8>, Vec<&'static str>) {
+    fn busy(brings: u32, own_with: Option<u32>, each_takes: Duration) -> (Option<u8>, Vec<&'static str>) {
         let latch = Latch::new();
         let (began, time, told) = (Instant::now(), Cell::default(), RefCell::default());
-        let link = Busy { latch: &latch, brings, each_takes, began, time, told };
+        let link = Busy { latch: &latch, brings, own_with, each_takes, began, time, told };
         (read_and_wait(&latch, &link, None, None), link.told.into_inner())
     }
 
     #[test]
     fn a_caller_that_reads_for_others_only_steps_back() {
-        assert_eq!(busy(100, FOR_OTHERS / 10), (Some(8), vec!["leave", "attend"]));
+        assert_eq!(busy(100, None, FOR_OTHERS / 10), (Some(8), vec!["leave", "attend"]));
     }
 
     #[test]
     fn a_caller_reads_for_others_for_a_while() {
-        assert_eq!(busy(10, FOR_OTHERS / 10), (Some(7), vec!["leave"]));
-        assert_eq!(busy(1, FOR_OTHERS * 100), (Some(7), vec!["leave"]), "nothing came for others");
+        assert_eq!(busy(10, None, FOR_OTHERS / 10), (Some(7), vec!["leave"]));
+        assert_eq!(busy(1, None, FOR_OTHERS * 100), (Some(7), vec!["leave"]), "nothing came for others");
+    }
+
+    #[test]
+    fn a_caller_that_has_its_answer_when_it_steps_back_asks_nobody_to_read() {
+        assert_eq!(busy(100, Some(11), FOR_OTHERS / 10), (Some(6), vec!["leave"]));
     }
 
     #[test]
