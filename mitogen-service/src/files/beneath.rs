@@ -75,6 +75,8 @@ pub(super) fn walk(top: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
     if bytes.len() >= libc::PATH_MAX as usize {
         return Err(Errno::NAMETOOLONG);
     }
+    // A name without steps upward needs one of them at a time.
+    let climbs = name.components().any(|component| component == Component::ParentDir);
     let mut passed: Vec<OwnedFd> = Vec::new();
     let mut components = name.components().peekable();
     let steps = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -89,6 +91,9 @@ pub(super) fn walk(top: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
             }
             Component::Normal(name) => {
                 let next = openat(here, name, steps, Mode::empty()).map_err(|error| not_passed(here, name, error))?;
+                if !climbs {
+                    passed.clear();
+                }
                 passed.push(next);
             }
         }

@@ -4,7 +4,7 @@
 //! names come from another context, which is not to be believed: none leads out, and no link is followed.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -20,6 +20,12 @@ use crate::router::random_number;
 /// How many directories may lie in one, each of which is kept in mind.
 const MAX_DIRECTORIES: usize = 1_000_000;
 
+/// How many bytes their names may have together, and those of their owners and groups.
+const MAX_NAMES: usize = 64 * 1024 * 1024;
+
+/// How deep something may lie in one. To remove a directory takes a descriptor for each level.
+const MAX_DEPTH: usize = 256;
+
 /// A directory under another name, until it is whole.
 pub(super) struct Tree {
     path: PathBuf,
@@ -29,6 +35,8 @@ pub(super) struct Tree {
     top: OwnedFd,
     /// What the directories shall be when everything is in them.
     directories: Vec<(PathBuf, Box<FileMetadata>)>,
+    /// The bytes of all names in them.
+    names: usize,
     finished: bool,
 }
 
@@ -50,18 +58,26 @@ impl Tree {
         mkdirat(&parent, &other, Mode::RWXU).map_err(error("create"))?;
         let top = openat(&parent, &other, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(error("create"))?;
         let (path, name) = (path.to_owned(), name.to_owned());
-        Ok(Self { path, parent, name, other, top, directories: Vec::new(), finished: false })
+        Ok(Self { path, parent, name, other, top, directories: Vec::new(), names: 0, finished: false })
     }
 
     /// Makes a directory in it; under an empty name it is the first one itself. It gets what it shall have at the end:
     /// in one that may not be written to, nothing could be put.
     pub(super) fn directory(&mut self, name: &Path, metadata: Box<FileMetadata>) -> Result<(), FileError> {
-        if !name.as_os_str().is_empty() {
-            let (directory, last) = self.place(name)?;
-            mkdirat(directory, last, Mode::RWXU).map_err(|error| self.failed("create", name, error))?;
-        }
         if self.directories.len() >= MAX_DIRECTORIES {
             return Err(FileError::malformed(&self.path, format!("it has more than {MAX_DIRECTORIES} directories")));
+        }
+        let FileMetadata { owner, group, .. } = &*metadata;
+        let length = |name: &Option<String>| name.as_ref().map_or(0, String::len);
+        self.names += name.as_os_str().len() + length(owner) + length(group);
+        if self.names > MAX_NAMES {
+            let what = format!("the names of its directories and their owners have more than {MAX_NAMES} bytes");
+            return Err(FileError::malformed(&self.path, what));
+        }
+        // The first one is there already.
+        if !(name.as_os_str().is_empty() && self.directories.is_empty()) {
+            let (directory, last) = self.place(name)?;
+            mkdirat(directory, last, Mode::RWXU).map_err(|error| self.failed("create", name, error))?;
         }
         self.directories.push((name.to_owned(), metadata));
         Ok(())
@@ -85,6 +101,9 @@ impl Tree {
         let (Some(last), Some(parent), true) = (name.file_name(), name.parent(), is_plain) else {
             return Err(FileError::malformed(&self.path, format!("there is no name {name:?} in a directory")));
         };
+        if name.components().count() > MAX_DEPTH {
+            return Err(FileError::malformed(&self.path, format!("it has more than {MAX_DEPTH} levels")));
+        }
         let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.join("") };
         let directory = walk(self.top.as_fd(), &parent).map_err(|error| self.failed("open", &parent, error))?;
         Ok((directory, last))
@@ -123,14 +142,23 @@ impl Tree {
         for (name, _) in &self.directories {
             let opened = match name.as_os_str().is_empty() {
                 true => rustix::fs::fchmod(&self.top, Mode::RWXU),
-                false => self.place(name).map_or(Err(Errno::NOENT), |(directory, last)| {
-                    rustix::fs::chmodat(directory, last, Mode::RWXU, AtFlags::empty())
-                }),
+                false => {
+                    self.place(name).map_or(Err(Errno::NOENT), |(directory, last)| make_writable(&directory, last))
+                }
             };
             // What cannot be removed for it is left.
             let _ = opened;
         }
     }
+}
+
+/// Lets a directory be read and written to by its owner, whatever its mode is. It may belong to somebody else by now,
+/// who has put a link there: so it is opened first, by a handle that needs no rights, and changed by that.
+fn make_writable(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, name, flags, Mode::empty())?;
+    let handle = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    rustix::fs::chmod(handle, Mode::RWXU)
 }
 
 impl Drop for Tree {
@@ -162,15 +190,65 @@ mod tests {
         });
     }
 
+    fn metadata(mode: u32) -> Box<FileMetadata> {
+        let stat = rustix::fs::stat("/etc/passwd").unwrap();
+        Box::new(FileMetadata { mode, ..FileMetadata::of(&stat, 0) })
+    }
+
+    #[test]
+    fn a_link_that_somebody_puts_in_the_place_of_a_directory_is_not_followed() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "").unwrap();
+        std::fs::set_permissions(&victim, PermissionsExt::from_mode(0o644)).unwrap();
+        let mut tree = Tree::begin(&dir.path().join("to")).unwrap();
+        for name in ["", "a"] {
+            tree.directory(Path::new(name), metadata(0o755)).unwrap();
+        }
+        let there = dir.path().join(&tree.other).join("a");
+        std::fs::remove_dir(&there).unwrap();
+        std::os::unix::fs::symlink(&victim, &there).unwrap();
+        drop(tree);
+        assert_eq!(std::fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_tree_is_only_so_deep_and_takes_no_descriptor_for_each_level() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = Tree::begin(&dir.path().join("to")).unwrap();
+        tree.directory(Path::new(""), metadata(0o755)).unwrap();
+        let mut name = PathBuf::new();
+        for _ in 0..MAX_DEPTH {
+            name.push("d");
+            tree.directory(&name, metadata(0o755)).unwrap();
+        }
+        let error = tree.directory(&name.join("d"), metadata(0o755)).unwrap_err();
+        assert!(error.to_string().contains("more than 256 levels"), "{error}");
+        tree.finish(Keep::default()).unwrap();
+        assert!(dir.path().join("to").join(&name).is_dir());
+    }
+
+    #[test]
+    fn what_is_kept_in_mind_of_directories_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = Tree::begin(&dir.path().join("to")).unwrap();
+        tree.directory(Path::new(""), metadata(0o755)).unwrap();
+        let error = tree.directory(Path::new(""), metadata(0o755)).unwrap_err();
+        assert!(error.to_string().contains("no name"), "{error}");
+        let owner = Some("x".repeat(MAX_NAMES / 2));
+        let large = || Box::new(FileMetadata { owner: owner.clone(), ..*metadata(0o755) });
+        tree.directory(Path::new("a"), large()).unwrap();
+        let error = tree.directory(Path::new("b"), large()).unwrap_err();
+        assert!(error.to_string().contains("more than 67108864 bytes"), "{error}");
+    }
+
     #[test]
     fn what_comes_to_nothing_at_the_last_moment_is_removed_whatever_its_modes() {
         let dir = tempfile::tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(dir.path(), open).unwrap();
-        let metadata = |mode| {
-            let stat = rustix::fs::stat("/etc/passwd").unwrap();
-            Box::new(FileMetadata { mode, ..FileMetadata::of(&stat, 0) })
-        };
         as_nobody(|| {
             let to = dir.path().join("to");
             let mut tree = Tree::begin(&to).unwrap();

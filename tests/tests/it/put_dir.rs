@@ -189,7 +189,7 @@ fn who_says_what_makes_no_sense_has_nothing_written() {
         vec![directory(""), file("x"), Part::End],
         vec![directory(""), directory("x"), directory("x"), Part::End],
     ];
-    for parts in cases {
+    let store = |parts: &[Part]| {
         let ready = bench.router.receiver::<Stored>().from(&child);
         let options = StoreOptions::default();
         let call = FileService::stub(&child).store_dir(dir.path().join("to"), options, ready.sender());
@@ -197,10 +197,17 @@ fn who_says_what_makes_no_sense_has_nothing_written() {
         // It may have had enough before the last one.
         let _ = parts.iter().try_for_each(|part| data.send(Blob::from(rmp_serde::to_vec_named(part).unwrap())));
         data.close();
-        let error = FileError::from(call.wait_timeout(LONG).unwrap_err());
+        call.wait_timeout(LONG)
+    };
+    for parts in cases {
+        let error = FileError::from(store(&parts).unwrap_err());
         assert!(!matches!(error, FileError::Call(CallError::Dead { .. })), "{parts:?}: {error:?}");
         assert!(names(&dir).is_empty(), "{parts:?}: {:?}", names(&dir));
     }
+    assert!(!Path::new("/x").exists());
+    // It is what they say that is refused, and not how it is written.
+    store(&[directory(""), directory("x"), link("x/l"), Part::End]).unwrap();
+    assert!(dir.path().join("to/x/l").is_symlink());
 }
 
 /// What is sent of a directory, as the protocol has it.
