@@ -50,8 +50,8 @@ impl<'a> Put<'a> {
     /// Transfers the file, and waits until the other context says that it is there.
     ///
     /// # Errors
-    /// All of [`FileError`]. The destination is then what it was before; if the other context is gone, it is that,
-    /// or the whole new file.
+    /// All of [`FileError`]. The destination is then what it was before; if the other context is gone, or a deadline
+    /// that this inherits from a method is over, it is that, or the whole new file.
     pub fn run(mut self) -> Result<Transferred, FileError> {
         let source = Source::open(&self.from)?;
         let metadata = FileMetadata::of(source.stat(), random_number());

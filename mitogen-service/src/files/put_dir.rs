@@ -62,7 +62,7 @@ impl<'a> PutDir<'a> {
     ///
     /// # Errors
     /// All of [`FileError`], of the first file that could not be transferred. The destination is not there then; if the
-    /// other context is gone, it is not there or whole.
+    /// other context is gone, or a deadline that this inherits from a method is over, it is not there or whole.
     pub fn run(mut self) -> Result<TransferredDir, FileError> {
         let top = listing::open(&self.from)?;
         let router = Router::borrowed(self.context.core());

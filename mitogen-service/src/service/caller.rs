@@ -138,7 +138,7 @@ impl Caller {
         self.parts.chain.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.flag.deadline().filter(|_| self.abandoned.is_none())
     }
 

@@ -102,8 +102,8 @@ impl PushFileService {
     /// # Errors
     /// The first [`FileError`] of any of the files.
     #[expose(policy = AllowParents)]
-    fn propagate_paths(&self, context: Context, paths: Paths, router: &Router, reply: Reply<()>) {
-        self.propagate(router, context, paths.into(), reply);
+    fn propagate_paths(&self, context: Context, paths: Paths, caller: &Caller, router: &Router, reply: Reply<()>) {
+        self.propagate((caller, router), context, paths.into(), reply);
     }
 
     /// Pushes a file of the process that is called to a context that is below it, or to itself.
@@ -111,8 +111,8 @@ impl PushFileService {
     /// # Errors
     /// All of [`FileError`].
     #[expose(policy = AllowParents)]
-    fn propagate_to(&self, context: Context, path: PathBuf, router: &Router, reply: Reply<()>) {
-        self.propagate(router, context, vec![path], reply);
+    fn propagate_to(&self, context: Context, path: PathBuf, caller: &Caller, router: &Router, reply: Reply<()>) {
+        self.propagate((caller, router), context, vec![path], reply);
     }
 
     /// Takes a file, and brings it to contexts that are below, or to this one. What becomes of it is said through
@@ -175,10 +175,15 @@ impl PushFileService {
     }
 
     /// Pushes on a thread, since it takes its time.
-    fn propagate(&self, router: &Router, context: Context, paths: Vec<PathBuf>, reply: Reply<()>) {
-        let own = router.clone();
+    fn propagate(&self, (caller, router): (&Caller, &Router), context: Context, paths: Vec<PathBuf>, reply: Reply<()>) {
+        let (own, deadline) = (router.clone(), caller.deadline());
         self.threads.answer(router, reply, move || {
-            let pushed = Push::new(&own, paths).to([&context]).run();
+            let mut push = Push::new(&own, paths).to([&context]);
+            // Nobody waits for it longer than that, and others want the thread.
+            if let Some(deadline) = deadline {
+                push = push.timeout(deadline.saturating_duration_since(Instant::now()));
+            }
+            let pushed = push.run();
             pushed.into_iter().try_for_each(|(_, result)| result).map_err(CallError::from)
         });
     }
