@@ -18,7 +18,7 @@ pub(super) const LARGE: usize = 16 * 1024;
 const SIZE: usize = 256 * 1024;
 
 /// How many pipes a process makes larger, at the same time.
-const MOST: usize = 64;
+const MOST: usize = 16;
 
 /// How many pipes of this process are larger.
 static WIDENED: AtomicUsize = AtomicUsize::new(0);
