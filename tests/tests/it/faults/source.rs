@@ -47,8 +47,10 @@ impl Change {
     fn explains(self, error: &FileError) -> bool {
         match self {
             Self::Truncate => matches!(error, FileError::Truncated { .. } | FileError::Changed { .. }),
-            Self::Overwrite => matches!(error, FileError::Changed { .. }),
-            Self::Replace | Self::Grow => false,
+            // The kernel changes the time before the length, and whoever looks in between sees a file of the same
+            // length that was written to.
+            Self::Overwrite | Self::Grow => matches!(error, FileError::Changed { .. }),
+            Self::Replace => false,
         }
     }
 }
