@@ -82,7 +82,9 @@ impl<'a> Cursor<'a> {
     pub(crate) fn uint(&mut self) -> Result<u64, Malformed> {
         let at = self.at;
         let expected = Malformed { what: "an unsigned integer is expected", at };
-        let value = match self.marker()? {
+        let marker = Marker::from_u8(self.first()?);
+        self.at += 1;
+        let value = match marker {
             Marker::FixPos(value) => Some(u64::from(value)),
             Marker::U8 => Some(self.number(1)?),
             Marker::U16 => Some(self.number(2)?),
@@ -160,7 +162,7 @@ impl<'a> Cursor<'a> {
     // Asked for each value that arrives.
     #[inline(always)]
     pub(super) fn announcement(&mut self) -> Result<(Kind, u64), Malformed> {
-        let first = *self.rest().first().ok_or_else(|| self.wrong(ENDED))?;
+        let first = self.first()?;
         let Shape { kind, width, plus } = SHAPES[usize::from(first)];
         let kind = kind.ok_or_else(|| self.wrong(RESERVED))?;
         self.at += 1;
@@ -207,10 +209,10 @@ impl<'a> Cursor<'a> {
         Ok(Head { kind, body: body as usize, items })
     }
 
-    fn marker(&mut self) -> Result<Marker, Malformed> {
-        let first = *self.rest().first().ok_or_else(|| self.wrong(ENDED))?;
-        self.at += 1;
-        Ok(Marker::from_u8(first))
+    /// The first byte of the next value, which tells its kind.
+    #[inline(always)]
+    fn first(&self) -> Result<u8, Malformed> {
+        self.rest().first().copied().ok_or_else(|| self.wrong(ENDED))
     }
 
     /// A big-endian number of `width` bytes, at most eight.
