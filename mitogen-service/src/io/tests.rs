@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::cork::{self, Haste};
+use super::pipe_room::LARGE;
 use super::writer::TURN;
 use super::{
     Broker, Closed, Limits, Patience, ReadEnd, Ready, Reassembly, SendError, Sink, Stream, StreamId, WriteEnd,
@@ -153,6 +154,18 @@ fn messages_of_all_sizes_arrive_whole_and_in_order() {
     for (number, size) in (0..).zip(sizes) {
         assert_eq!(there.next(), Event::Message(number, size));
     }
+}
+
+#[test]
+fn a_pipe_is_made_larger_by_the_first_large_message() {
+    let (there, here_write) = rustix::pipe::pipe().unwrap();
+    let (here_read, _there_write) = rustix::pipe::pipe().unwrap();
+    let size = || rustix::pipe::fcntl_getpipe_size(&there).unwrap();
+    let (here, before) = (End::new(here_read, here_write), size());
+    here.send(1, LARGE - 1, Patience::Wait).unwrap();
+    assert_eq!(size(), before);
+    here.send(2, LARGE, Patience::Wait).unwrap();
+    assert!(size() > before, "{before} bytes before, {} now", size());
 }
 
 #[test]

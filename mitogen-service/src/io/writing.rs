@@ -4,7 +4,7 @@
 //! goes round stands in [`shared_writer`](super::shared_writer); here is what is done to the descriptor.
 
 use std::io::IoSlice;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -26,16 +26,22 @@ use crate::wire::Message;
 #[derive(Clone)]
 pub(super) struct WriteSide {
     /// Shared with whoever waits until more is taken.
-    end: Arc<(WriteEnd, Entry)>,
-    room: Arc<PipeRoom>,
+    end: Arc<End>,
     /// Under which the poller of the broker knows it.
     token: Option<Token>,
 }
 
 impl WriteSide {
     pub(super) fn new(end: WriteEnd, entry: Entry) -> Self {
-        Self { end: Arc::new((end, entry)), room: Arc::new(PipeRoom::new()), token: None }
+        Self { end: Arc::new(End { fd: end.0, room: PipeRoom::new(), _entry: entry }), token: None }
     }
+}
+
+struct End {
+    fd: OwnedFd,
+    room: PipeRoom,
+    /// Counts the descriptor.
+    _entry: Entry,
 }
 
 /// The write end as a source of its own, since it is a descriptor of its own.
@@ -107,10 +113,10 @@ impl Writes for Arc<Stream> {
 
     fn write(&self, side: &WriteSide, slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
         if slices.iter().any(|slice| slice.len() >= LARGE) {
-            side.room.widen(&side.end.0.0);
+            side.end.room.widen(&side.end.fd);
         }
         loop {
-            match rustix::io::writev(&side.end.0.0, slices) {
+            match rustix::io::writev(&side.end.fd, slices) {
                 Ok(sent) => return Ok(sent),
                 Err(Errno::AGAIN) => return Ok(0),
                 Err(Errno::INTR) => {}
@@ -120,7 +126,7 @@ impl Writes for Arc<Stream> {
     }
 
     fn ask_poller(&self, side: &mut WriteSide) -> std::io::Result<()> {
-        let end = side.end.0.0.as_fd();
+        let end = side.end.fd.as_fd();
         match side.token {
             Some(token) => self.broker.rearm(end, token, Interest::WriteOnce),
             None => {
@@ -133,7 +139,7 @@ impl Writes for Arc<Stream> {
 
     fn leave_poller(&self, side: &WriteSide) {
         if let Some(token) = side.token {
-            self.broker.deregister(side.end.0.0.as_fd(), token);
+            self.broker.deregister(side.end.fd.as_fd(), token);
         }
     }
 
@@ -144,14 +150,14 @@ impl Writes for Arc<Stream> {
     fn wait_writable(&self, side: &WriteSide, bound: Option<Duration>) {
         let bound =
             bound.map(|bound| Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() });
-        let mut fds = [PollFd::new(&side.end.0.0, PollFlags::OUT)];
+        let mut fds = [PollFd::new(&side.end.fd, PollFlags::OUT)];
         // Whatever it says, the caller tries to write and looks at its own clock.
         let _ = rustix::event::poll(&mut fds, bound.as_ref());
     }
 
     fn end_wait(&self, side: &WriteSide) {
         // Only sockets are waited for, and the other end has closed or is about to be told.
-        let _ = rustix::net::shutdown(&side.end.0.0, rustix::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(&side.end.fd, rustix::net::Shutdown::Both);
     }
 
     fn holds_call(&self) -> bool {
