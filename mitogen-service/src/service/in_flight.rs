@@ -3,13 +3,13 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::by_caller::ByCaller;
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::load::{Full, Limit, Load, ServiceKey, Weight};
 use crate::hash::SmallState;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::{ContextId, Handle};
 

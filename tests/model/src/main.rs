@@ -34,6 +34,7 @@ mod panics;
 #[path = "../../../mitogen-service/src/service/pool/queue.rs"]
 mod queue;
 mod router;
+mod service;
 mod sync;
 #[path = "../../../mitogen-service/src/service/invoker/table.rs"]
 mod table;
@@ -103,6 +104,10 @@ mod wire {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub(crate) struct Handle(pub(crate) u32);
 
+    impl Handle {
+        pub(crate) const NONE: Self = Self(0);
+    }
+
     /// Whose frame it is, which one of them, and how much follows.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Header {
@@ -143,61 +148,6 @@ mod wire {
         pub(crate) fn size(&self) -> usize {
             Header::LEN + self.payload.len()
         }
-    }
-}
-
-mod service {
-    use std::marker::PhantomData;
-    use std::sync::Arc;
-
-    use crate::error::CallError;
-    use crate::latch::Latch;
-
-    /// What became of a call.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Answer {
-        Given,
-        Stopped,
-        Overloaded,
-        Failed,
-        /// Nobody has answered it.
-        Dropped,
-    }
-
-    /// The answer of a call, which is given once.
-    pub(crate) struct Reply<T> {
-        answer: Option<Arc<Latch<Answer>>>,
-        of: PhantomData<fn(T)>,
-    }
-
-    impl<T> Reply<T> {
-        pub(crate) fn new(answer: Arc<Latch<Answer>>) -> Self {
-            Self { answer: Some(answer), of: PhantomData }
-        }
-
-        pub(crate) fn send(mut self, result: Result<T, CallError>) {
-            self.put(result.as_ref().map_or_else(Answer::from, |_| Answer::Given));
-        }
-
-        pub(crate) fn is_cancelled(&self) -> bool {
-            false
-        }
-
-        fn put(&mut self, answer: Answer) {
-            if let Some(latch) = self.answer.take() {
-                assert!(latch.put(answer), "it is answered once");
-            }
-        }
-    }
-
-    impl<T> Drop for Reply<T> {
-        fn drop(&mut self) {
-            self.put(Answer::Dropped);
-        }
-    }
-
-    pub(crate) mod in_flight {
-        pub(crate) type CallId = (crate::wire::ContextId, crate::wire::Handle);
     }
 }
 

@@ -7,6 +7,7 @@ mod pool;
 mod queue;
 mod role;
 mod select;
+mod settle;
 mod writer;
 
 use std::future::poll_fn;
@@ -18,7 +19,7 @@ use shuttle::{future, thread};
 use crate::latch::Latch;
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 56] = [
+pub(crate) const ALL: [(&str, fn()); 59] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -56,6 +57,9 @@ pub(crate) const ALL: [(&str, fn()); 56] = [
     ("dedup: three callers, and nothing is kept", dedup::aggregated),
     ("dedup: an invalidation in between", dedup::invalidated),
     ("dedup: a caller goes away", dedup::abandoned),
+    ("settle: two threads wait until two calls have been answered", settle::answered),
+    ("settle: callers give up or go while it is waited for them", settle::given_up),
+    ("settle: one who has no time leaves and another one waits", settle::no_time),
     ("files: each of three has its turn on a stream", files::turns),
     ("files: one that takes nothing makes way", files::stalled),
     ("files: one that takes nothing ends", files::requester_ends),
