@@ -529,6 +529,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_for_want_of_a_pool_says_what_to_do_and_others_do_not() {
+        let text = |reason: &str| {
+            let (reason, context) = (reason.to_owned(), "root".to_owned());
+            CallError::Refused { reason, context, trace: Trace::default() }.to_string()
+        };
+        assert_eq!(
+            text("invalid handle"),
+            "context `root` did not take the message: invalid handle; nothing runs services there: the root makes a \
+             pool with `Pool::builder(&router)`, any other context when a parent first calls a service in it"
+        );
+        assert_eq!(text("refused by policy"), "context `root` did not take the message: refused by policy");
+    }
+
+    #[test]
     fn a_result_of_a_call_stays_small() {
         // clippy::result_large_err would complain in our users' crates from 128 bytes on.
         assert!(size_of::<CallError>() < 128, "{}", size_of::<CallError>());

@@ -53,6 +53,7 @@ mod no_route_test {
         let child = router.local().name("child").connect().unwrap();
         let error = Worker::stub(&child).echo_at(router.myself(), "up".into()).wait_timeout(LONG).unwrap_err();
         assert!(error.to_string().contains("invalid handle"), "{error:?}");
+        assert!(error.to_string().contains("the root makes a pool with `Pool::builder(&router)`"), "{error}");
         assert_eq!(Worker::stub(&child).echo("on".into()).wait().unwrap(), "on");
     }
 
