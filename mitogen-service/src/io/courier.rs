@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, SendError, Sender, unbounded};
 
 use crate::deadline;
 use crate::ledger::Ledger;
 use crate::panics;
 use crate::sync::{Condvar, Mutex};
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs jobs one after the other on a thread of its own, started by the first one.
 pub(crate) struct Courier {
@@ -43,10 +43,13 @@ impl Courier {
         Self { name, capacity, ledger: ledger.clone(), state: Mutex::new(State::Idle), done: std::sync::Arc::default() }
     }
 
-    /// Queues a job. Gives `false` and drops it when the queue is full or the courier is stopped.
-    pub(crate) fn post(&self, job: impl FnOnce() + Send + 'static) -> bool {
-        let Some(jobs) = self.jobs() else { return false };
-        jobs.len() < self.capacity && jobs.send(Box::new(job)).is_ok()
+    /// Queues a job. Gives it back when the queue is full or the courier is stopped: it may hold what is a
+    /// user's, which must not be dropped on every thread that may post.
+    pub(crate) fn post(&self, job: Job) -> Result<(), Job> {
+        match self.jobs() {
+            Some(jobs) if jobs.len() < self.capacity => jobs.send(job).map_err(|SendError(job)| job),
+            _ => Err(job),
+        }
     }
 
     /// Lets the queued jobs run, for `bound` at most, and ends the thread.

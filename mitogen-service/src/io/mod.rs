@@ -44,7 +44,7 @@ mod writing;
 
 pub(crate) use broker::{Broker, BrokerHandle, Source, Token};
 pub(crate) use buffers::Spare;
-pub(crate) use courier::Courier;
+pub(crate) use courier::{Courier, Job};
 pub(crate) use ends::Closed;
 pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;

@@ -180,9 +180,7 @@ impl Context {
             state.death = Some(death.clone());
             std::mem::take(&mut state.listeners)
         };
-        for (_, listener) in listeners {
-            self.inner.core.call_back(listener);
-        }
+        self.inner.core.call_back(listeners.into_iter().map(|(_, listener)| listener).collect());
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::os::fd::RawFd;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use mitogen_service::{AllowParents, Call, CallError, Executed, Exit, as_completed, service};
+use mitogen_service::{AllowParents, Call, CallError, ContextId, Executed, Exit, as_completed, service};
 use mitogen_service_tests::{LONG, Watched};
 use rustix::process::Signal;
 
@@ -13,6 +15,38 @@ use crate::bench::{Bench, Worker};
 fn dead(error: &CallError) -> (&str, &str, Option<Exit>, &str) {
     let CallError::Dead { context, reason, exit, stderr_tail, .. } = error else { panic!("{error:?}") };
     (context, reason, *exit, stderr_tail)
+}
+
+/// Says where it is dropped.
+struct Dropped(mpsc::Sender<Option<String>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(thread::current().name().map(str::to_owned));
+    }
+}
+
+#[test]
+fn callbacks_beyond_the_bound_are_dropped_beside_the_io_thread() {
+    let bench = Bench::new();
+    let child = bench.child("child");
+    // Of what has ended already callbacks are told at once, one after the other.
+    let gone = bench.router.context_by_id(ContextId::new(4711));
+    let (release, released) = mpsc::channel::<()>();
+    gone.on_disconnect(move || assert!(released.recv().is_err(), "it is dropped in the end")).detach();
+    for _ in 0..=65_536 {
+        gone.on_disconnect(|| ()).detach();
+    }
+    let (sender, dropped) = mpsc::channel();
+    for _ in 0..2 {
+        let value = Dropped(sender.clone());
+        child.on_disconnect(move || drop(value)).detach();
+    }
+    child.kill().unwrap();
+    for _ in 0..2 {
+        assert_eq!(dropped.recv_timeout(LONG).unwrap().as_deref(), Some("mitogen-drop"));
+    }
+    drop(release);
 }
 
 /// Kills a child during so many pending calls; gives the time until all were answered.

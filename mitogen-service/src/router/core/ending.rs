@@ -167,18 +167,16 @@ impl Core {
     }
 
     /// Drops what belongs to a user, wherever that happens to be, but not on the I/O thread, nor on one that
-    /// reads a stream for it: from there it goes on a thread of its own, and is lost if there can be none.
-    pub(crate) fn drop_aside(&self, value: impl Send + 'static) {
+    /// reads a stream for it: from there all of it goes on a thread of its own, and is lost if there can be none.
+    pub(crate) fn drop_aside(&self, values: impl IntoIterator + Send + 'static) {
         if !self.is_broker() && !is_reading() {
-            return panics::contain(|| drop(value));
+            return drop_each(values);
         }
         // What cannot be started drops what it should have run.
-        let value = ManuallyDrop::new(value);
-        let thread = self.ledger.spawn("mitogen-drop", move || {
-            panics::contain(|| drop(ManuallyDrop::into_inner(value)));
-        });
+        let values = ManuallyDrop::new(values);
+        let thread = self.ledger.spawn("mitogen-drop", move || drop_each(ManuallyDrop::into_inner(values)));
         if let Err(error) = thread {
-            self.log(Level::ERROR, format!("cannot start a thread to let go of a service: {error}"));
+            self.log(Level::ERROR, format!("cannot start a thread to let go of what is the program's: {error}"));
         }
     }
 
@@ -275,6 +273,11 @@ impl Core {
         }
         self.forsake_everything();
     }
+}
+
+/// Whatever one of them does, the next one goes as well.
+fn drop_each(values: impl IntoIterator) {
+    values.into_iter().for_each(|value| panics::contain(|| drop(value)));
 }
 
 /// Tells the services of all pools of the end, none of them later because of another one.

@@ -6,22 +6,28 @@ use std::time::Instant;
 use tracing::Level;
 
 use super::Core;
-use crate::io::StreamId;
+use crate::io::{Job, StreamId};
 use crate::panics;
 use crate::wire::ContextId;
 
 impl Core {
-    /// Runs a user's callback on the thread for such.
-    pub(in crate::router) fn call_back(&self, callback: impl FnOnce() + Send + 'static) {
-        if !self.callbacks.post(callback) && self.lifecycle.is_open() {
-            self.log(Level::WARN, "too many callbacks are waiting, one was dropped".to_owned());
+    /// Runs a user's callbacks on the thread for such.
+    pub(in crate::router) fn call_back(&self, callbacks: Vec<Job>) {
+        let refused: Vec<_> =
+            callbacks.into_iter().filter_map(|callback| self.callbacks.post(callback).err()).collect();
+        if refused.is_empty() {
+            return;
         }
+        if self.lifecycle.is_open() {
+            self.log(Level::WARN, format!("too many callbacks are waiting, {} were dropped", refused.len()));
+        }
+        self.drop_aside(refused);
     }
 
     /// The same from a user's own thread, which runs it itself where no other does any more.
     pub(in crate::router) fn call_back_now(&self, callback: impl FnOnce() + Send + 'static) {
         if self.lifecycle.is_open() {
-            self.call_back(callback);
+            self.call_back(vec![Box::new(callback)]);
         } else {
             panics::contain(callback);
         }
@@ -80,13 +86,13 @@ impl Core {
     fn log_line(&self, write: impl FnOnce() + Send + 'static) {
         let lost = self.lost_logs.swap(0, Ordering::Relaxed);
         let name = self.identity.name.clone();
-        let posted = self.logs.post(move || {
+        let posted = self.logs.post(Box::new(move || {
             if lost > 0 {
                 crate::log::event(Level::WARN, &name, &format!("{lost} log lines were dropped"));
             }
             write();
-        });
-        if !posted {
+        }));
+        if posted.is_err() {
             self.lost_logs.fetch_add(lost + 1, Ordering::Relaxed);
         }
     }

@@ -101,7 +101,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let (services, jobs) = (self.queue.clear(), self.queue.close());
         let activation = self.activation.take();
-        self.core.drop_aside((services, jobs, activation));
+        self.core.drop_aside([(services, jobs, activation)]);
     }
 }
 
