@@ -6,7 +6,7 @@
 //! Follows `Router._async_route` of Mitogen's `core.py`; routes are believed only for ids that
 //! were allocated to the announcing subtree.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use super::ids::{Ids, Ranges};
@@ -63,8 +63,9 @@ struct Link {
     allocated: Ranges,
     /// How many contexts there are behind it.
     contexts: usize,
-    /// The ends that it has not been told of for lack of room. They count as promised until then.
-    untold: BTreeSet<ContextId>,
+    /// The ends that it has not been told of for lack of room, each with whether it has been told
+    /// [by half](Table::told_by_half). They count as promised until then.
+    untold: BTreeMap<ContextId, bool>,
 }
 
 /// What becomes of a message.
@@ -383,7 +384,7 @@ impl Table {
         for (stream, link) in &mut self.links {
             if Some(*stream) == self.parent {
                 link.forget(id);
-            } else if link.is_promised(id) && link.untold.insert(id) {
+            } else if link.is_promised(id) && link.untold.insert(id, false).is_none() {
                 tell.push(*stream);
             }
         }
@@ -399,9 +400,22 @@ impl Table {
         }
     }
 
+    /// A neighbour has been told of the end of a context over the link for bulk, and not over the other one
+    /// yet.
+    pub(crate) fn told_by_half(&mut self, stream: StreamId, id: ContextId) {
+        if let Some(half) = self.links.get_mut(&stream).and_then(|link| link.untold.get_mut(&id)) {
+            *half = true;
+        }
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_told_by_half(&self, stream: StreamId, id: ContextId) -> bool {
+        self.links.get(&stream).and_then(|link| link.untold.get(&id)).copied().unwrap_or(false)
+    }
+
     /// The ends that a neighbour has not been told of.
     pub(crate) fn untold(&self, stream: StreamId) -> Vec<ContextId> {
-        self.links.get(&stream).map_or_else(Vec::new, |link| link.untold.iter().copied().collect())
+        self.links.get(&stream).map_or_else(Vec::new, |link| link.untold.keys().copied().collect())
     }
 
     /// A context above says that there is no way to `absent`, to which `sender` has sent something: its
@@ -426,7 +440,7 @@ impl Link {
             askers: HashMap::new(),
             allocated: Ranges::default(),
             contexts: 0,
-            untold: BTreeSet::new(),
+            untold: BTreeMap::new(),
         }
     }
 

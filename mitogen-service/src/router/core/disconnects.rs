@@ -84,14 +84,20 @@ impl Core {
     /// harm to them.
     fn tell_end(self: &Arc<Self>, stream: StreamId, id: ContextId, death: Option<&[u8]>, ingress: StreamId) -> bool {
         let (Some(remote), Some(out)) = (self.remote(stream), self.stream(stream)) else { return false };
-        let twice = self.tell_behind_bulk(stream, (remote, id), ingress);
+        // Once: what has told it there already is behind all that the context has sent, and the neighbour would
+        // wait for the other half of the second time.
+        let told_by_half = self.table.lock().is_told_by_half(stream, id);
+        let twice = told_by_half || self.tell_behind_bulk(stream, (remote, id), ingress);
         let payload = DelRoute { id, death, twice }.encode().into();
         let mut message = Message::new(Encoding::MessagePack, remote, Handle::DEL_ROUTE, Handle::NONE, payload);
         message.header.src_id = self.identity.id;
         message.header.auth_id = self.identity.id;
         let told = out.pass_on(message, (Patience::Refuse, Haste::Now), Some(ingress)).is_ok();
+        let mut table = self.table.lock();
         if told {
-            self.table.lock().told(stream, id);
+            table.told(stream, id);
+        } else if twice {
+            table.told_by_half(stream, id);
         }
         told
     }
@@ -125,7 +131,8 @@ impl Core {
             let told = link.half_told.bulk(id);
             return told.map_err(|TooMany| "told too many ends of contexts by half".to_owned());
         }
-        Ok(link.half_told.main(id, twice, news.clone()))
+        // Without a link for bulk the other half never comes.
+        Ok(link.half_told.main(id, twice && link.bulk.is_some(), news.clone()))
     }
 
     /// A neighbour takes more again: it is told what it has not been told for lack of room.
@@ -155,5 +162,85 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv};
+
+    use super::*;
+    use crate::io::{ReadEnd, WriteEnd};
+    use crate::router::Bounds;
+    use crate::router::core::Identity;
+    use crate::wire::{ChannelBounds, Decoder, FEATURE_BULK, FEATURES, Message};
+
+    fn root() -> Arc<Core> {
+        let identity = Identity {
+            id: ContextId::ROOT,
+            name: "root".to_owned(),
+            parents: Vec::new(),
+            max_message_size: 1024 * 1024,
+            unidirectional: false,
+            keep_alive: None,
+            channels: ChannelBounds::default(),
+        };
+        Core::new(identity, crate::router::Ending::Router, Bounds { output: 1024, ..Bounds::default() })
+    }
+
+    fn socket() -> (OwnedFd, OwnedFd) {
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    /// A child with both links, and their other ends.
+    fn join(core: &Arc<Core>, name: &str) -> (ContextId, Arc<Stream>, [OwnedFd; 2]) {
+        let ((main_end, main), (bulk_end, bulk)) = (socket(), socket());
+        let write = main_end.try_clone().unwrap();
+        let stream = core.new_stream((ReadEnd(main_end), WriteEnd(write)), None).unwrap();
+        let for_bulk = core.new_bulk(&stream, bulk_end).unwrap();
+        let id = core.take_id().unwrap();
+        core.join_child((&stream, Some(&for_bulk)), (id, name), FEATURES | FEATURE_BULK, None, false).unwrap();
+        (id, stream, [main, bulk])
+    }
+
+    fn data(dst: ContextId, size: usize) -> Message {
+        let payload = vec![0; size].into();
+        Message::new(Encoding::Binary, dst, Handle::FIRST_DYNAMIC, Handle::NONE, payload)
+    }
+
+    /// What comes out of a link, until `done` says that it is enough or nothing more is there.
+    fn read(link: &OwnedFd, flags: RecvFlags, done: impl Fn(&Message) -> bool) -> Vec<Message> {
+        let (mut decoder, mut read) = (Decoder::new(1024 * 1024), Vec::new());
+        while let Ok((1.., _)) = recv(link, rustix::buffer::spare_capacity(decoder.space()), flags) {
+            while let Some(message) = decoder.next().unwrap() {
+                read.push(message);
+                if read.last().is_some_and(&done) {
+                    return read;
+                }
+            }
+        }
+        read
+    }
+
+    #[test]
+    fn an_end_for_which_there_was_no_room_is_told_once_behind_bulk() {
+        let core = root();
+        let (told, stream, [main, bulk]) = join(&core, "told");
+        let (gone, gone_stream, _ends) = join(&core, "gone");
+        let mut message = data(gone, 1);
+        (message.header.src_id, message.header.auth_id) = (told, told);
+        core.receive_one(message, &stream);
+        core.send_bulk(data(told, 1), Patience::Wait).unwrap();
+        while core.send(data(told, 32 * 1024), Patience::Refuse).is_ok() {}
+        core.lost(gone_stream.id(), Death::disconnected("gone"));
+        assert!(core.table.lock().is_told_by_half(stream.id(), gone), "there is no room on the main link");
+        let is_end = |message: &Message| message.header.handle == Handle::DEL_ROUTE;
+        let news = read(&main, RecvFlags::empty(), is_end).pop().unwrap();
+        assert_eq!(DelRoute::decode(&news.payload), Ok(DelRoute { id: gone, death: None, twice: true }));
+        let behind_bulk = read(&bulk, RecvFlags::DONTWAIT, |_| false);
+        assert_eq!(behind_bulk.iter().filter(|message| is_end(message)).count(), 1, "{behind_bulk:?}");
+        core.close(Close::Promptly);
     }
 }
