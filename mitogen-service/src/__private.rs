@@ -33,7 +33,7 @@ pub use crate::service::{
     InvokerIsGivenOnce, KeyOf, KeyWriter, Listed, MAINS, Making, Method, MethodDescriptor, NameIsGivenOnce, NoPolicy,
     NotHosted, NotMaking, Outcome, REGISTRY, Registered, Registration, Remote, Resolved, ServiceDescriptor,
     StructOptions, StubRequest, Target, Uncached, allows, any_allows, apply_check, construct, default_invoker, failure,
-    hosting, make_default, not_faked, sharing, travels, unhosted,
+    hosting, make_default, member, not_faked, sharing, travels, unhosted,
 };
 pub use crate::wire::value::{DecodeError, EncodeError};
 pub use crate::wire::{bytes, path, value};

@@ -221,8 +221,19 @@ pub(crate) fn called_policy(path: &str) -> String {
     format!("the runtime asks a policy for each call, so it is named here and not called: write `policy = {path}`")
 }
 
+pub(crate) fn negated_policy(typed: &str) -> String {
+    format!(
+        "`{typed}` cannot be turned round: write a function that says who may call, \
+         `fn may_call(&self, caller: &Caller) -> bool`, and `policy = Self::may_call`"
+    )
+}
+
 pub(crate) const CLOSURE_PARAMETERS: &str =
     "a policy is asked with the service and its caller: write `|service, caller| ..`";
+
+pub(crate) fn closure_by_value(ty: &str) -> String {
+    format!("a policy is asked with the service and its caller by reference: write `&{ty}` here")
+}
 
 pub(crate) const CLOSURE_ASYNC: &str = "a policy answers at once: write the closure without `async`";
 

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Type};
 
-use super::{at, boxed_invoker, call_error, placed, policies, private, sharing, site};
+use super::{at, boxed_invoker, call_error, policies, private, sharing, site};
 use crate::model::{
     Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, Provided, ResultShape, Service,
 };
@@ -73,7 +73,7 @@ pub(super) fn invoke(
 /// Decodes and checks the arguments, each into a local variable.
 fn arguments(method: &Method, private: &TokenStream) -> TokenStream {
     let decoded = method.arguments().enumerate().map(|(i, argument)| decode(i, argument, private));
-    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument, private));
+    let checked = method.arguments().enumerate().map(|(i, argument)| check(i, argument));
     // Without arguments there is nothing to keep, but unknown ones are refused all the same.
     let kept = method.arguments().next().map(|_| quote_spanned!(site()=> let __args =));
     quote_spanned! {site()=>
@@ -157,7 +157,7 @@ pub(super) fn encoder(form: Form, ty: &Type, private: &TokenStream) -> TokenStre
     }
 }
 
-fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStream {
+fn check(index: usize, argument: &Argument) -> TokenStream {
     let checks = argument.checks.iter().map(|check| {
         let place = at(check.span());
         let local = local(argument, place);
@@ -166,7 +166,7 @@ fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStrea
             (false, true) => quote!(#local),
             (false, false) => quote_spanned!(place=> &#local),
         };
-        let verdict = verdict(check, &value, private);
+        let verdict = verdict(check, &value);
         quote_spanned!(place=> __args.check(#index, #verdict)?;)
     });
     if argument.is_option && !argument.checks.is_empty() {
@@ -183,10 +183,9 @@ fn check(index: usize, argument: &Argument, private: &TokenStream) -> TokenStrea
 ///
 /// A function is called directly, so that `&String` becomes `&str` where it takes that. A closure
 /// could not tell the type of its parameter then; it goes through a function that can.
-fn verdict(check: &Expr, value: &TokenStream, private: &TokenStream) -> TokenStream {
+fn verdict(check: &Expr, value: &TokenStream) -> TokenStream {
     if is_closure(check) {
-        let private = placed(private, at(check.span()));
-        quote_spanned!(at(check.span())=> #private::apply_check(#value, #check))
+        quote_spanned!(at(check.span())=> __apply_check(#value, #check))
     } else {
         quote_spanned!(at(check.span())=> (#check)(#value))
     }

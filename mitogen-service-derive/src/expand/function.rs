@@ -8,7 +8,7 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{FnArg, Ident, ItemFn, Lifetime, Pat};
 
-use super::{descriptor, dispatch, private_of, quiet, site, stub, traits};
+use super::{descriptor, dispatch, imports, private_of, quiet, site, stub};
 use crate::model::{Argument, Function};
 use crate::parse::types;
 
@@ -22,7 +22,7 @@ pub(crate) fn of_function(function: &Function) -> TokenStream {
     let (ident, vis) = (&item.sig.ident, &item.vis);
     let holder = Ident::new("__MitogenFunction", site());
     let (pointer, signature) = (pointer(item), signature(function, &private));
-    let (inner, traits) = (inner(item), traits(&private));
+    let (inner, imports) = (inner(item), imports(&private));
     let described = describe(function, &private);
     let (encode, quiet) = (encode(function, &private), quiet());
     let decode = stub::decoder(method, &private);
@@ -37,7 +37,7 @@ pub(crate) fn of_function(function: &Function) -> TokenStream {
             }
             #quiet
             const _: () = {
-                #traits
+                #imports
                 impl #holder {
                     const __METHOD: #private::MethodDescriptor = #described;
                     #encode

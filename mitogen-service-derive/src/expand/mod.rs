@@ -76,7 +76,7 @@ pub(crate) fn service(service: &Service) -> TokenStream {
     let assertions = options::given_once(service);
     let listed = descriptor::listed(service);
     let registration = registration::of_service(service);
-    let traits = traits(&private(names));
+    let imports = imports(&private(names));
     let quiet = quiet();
     quote_spanned! {site()=>
         #constructor
@@ -85,7 +85,7 @@ pub(crate) fn service(service: &Service) -> TokenStream {
         #(#cfgs)*
         #quiet
         const _: () = {
-            #traits
+            #imports
             #implementation
             #listed
             #assertions
@@ -182,11 +182,14 @@ fn boxed_invoker(invoker: &Invoker, checks: &TokenStream, private: &TokenStream)
     }}
 }
 
-/// The traits that generated code calls by: what stands in for types that cannot travel, so that these are
-/// reported once, and the ways from an error to a call error.
-fn traits(private: &TokenStream) -> TokenStream {
+/// The functions that are called in places of the user's, and the traits that generated code calls by: what stands in
+/// for types that cannot travel, so that these are reported once, and the ways from an error to a call error.
+fn imports(private: &TokenStream) -> TokenStream {
     quote_spanned! {site()=>
-        use #private::{NoPolicy as _, NotMaking as _};
+        use #private::{
+            allows as __allows, any_allows as __any_allows, apply_check as __apply_check, member as __member,
+            NoPolicy as _, NotMaking as _,
+        };
         use #private::travels::Unable as _;
         use #private::failure::{
             ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _, ByRuntimeError as _, BySource as _,

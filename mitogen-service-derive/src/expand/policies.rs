@@ -1,37 +1,82 @@
 //! What asks the policies of a method.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprReference, Ident, Token};
+use syn::{Expr, ExprCall, ExprClosure, ExprReference, Ident, Pat, Stmt, Token};
 
-use super::{at, name_of, placed, site};
+use super::{at, ends, name_of, site};
 use crate::parse::policy::{closure, is_any_of};
 
 /// Whether all agree with the caller `__caller` of the service `__service`.
 pub(super) fn all(policies: &[Expr], private: &TokenStream) -> TokenStream {
     let each = policies.iter().map(|policy| match (policy, closure(policy)) {
-        // A closure learns from the function it is passed to what it is given and what it returns.
-        (_, Some(closure)) => passed(closure, &quote!(allows), private),
-        // Of a tuple the compiler finds the one that is no policy.
-        (Expr::Call(call), _) if is_any_of(call) => passed(call, &quote!(any_allows), private),
-        _ => asked(policy, private),
+        (_, Some(closure)) => passed(closure, retyped(closure), "__allows"),
+        (Expr::Call(call), _) if is_any_of(call) => passed(call, any_of(call, private), "__any_allows"),
+        _ => {
+            let asked = asked(policy, "allows", private);
+            quote_spanned!(site()=> #asked(__caller))
+        }
     });
     quote_spanned!(site()=> #(#each)&&*)
 }
 
-/// What is no policy is reported at its name.
-fn asked(policy: &Expr, private: &TokenStream) -> TokenStream {
+/// A question to a policy; what is none is reported at its name.
+fn asked(policy: &Expr, question: &str, private: &TokenStream) -> TokenStream {
     let and_token = Token![&](at(policy.span()));
     // Puts parentheses around what needs them.
     let reference = ExprReference { attrs: Vec::new(), and_token, mutability: None, expr: Box::new(policy.clone()) };
-    let allows = Ident::new("allows", at(name_of(policy)));
-    quote_spanned!(site()=> #private::Asked(__service, #reference).#allows(__caller))
+    let question = Ident::new(question, at(name_of(policy)));
+    quote_spanned!(site()=> #private::Asked(__service, #reference).#question)
 }
 
-/// What is no policy is reported where the compiler finds it.
-fn passed(policy: &impl ToTokens, function: &TokenStream, private: &TokenStream) -> TokenStream {
-    let place = at(policy.span());
-    let function = placed(&quote!(#private::#function), place);
+/// Passes a policy to a function, which tells a closure what it is given and what it returns.
+fn passed(written: &impl ToTokens, policy: TokenStream, function: &str) -> TokenStream {
+    let place = at(written.span());
+    let function = Ident::new(function, place);
     quote_spanned!(place=> #function(__service, __caller, #policy))
+}
+
+/// `AnyOf((..))`, each policy of which is looked at by itself.
+fn any_of(call: &ExprCall, private: &TokenStream) -> TokenStream {
+    let Some(Expr::Tuple(tuple)) = call.args.first() else { return call.to_token_stream() };
+    let func = &call.func;
+    let members = tuple.elems.iter().map(|policy| match closure(policy) {
+        Some(closure) => {
+            let closure = retyped(closure);
+            quote_spanned!(at(policy.span())=> __member(__service, #closure))
+        }
+        None => {
+            let asked = asked(policy, "member", private);
+            quote_spanned!(site()=> #asked())
+        }
+    });
+    quote_spanned!(at(call.span())=> #func((#(#members,)*)))
+}
+
+/// The closure without the types of its parameters, which the body asks for instead: a wrong one is then reported where
+/// it stands.
+fn retyped(closure: &ExprClosure) -> TokenStream {
+    let mut closure = closure.clone();
+    let mut typed: Vec<Stmt> = Vec::new();
+    for (position, input) in closure.inputs.iter_mut().enumerate() {
+        let Pat::Type(parameter) = input else { continue };
+        let (_, place) = ends(&parameter.ty);
+        let name = format_ident!("__asked_{position}", span = place);
+        let (pat, ty) = (&parameter.pat, &parameter.ty);
+        typed.push(syn::parse_quote!(let #pat: #ty = #name;));
+        *input = syn::parse_quote!(#name);
+    }
+    if typed.is_empty() {
+        return closure.into_token_stream();
+    }
+    match &mut *closure.body {
+        // Braces around braces would be unused ones.
+        Expr::Block(body) if body.label.is_none() && body.attrs.is_empty() => {
+            typed.append(&mut body.block.stmts);
+            body.block.stmts = typed;
+        }
+        body => *body = syn::parse_quote!({ #(#typed)* #body }),
+    }
+    closure.into_token_stream()
 }

@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::options::printed;
-use super::{at, boxed_invoker, quiet, registration, sharing, site, traits};
+use super::{at, boxed_invoker, imports, quiet, registration, sharing, site};
 use crate::model::{Options, ServiceType};
 
 /// The constants, and the entry in the registry.
@@ -21,9 +21,9 @@ pub(crate) fn constants(service: &ServiceType) -> TokenStream {
         // The path of the runtime crate is an option of the impl block.
         let krate = quote!(::mitogen_service);
         let private = quote!(#krate::__private);
-        let traits = traits(&private);
+        let imports = imports(&private);
         let entry = registration::entry(&given.value, &krate, &private, ident, site());
-        quote_spanned!(site()=> #traits #entry)
+        quote_spanned!(site()=> #imports #entry)
     });
     quote_spanned! {site()=>
         #(#cfgs)*

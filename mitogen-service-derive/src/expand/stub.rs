@@ -205,13 +205,18 @@ pub(super) fn decoder(method: &Method, private: &TokenStream) -> TokenStream {
         // It may be a `Result` under another name, which only the compiler knows.
         _ if method.result == ResultShape::Plain && matches!(ty, Type::Path(_)) => {
             let (first, last) = ends(ty);
-            let private_there = placed(private, first);
-            let path = quote_spanned!(first=> #private_there::travels::Named::<#ty>::);
+            let path = quote_spanned!(first=> __Named::<#ty>::);
             let answer = match *is_generic {
-                true => quote_spanned!(last=> generic_answer(#private_there::travels::bounds)),
+                true => {
+                    let bounds = quote_spanned!(first=> __bounds);
+                    quote_spanned!(last=> generic_answer(#bounds))
+                }
                 false => quote_spanned!(last=> answer),
             };
-            quote_spanned!(site()=> { use #private::travels::NotAResult as _; #path #answer })
+            quote_spanned! {site()=> {
+                use #private::travels::{Named as __Named, NotAResult as _, bounds as __bounds};
+                #path #answer
+            }}
         }
         _ if *is_generic => {
             quote_spanned!(ty.span()=> #private::travels::generic_answer::<#ty, _>(#private::travels::bounds))

@@ -6,7 +6,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{BinOp, Expr, ExprCall, ExprClosure, ExprPath, Path, ReturnType, Token, Type};
+use syn::{BinOp, Expr, ExprCall, ExprClosure, ExprPath, Pat, Path, ReturnType, Token, Type, UnOp};
 
 use super::keyed::Keyword;
 use crate::errors::{Errors, text};
@@ -14,11 +14,13 @@ use crate::print;
 
 /// The policies of the runtime that are a name and nothing else.
 const BUILT_IN: &[&str] = &["AllowAny", "AllowParents", "AllowSelf"];
+/// Those that are made of values.
+const OF_VALUES: &[&str] = &["AllowUid", "AllowGid", "AnyOf"];
 
 /// Reads the value of `policy`, which is there even if it is a mistake.
 pub(super) fn read(keyword: &Keyword, input: ParseStream<'_>, errors: &Errors) -> syn::Result<Expr> {
     let expr: Expr = keyword.value(input, "AllowParents", |input| input.parse())?;
-    if let Some((guilty, text)) = mistake(&expr) {
+    for (guilty, text) in members(&expr).into_iter().filter_map(mistake) {
         errors.at(guilty, text);
     }
     Ok(expr)
@@ -26,12 +28,13 @@ pub(super) fn read(keyword: &Keyword, input: ParseStream<'_>, errors: &Errors) -
 
 /// The names in a policy or in a mistake for one that are values by themselves.
 pub(super) fn mentioned(policy: &Expr) -> Vec<ExprPath> {
-    let in_all = |policies: &Punctuated<Expr, Token![,]>| policies.iter().flat_map(mentioned).collect();
+    let in_all = |policies: &Punctuated<Expr, Token![,]>| policies.iter().flat_map(mentioned).collect::<Vec<_>>();
     match policy {
         Expr::Path(path) => vec![path.clone()],
         Expr::Array(list) => in_all(&list.elems),
         Expr::Tuple(list) => in_all(&list.elems),
-        Expr::Call(call) => in_all(&call.args),
+        Expr::Call(call) => in_all(&call.args).into_iter().chain(mentioned(&call.func)).collect(),
+        Expr::Unary(unary) => mentioned(&unary.expr),
         Expr::Binary(binary) => [&binary.left, &binary.right].into_iter().flat_map(|one| mentioned(one)).collect(),
         _ => Vec::new(),
     }
@@ -52,6 +55,19 @@ pub(crate) fn is_any_of(call: &ExprCall) -> bool {
     path(&call.func).and_then(|path| path.segments.last()).is_some_and(|last| last.ident == "AnyOf")
 }
 
+/// The policies of an `AnyOf((..))`, however deep, or the one that this is.
+fn members(policy: &Expr) -> Vec<&Expr> {
+    match policy {
+        Expr::Call(call) if is_any_of(call) => match call.args.first() {
+            Some(Expr::Tuple(tuple)) if call.args.len() == 1 && !tuple.elems.is_empty() => {
+                tuple.elems.iter().flat_map(members).collect()
+            }
+            _ => vec![policy],
+        },
+        _ => vec![policy],
+    }
+}
+
 /// What cannot be a policy, and what to write instead.
 fn mistake(expr: &Expr) -> Option<(TokenStream, String)> {
     let text = match expr {
@@ -68,10 +84,15 @@ fn mistake(expr: &Expr) -> Option<(TokenStream, String)> {
                 _ => return None,
             }
         }
-        Expr::Call(call) => {
-            let is_tuple = matches!(call.args.first(), Some(Expr::Tuple(_)) if call.args.len() == 1);
-            let text = || (call.args.to_token_stream(), text::any_of(&print::tokens(&call.args)));
-            return (is_any_of(call) && !is_tuple).then(text);
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) && is_ours(&unary.expr) => {
+            text::negated_policy(&print::tokens(&unary.expr))
+        }
+        Expr::Call(call) if is_built_in(&call.func) => text::called_policy(&print::tokens(&call.func)),
+        Expr::Call(call) if is_any_of(call) => {
+            if matches!(call.args.first(), Some(Expr::Tuple(tuple)) if tuple.elems.is_empty()) {
+                return Some((call.args.to_token_stream(), text::policies_in_a_list(&[])));
+            }
+            return Some((call.args.to_token_stream(), text::any_of(&print::tokens(&call.args))));
         }
         Expr::MethodCall(call) if path(&call.receiver).is_some_and(|receiver| receiver.is_ident("self")) => {
             text::called_policy(&format!("Self::{}", call.method))
@@ -89,6 +110,13 @@ fn in_closure(closure: &ExprClosure) -> Option<(TokenStream, String)> {
     if inputs.len() != 2 {
         return Some((quote!(#inputs_begin #inputs #inputs_end), text::CLOSURE_PARAMETERS.to_owned()));
     }
+    let by_value = inputs.iter().find_map(|input| match input {
+        Pat::Type(parameter) if matches!(*parameter.ty, Type::Path(_)) => Some(&parameter.ty),
+        _ => None,
+    });
+    if let Some(ty) = by_value {
+        return Some((ty.to_token_stream(), text::closure_by_value(&print::tokens(ty))));
+    }
     match output {
         ReturnType::Type(_, ty) if !matches!(&**ty, Type::Path(ty) if ty.path.is_ident("bool")) => {
             Some((ty.to_token_stream(), text::CLOSURE_RESULT.to_owned()))
@@ -103,7 +131,7 @@ pub(super) fn check_called<'a>(
     takes_self: impl Fn(&str) -> bool,
     errors: &Errors,
 ) {
-    for policy in policies {
+    for policy in policies.into_iter().flat_map(members) {
         if let Expr::Call(call) = policy
             && let Some(called) = path(&call.func)
             && called.segments.len() == 2
@@ -128,8 +156,20 @@ fn operands(expr: &Expr, op: &BinOp) -> Vec<Expr> {
 }
 
 fn is_built_in(expr: &Expr) -> bool {
-    let name = path(expr).and_then(|path| path.segments.last());
-    name.is_some_and(|name| BUILT_IN.iter().any(|built_in| name.ident == built_in))
+    is_one_of(expr, BUILT_IN)
+}
+
+/// Whether this is a policy of the runtime, with its values if it has some.
+fn is_ours(expr: &Expr) -> bool {
+    match expr {
+        Expr::Call(call) => is_one_of(&call.func, OF_VALUES),
+        other => is_built_in(other),
+    }
+}
+
+fn is_one_of(expr: &Expr, names: &[&str]) -> bool {
+    let last = path(expr).and_then(|path| path.segments.last());
+    last.is_some_and(|last| names.iter().any(|name| last.ident == name))
 }
 
 fn path(expr: &Expr) -> Option<&Path> {

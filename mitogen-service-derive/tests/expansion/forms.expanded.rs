@@ -209,7 +209,10 @@ pub(crate) trait FormsApi: ::core::marker::Send + ::core::marker::Sync {
     clippy::pedantic
 )]
 const _: () = {
-    use crate::sdk::__private::{NoPolicy as _, NotMaking as _};
+    use crate::sdk::__private::{
+        allows as __allows, any_allows as __any_allows, apply_check as __apply_check,
+        member as __member, NoPolicy as _, NotMaking as _,
+    };
     use crate::sdk::__private::travels::Unable as _;
     use crate::sdk::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,
@@ -291,10 +294,7 @@ const _: () = {
                         __args
                             .check(
                                 1usize,
-                                crate::sdk::__private::apply_check(
-                                    __value,
-                                    |note| !note.is_empty(),
-                                ),
+                                __apply_check(__value, |note| !note.is_empty()),
                             )?;
                     }
                     __call.enter();
@@ -329,10 +329,7 @@ const _: () = {
                         __args
                             .check(
                                 1usize,
-                                crate::sdk::__private::apply_check(
-                                    __value,
-                                    |note| !note.is_empty(),
-                                ),
+                                __apply_check(__value, |note| !note.is_empty()),
                             )?;
                     }
                     let mut __key = __call.key();

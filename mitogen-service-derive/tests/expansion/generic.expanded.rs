@@ -216,7 +216,10 @@ where
     clippy::pedantic
 )]
 const _: () = {
-    use ::mitogen_service::__private::{NoPolicy as _, NotMaking as _};
+    use ::mitogen_service::__private::{
+        allows as __allows, any_allows as __any_allows, apply_check as __apply_check,
+        member as __member, NoPolicy as _, NotMaking as _,
+    };
     use ::mitogen_service::__private::travels::Unable as _;
     use ::mitogen_service::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,

@@ -189,10 +189,10 @@ impl CountersStub {
                     );
                 __request
                     .call({
-                        use ::mitogen_service::__private::travels::NotAResult as _;
-                        ::mitogen_service::__private::travels::Named::<
-                            BTreeMap<String, u64>,
-                        >::answer
+                        use ::mitogen_service::__private::travels::{
+                            Named as __Named, NotAResult as _, bounds as __bounds,
+                        };
+                        __Named::<BTreeMap<String, u64>>::answer
                     })
             }
         }
@@ -256,7 +256,10 @@ pub trait CountersApi: ::core::marker::Send + ::core::marker::Sync {
     clippy::pedantic
 )]
 const _: () = {
-    use ::mitogen_service::__private::{NoPolicy as _, NotMaking as _};
+    use ::mitogen_service::__private::{
+        allows as __allows, any_allows as __any_allows, apply_check as __apply_check,
+        member as __member, NoPolicy as _, NotMaking as _,
+    };
     use ::mitogen_service::__private::travels::Unable as _;
     use ::mitogen_service::__private::failure::{
         ByBoxed as _, ByCallError as _, ByDisplay as _, ByNothing as _,

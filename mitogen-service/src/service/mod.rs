@@ -53,7 +53,7 @@ pub use hosted::{Host, Hosted, Hosting, NotHosted, hosting, unhosted};
 pub use invoker::{
     Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,
 };
-pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Asked, NoPolicy, Policy, allows, any_allows};
+pub use policy::{AllowAny, AllowParents, AllowSelf, AnyOf, Asked, NoPolicy, Policy, allows, any_allows, member};
 pub(crate) use pool::listen_for_first_call;
 pub use pool::{MethodStats, Pool, PoolBuilder, PoolStats, Running};
 pub use reply::Reply;

@@ -144,12 +144,38 @@ impl<S, P: Policy<S>> Asked<'_, S, P> {
     }
 }
 
-/// What stands in for [`Asked::allows`] where there is no policy. The compiler would tell of a function with
+impl<'a, S, P: Policy<S>> Asked<'a, S, P> {
+    /// The policy as one of several.
+    pub fn member(&self) -> Member<'a, P> {
+        Member(self.1)
+    }
+}
+
+/// A policy that others stand beside.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Member<'a, P>(&'a P);
+
+impl<S: ?Sized, P: Policy<S>> Policy<S> for Member<'_, P> {
+    fn is_authorized(&self, service: &S, caller: &Caller) -> bool {
+        self.0.is_authorized(service, caller)
+    }
+}
+
+/// What stands in for the functions of [`Asked`] where there is no policy. The compiler would tell of a function with
 /// wrong parameters in its own words; this way it says what a policy is, as of any other value.
 #[doc(hidden)]
 pub trait NoPolicy<S, P>: Sized {
     /// Asks for what it cannot be.
     fn allows(&self, _caller: &Caller) -> bool
+    where
+        P: Decides<S>,
+    {
+        unreachable!("what is no policy has been reported")
+    }
+
+    /// The same where it would be one of several.
+    fn member(&self) -> AllowSelf
     where
         P: Decides<S>,
     {
@@ -173,6 +199,12 @@ pub trait Decides<S> {}
 #[doc(hidden)]
 pub fn allows<S>(service: &S, caller: &Caller, policy: impl Fn(&S, &Caller) -> bool) -> bool {
     guarded(|| policy(service, caller))
+}
+
+/// A closure as one of several policies, which learns from here what it is given and what it returns.
+#[doc(hidden)]
+pub fn member<S, F: Fn(&S, &Caller) -> bool>(_service: &S, policy: F) -> F {
+    policy
 }
 
 /// Asks one of several policies.

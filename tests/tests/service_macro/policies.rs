@@ -83,6 +83,9 @@ impl Door {
 
     #[expose(policy = AnyOf((AllowSelf, Self::is_open)))]
     fn by_tuple(&self) {}
+
+    #[expose(policy = AnyOf((|_, caller| caller.is_local(), AnyOf((|door: &Self, caller: &Caller| door.is_open(caller),)))))]
+    fn by_tuple_of_closures(&self) {}
 }
 
 #[test]
@@ -100,6 +103,7 @@ fn every_expression_that_is_a_policy_may_stand_there() {
             door.by_closure_with_types(),
             door.by_panic(),
             door.by_tuple(),
+            door.by_tuple_of_closures(),
         ]
     };
     for (number, call) in calls().into_iter().enumerate() {

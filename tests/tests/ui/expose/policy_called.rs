@@ -1,4 +1,4 @@
-use mitogen_service::{AllowAny, Caller, Policy, service};
+use mitogen_service::{AllowAny, AllowParents, Caller, Policy, service};
 
 struct Files;
 
@@ -21,6 +21,9 @@ impl Files {
 
     #[expose(policy = self.is_admin(caller))]
     fn on_self(&self) {}
+
+    #[expose(policy = AllowParents())]
+    fn no_function(&self) {}
 
     #[expose(policy = Self::anybody())]
     fn fine(&self) {}

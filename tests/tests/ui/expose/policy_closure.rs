@@ -1,4 +1,4 @@
-use mitogen_service::service;
+use mitogen_service::{AllowSelf, AnyOf, Caller, service};
 
 struct Files;
 
@@ -15,6 +15,12 @@ impl Files {
 
     #[expose(policy = |_, _| -> Result<(), String> { Ok(()) })]
     fn named_result(&self) {}
+
+    #[expose(policy = |_, caller: Caller| caller.is_local())]
+    fn caller_by_value(&self) {}
+
+    #[expose(policy = AnyOf((AllowSelf, |caller| caller.is_local(), !AllowSelf)))]
+    fn in_a_tuple(&self) {}
 }
 
 struct Doors;
@@ -26,6 +32,12 @@ impl Doors {
 
     #[expose(policy = |name: &str, _| name.is_empty())]
     fn another_service(&self) {}
+
+    #[expose(policy = |_, user: &u32| *user == 0)]
+    fn another_caller(&self) {}
+
+    #[expose(policy = AnyOf((AllowSelf, |_, user: &u32| *user == 0, |_, _| 1)))]
+    fn in_a_tuple(&self) {}
 }
 
 fn main() {}

@@ -48,6 +48,9 @@ impl Files {
 
     #[expose(policy = AnyOf((AllowSelf, Self::verdict)))]
     fn in_a_tuple(&self) {}
+
+    #[expose(policy = AnyOf((Self::is_open, of_text)))]
+    fn both_in_a_tuple(&self) {}
 }
 
 fn main() {}

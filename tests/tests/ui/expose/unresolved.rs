@@ -1,4 +1,4 @@
-use mitogen_service::service;
+use mitogen_service::{AllowParents, service};
 
 struct Files;
 
@@ -6,6 +6,9 @@ struct Files;
 impl Files {
     #[expose(policy = AllowNobody)]
     fn unknown_policy(&self) {}
+
+    #[expose(policy = AllowParent)]
+    fn nearly_known_policy(&self) {}
 }
 
 fn main() {}
