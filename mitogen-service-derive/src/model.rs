@@ -24,6 +24,8 @@ pub(crate) struct Sketch {
     pub(crate) mentioned: Vec<ExprPath>,
     /// Whether the user wrote a function `stub`, which is a mistake.
     pub(crate) stub_is_taken: bool,
+    /// Whether another block of the type makes everything already, except for the methods.
+    pub(crate) only_methods: bool,
 }
 
 /// The names of a service and of what is made for it.

@@ -108,6 +108,13 @@ pub(crate) fn not_of_this_service(service: &str) -> String {
 pub(crate) const NOTHING_EXPOSED: &str = "there is nothing to call here: \
      write methods with `#[expose(policy = ..)]` above those that others may call";
 
+pub(crate) fn another_block(service: &str, line: usize) -> String {
+    format!(
+        "`{service}` has a `#[service]` block already, in line {line}, and a service has one: \
+         write all methods that others may call in there"
+    )
+}
+
 pub(crate) const UNNAMED_SERVICE: &str =
     "a service needs a type with a name: write `impl YourService { .. }` for a struct or enum";
 

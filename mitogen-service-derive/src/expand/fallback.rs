@@ -13,6 +13,9 @@ use crate::print;
 /// The stub, its trait and an empty service.
 pub(crate) fn of_sketch(sketch: &Sketch) -> TokenStream {
     let names = &sketch.names;
+    if sketch.only_methods {
+        return more_methods(sketch);
+    }
     let constructor = (!sketch.stub_is_taken).then(|| stub::constructor(names));
     let failed = failed(names);
     let methods = sketch.stubs.iter().map(|method| stub::method(names, method, &[], &failed));
@@ -30,6 +33,33 @@ pub(crate) fn of_sketch(sketch: &Sketch) -> TokenStream {
         #stub
         #api
         #service
+    }
+}
+
+/// The methods alone, for the stub that another block makes.
+fn more_methods(sketch: &Sketch) -> TokenStream {
+    let Names { self_type, stub, cfgs, params, .. } = &sketch.names;
+    let Params { declared, passed, bounds, .. } = params;
+    let failed = failed(&sketch.names);
+    let mentioned = &sketch.mentioned;
+    let methods = sketch.stubs.iter().map(|method| stub::method(&sketch.names, method, &[], &failed));
+    let quiet = quiet();
+    quote_spanned! {site()=>
+        #(#cfgs)*
+        #quiet
+        const _: () = {
+            impl #declared #stub #passed #bounds {
+                #(#methods)*
+            }
+            trait Mentions {
+                fn mention();
+            }
+            impl #declared Mentions for #self_type #bounds {
+                fn mention() {
+                    #(let _ = &#mentioned;)*
+                }
+            }
+        };
     }
 }
 

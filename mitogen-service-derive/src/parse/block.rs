@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, ImplItem, ItemImpl};
 
 use super::options::{self, ImplOptions};
-use super::{attributes, docs, generics, hooks, method, misspelt, policy, types};
+use super::{another_block, attributes, docs, generics, hooks, method, misspelt, policy, types};
 use crate::errors::{Errors, text};
 use crate::model::{Hooks, Method, Names, Service, Sketch};
 use crate::words;
@@ -44,6 +44,10 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let Some(ident) = ident else {
         return Block { item, service: Err(None) };
     };
+    let first = another_block::remember(&item, &methods);
+    if let Some(first) = &first {
+        errors.at(&ident, text::another_block(&ident.unraw().to_string(), first.line));
+    }
     let docs = docs::text(&item.attrs);
     let ImplOptions { options, vis, krate } = options;
     let params = generics::read(&item, &krate, &options, &ident, errors);
@@ -58,9 +62,10 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
         let stubs = methods
             .into_iter()
             .filter(|method| !words::OF_STUB.contains(&method.wire_name.as_str()))
+            .filter(|method| first.as_ref().is_none_or(|first| !first.methods.contains(&method.wire_name)))
             .map(|method| method.stub)
             .collect();
-        Err(Some(Sketch { names, stubs, mentioned, stub_is_taken }))
+        Err(Some(Sketch { names, stubs, mentioned, stub_is_taken, only_methods: first.is_some() }))
     };
     Block { item, service }
 }

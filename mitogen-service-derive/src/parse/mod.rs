@@ -3,6 +3,7 @@
 //! Reading never stops at a mistake. It is noted in [`Errors`](crate::errors::Errors), and what
 //! cannot be understood is left out, so that all mistakes of a block are found in one go.
 
+mod another_block;
 mod attributes;
 pub(crate) mod block;
 mod docs;

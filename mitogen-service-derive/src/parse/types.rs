@@ -16,12 +16,17 @@ pub(super) fn peel(ty: &Type) -> &Type {
     }
 }
 
-/// The last segment of a type that is a path.
-pub(super) fn last_segment(ty: &Type) -> Option<&PathSegment> {
+/// The path of a type that is one.
+pub(super) fn path(ty: &Type) -> Option<&Path> {
     match peel(ty) {
-        Type::Path(path) => path.path.segments.last(),
+        Type::Path(path) => Some(&path.path),
         _ => None,
     }
+}
+
+/// The last segment of a type that is a path.
+pub(super) fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    path(ty)?.segments.last()
 }
 
 /// Whether a type is a path that ends in this name and has no parameters.

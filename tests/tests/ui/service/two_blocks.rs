@@ -1,4 +1,4 @@
-use mitogen_service::{AllowAny, service};
+use mitogen_service::{AllowAny, Context, service};
 
 struct Files;
 
@@ -8,12 +8,45 @@ impl Files {
     fn read(&self) {}
 }
 
-// The macro sees one block at a time, so only the compiler can tell that there are two. To it each thing that
-// both make is a mistake of its own; the first one names the stub, of which a type has one.
+/// Braces in comments and texts do not count: {
+const BRACE: char = '{';
+
 #[service]
 impl Files {
     #[expose(policy = AllowAny)]
-    fn write(&self) {}
+    fn write(&self) -> u8 {
+        1
+    }
+}
+
+// What is called exists, in whichever of the two blocks.
+fn call(context: &Context) {
+    let files = Files::stub(context);
+    files.read().detach();
+    let _ = files.write().wait().unwrap() + 1;
+}
+
+// Other types of the name are services of their own.
+mod inner {
+    use super::*;
+
+    struct Files;
+
+    #[service]
+    impl Files {
+        #[expose(policy = AllowAny)]
+        fn read(&self) {}
+    }
+}
+
+fn local() {
+    struct Files;
+
+    #[service]
+    impl Files {
+        #[expose(policy = AllowAny)]
+        fn read(&self) {}
+    }
 }
 
 fn main() {}
