@@ -20,10 +20,24 @@ pub(crate) fn service(options: TokenStream, item: TokenStream) -> TokenStream {
             quote!(#item #constants #errors)
         }
         Ok(_) => with_error(item, syn::Error::new(Span::call_site(), text::WRONG_ITEM)),
-        Err(error) => match parse::unread::block(item.clone()) {
-            Some(block) => service_block(options, block),
-            None => with_error(parse::unread::without_our_attributes(item), error),
-        },
+        Err(_) if parse::unread::is_like(&item, "impl") => unread(options, item),
+        Err(error) => with_error(parse::unread::without_our_attributes(item), error),
+    }
+}
+
+/// `#[service]` on what the parser does not understand.
+fn unread(options: TokenStream, item: TokenStream) -> TokenStream {
+    let error = parse::unread::unless_reported(text::UNREAD_SERVICE);
+    match parse::unread::block(item.clone()) {
+        Some(unread) => {
+            let made = service_block(options, unread.block);
+            let error = unread.is_less.then_some(error);
+            quote!(#made #error)
+        }
+        None => {
+            let item = parse::unread::without_our_attributes(item);
+            quote!(#item #error)
+        }
     }
 }
 
@@ -42,7 +56,7 @@ fn service_block(options: TokenStream, block: ItemImpl) -> TokenStream {
 /// `#[main]`
 pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     let Some(function) = read_function(&item) else {
-        return with_error(item, syn::Error::new(Span::call_site(), text::MAIN_ON_A_FUNCTION));
+        return no_function(item, text::MAIN_ON_A_FUNCTION);
     };
     let errors = Errors::default();
     let read = parse::main_function::read(options, function.clone(), &errors);
@@ -57,7 +71,7 @@ pub(crate) fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// `#[function]`
 pub(crate) fn function(options: TokenStream, item: TokenStream) -> TokenStream {
     let Some(mut item) = read_function(&item) else {
-        return with_error(item, syn::Error::new(Span::call_site(), text::NOT_A_FUNCTION));
+        return no_function(item, text::NOT_A_FUNCTION);
     };
     let errors = Errors::default();
     match parse::function::read(options, &mut item, &errors) {
@@ -71,6 +85,14 @@ pub(crate) fn function(options: TokenStream, item: TokenStream) -> TokenStream {
 
 fn read_function(item: &TokenStream) -> Option<ItemFn> {
     syn::parse2(item.clone()).ok().or_else(|| parse::unread::function(item.clone()))
+}
+
+fn no_function(item: TokenStream, text: &str) -> TokenStream {
+    if !parse::unread::is_like(&item, "fn") {
+        return with_error(item, syn::Error::new(Span::call_site(), text));
+    }
+    let error = parse::unread::unless_reported(text);
+    quote!(#item #error)
 }
 
 /// `#[expose]` and the like, where no `#[service]` took them away.

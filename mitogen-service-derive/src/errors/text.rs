@@ -76,6 +76,9 @@ pub(crate) const ACTIVATE_PARAMETERS: &str = "a service is made from its scope: 
 pub(crate) const WRONG_ITEM: &str = "`#[service]` stands on an inherent impl block, \
      or, to carry options, on a struct or enum: write it above `impl YourService { .. }`";
 
+pub(crate) const UNREAD_SERVICE: &str = "`#[service]` cannot read this block: \
+     write it in the Rust of a stable compiler, or move what is new into another impl block";
+
 pub(crate) const TRAIT_IMPL: &str = "`#[service]` does not work on the impl of a trait: \
      expose methods of an inherent block, `impl YourService { .. }`, and call the trait from there";
 

@@ -1,46 +1,127 @@
 //! Items with a mistake that keeps them from being read.
 //!
-//! Most of them are in the body of a function, where the compiler itself reports them and nothing of ours is to be
-//! found. So such an item is read without its bodies, and there is a stub all the same.
+//! The compiler itself has reported them, since it reads an item before a macro sees it. Most are in the body of a
+//! function, where nothing of ours is to be found. So such an item is read without its bodies, and if need be without
+//! a method that cannot be read at all, and there is a stub all the same.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote};
 use syn::token::Brace;
 use syn::{Block, Expr, ImplItem, ItemFn, ItemImpl, Stmt};
 
 use crate::words;
 
-/// An impl block, whatever the bodies of its methods are.
-pub(crate) fn block(item: TokenStream) -> Option<ItemImpl> {
-    let mut bodies = Vec::new();
-    let hollow = with_block(item, |inner| without_bodies(inner, &mut bodies));
-    let mut block: ItemImpl = syn::parse2(hollow?).ok()?;
-    let functions = block.items.iter_mut().filter_map(|item| match item {
-        ImplItem::Fn(function) => Some(&mut function.block),
-        _ => None,
+/// An impl block, whatever is between its braces.
+pub(crate) struct Unread {
+    pub(crate) block: ItemImpl,
+    /// An item of the block could not be read and was left out.
+    pub(crate) is_less: bool,
+}
+
+/// Reads such a block.
+pub(crate) fn block(item: TokenStream) -> Option<Unread> {
+    let mut inner = None;
+    let empty = with_block(item, |items| {
+        inner = Some(items);
+        TokenStream::new()
     });
-    let functions: Vec<_> = functions.collect();
-    // Of anything else between braces it is not known where it belongs.
-    if functions.len() != bodies.len() {
-        return None;
+    let mut block: ItemImpl = syn::parse2(empty?).ok()?;
+    block.items = items(inner?).into_iter().map(self::item).collect();
+    let is_less = block.items.iter().any(|item| matches!(item, ImplItem::Verbatim(rest) if rest.is_empty()));
+    Some(Unread { block, is_less })
+}
+
+/// One item, if need be without the body that cannot be read. What is no item at all becomes nothing: the compiler
+/// has reported it before a macro sees it, and would report it again.
+fn item(tokens: TokenStream) -> ImplItem {
+    let nothing = || ImplItem::Verbatim(TokenStream::new());
+    if let Ok(item) = syn::parse2(tokens.clone()) {
+        return item;
     }
-    functions.into_iter().zip(&bodies).for_each(|(block, body)| *block = unread(body));
-    Some(block)
+    let Some((hollow, body)) = without_body(tokens) else { return nothing() };
+    match syn::parse2(hollow) {
+        Ok(ImplItem::Fn(mut function)) => {
+            function.block = unread(&body);
+            ImplItem::Fn(function)
+        }
+        _ => nothing(),
+    }
+}
+
+/// The tokens of each item: up to a semicolon, or to braces that are not part of a value.
+fn items(inner: TokenStream) -> Vec<TokenStream> {
+    let mut items = vec![TokenStream::new()];
+    let mut has_value = false;
+    for tree in inner {
+        let is_end = match &tree {
+            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace && !has_value,
+            TokenTree::Punct(punct) => punct.as_char() == ';',
+            _ => false,
+        };
+        match &tree {
+            // `=>` in place of `->` begins no value.
+            TokenTree::Punct(punct) if punct.as_char() == '>' => has_value = false,
+            TokenTree::Punct(punct) if punct.as_char() == '=' => has_value = true,
+            _ => {}
+        }
+        if let Some(item) = items.last_mut() {
+            item.extend([tree]);
+        }
+        if is_end {
+            has_value = false;
+            items.push(TokenStream::new());
+        }
+    }
+    items.retain(|item| !item.is_empty());
+    items
 }
 
 /// A function, whatever its body is.
 pub(crate) fn function(item: TokenStream) -> Option<ItemFn> {
-    let mut body = None;
-    let mut trees: Vec<TokenTree> = item.into_iter().collect();
-    if let Some(TokenTree::Group(group)) = trees.last_mut()
-        && group.delimiter() == Delimiter::Brace
-    {
-        body = Some(group.clone());
-        *group = Group::new(Delimiter::Brace, TokenStream::new());
-    }
-    let mut function: ItemFn = syn::parse2(trees.into_iter().collect()).ok()?;
-    *function.block = unread(&body?);
+    let (hollow, body) = without_body(item)?;
+    let mut function: ItemFn = syn::parse2(hollow).ok()?;
+    *function.block = unread(&body);
     Some(function)
+}
+
+/// A function with nothing between its braces, and what was there.
+fn without_body(item: TokenStream) -> Option<(TokenStream, Group)> {
+    let mut trees: Vec<TokenTree> = item.into_iter().collect();
+    match trees.last_mut() {
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+            let body = group.clone();
+            *group = same(group, |_| TokenStream::new());
+            Some((trees.into_iter().collect(), body))
+        }
+        _ => None,
+    }
+}
+
+/// Whether this is something with braces that is called so, for all that can be seen.
+pub(crate) fn is_like(item: &TokenStream, keyword: &str) -> bool {
+    let mut trees = item.clone().into_iter();
+    let is_called = trees.any(|tree| matches!(tree, TokenTree::Ident(word) if word == keyword));
+    is_called && matches!(trees.last(), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace)
+}
+
+/// Reports a mistake, unless anything else is reported.
+///
+/// The compiler reads an item before a macro sees it and has then told of a mistake in it. If it knows more of the
+/// language than we do it has not, so silence would not do. A lint is what it comes to last and only if all else is right.
+pub(crate) fn unless_reported(text: &str) -> TokenStream {
+    quote! {
+        const _: () = {
+            #[must_use = #text]
+            fn item() -> bool {
+                true
+            }
+            #[allow(dead_code)]
+            #[deny(unused_must_use)]
+            fn read() {
+                item();
+            }
+        };
+    }
 }
 
 /// An impl block that cannot be read at all, without our attributes, of which nobody knows otherwise.
@@ -63,28 +144,6 @@ fn same(group: &Group, change: impl FnOnce(TokenStream) -> TokenStream) -> Group
     let mut changed = Group::new(group.delimiter(), change(group.stream()));
     changed.set_span(group.span());
     changed
-}
-
-/// The items of a block, with nothing between the braces of its functions.
-fn without_bodies(inner: TokenStream, bodies: &mut Vec<Group>) -> TokenStream {
-    let mut in_function = false;
-    let trees = inner.into_iter().map(|tree| match tree {
-        TokenTree::Group(group) if in_function && group.delimiter() == Delimiter::Brace => {
-            in_function = false;
-            let empty = same(&group, |_| TokenStream::new());
-            bodies.push(group);
-            empty.into()
-        }
-        other => {
-            in_function = match &other {
-                TokenTree::Ident(ident) if ident == "fn" => true,
-                TokenTree::Punct(punct) if punct.as_char() == ';' => false,
-                _ => in_function,
-            };
-            other
-        }
-    });
-    trees.collect()
 }
 
 /// A block around the one that was put aside, whose braces so keep their places: what the compiler says of the
