@@ -154,6 +154,9 @@ pub(crate) fn takes_no_options(attribute: &str) -> String {
     format!("`#[{attribute}]` takes no options: write `#[{attribute}]`")
 }
 
+pub(crate) const POLICY_OF_NO_REPLY: &str =
+    "`#[no_reply]` takes no options: write `#[expose(policy = ..)]` and, beside it, `#[no_reply]`";
+
 pub(crate) fn attribute_twice(attribute: &str) -> String {
     format!("`#[{attribute}]` is given twice; write it once")
 }

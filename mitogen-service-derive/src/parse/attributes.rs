@@ -107,7 +107,13 @@ pub(super) fn of_method(attributes: &mut Vec<Attribute>, errors: &Errors) -> Met
             errors.at(attribute.path(), text::attribute_twice(words::NO_REPLY));
         }
         if !matches!(attribute.meta, Meta::Path(_)) {
-            errors.at(&attribute.meta, text::takes_no_options(words::NO_REPLY));
+            let text = match read.exposed {
+                Some(_) => text::takes_no_options(words::NO_REPLY),
+                None => text::POLICY_OF_NO_REPLY.to_owned(),
+            };
+            errors.at(&attribute.meta, text);
+            // That it is not exposed has been said with it.
+            read.no_reply = read.no_reply.filter(|_| read.exposed.is_some());
         }
     }
     for attribute in take(attributes, words::ARG) {
