@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
-use super::{at, boxed_invoker, private, sharing, site};
+use super::{at, boxed_invoker, ends, private, sharing, site};
 use crate::errors::text;
 use crate::model::{Invoker, Names, Options, Params, Service};
 use crate::{print, words};
@@ -97,11 +97,15 @@ fn assertion(service: &Service, word: &str, keyword: Span, text: &str) -> TokenS
     // Of a generic service one of its types will do; each has the same options.
     let listed = service.options.types.iter().flat_map(|types| &types.value).next();
     let self_type = listed.unwrap_or(&service.names.self_type);
-    let constant = format_ident!("__MITOGEN_SERVICE_{}", word.to_uppercase());
+    // What is wrong with the type has been said elsewhere, and is not said again of the same place.
+    let (first, last) = ends(self_type);
+    let constant = format_ident!("__MITOGEN_SERVICE_{}", word.to_uppercase(), span = last);
+    let open = quote_spanned!(first=> <);
+    let constant = quote_spanned!(last=> #open #self_type>::#constant);
     let absent = if word == words::ACTIVATE {
-        quote_spanned!(keyword=> !<#self_type>::#constant)
+        quote_spanned!(keyword=> !#constant)
     } else {
-        quote_spanned!(keyword=> <#self_type>::#constant.is_none())
+        quote_spanned!(keyword=> #constant.is_none())
     };
     quote_spanned!(keyword=> ::core::assert!({ use #private::StructOptions as _; #absent }, #text))
 }

@@ -24,6 +24,14 @@ impl<S: Store> Activated<S> {
     fn read(&self) {}
 }
 
+struct Bounded<S: Store>(S);
+
+#[service(types = [Bounded<Disk>, Bounded<u8>])]
+impl<S: Store> Bounded<S> {
+    #[expose(policy = AllowAny)]
+    fn read(&self) {}
+}
+
 #[derive(Default)]
 struct Twice<S>(S);
 
