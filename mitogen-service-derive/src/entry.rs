@@ -15,7 +15,7 @@ pub(crate) fn service(options: TokenStream, item: TokenStream) -> TokenStream {
         | Ok(Item::Enum(ItemEnum { attrs, ident, generics, .. })) => {
             let errors = Errors::default();
             let read = parse::service_type::read(options, &attrs, &ident, &generics, &errors);
-            let constants = expand::service_type::constants(&read);
+            let constants = errors.is_empty().then(|| expand::service_type::constants(&read));
             let errors = errors.into_tokens();
             quote!(#item #constants #errors)
         }

@@ -44,6 +44,10 @@
 ///   `FilesStub::faked(impl FilesApi)`: the same stub type over a double, for tests;
 /// * an implementation of [`Service`](crate::Service), with the descriptor and the dispatch table.
 ///
+/// A type has one such block. Of a second one beside it the macro tells; that one in another module is on the same type
+/// only the compiler knows, which then finds `Service` and `stub` twice. The names `FilesStub` and `FilesApi` belong to
+/// the service: of a type of yours that has one of them the compiler says so first, and then what that type lacks.
+///
 /// Docs, `#[deprecated]`, `#[must_use]` and `#[allow(..)]` of a method hold for the stub as well, and a `#[cfg(..)]` for
 /// all that is made of the method. Our own attributes cannot stand inside of `cfg_attr`.
 ///
@@ -60,7 +64,8 @@
 /// | `crate = path` | where this crate is found, if it is renamed or re-exported |
 ///
 /// `name`, `invoker` and `activate` may stand on the struct instead: `#[service(name = "files")] struct Files;`.
-/// Only [`DeduplicatingInvoker`](crate::DeduplicatingInvoker) may not, which needs to see the methods.
+/// Only [`DeduplicatingInvoker`](crate::DeduplicatingInvoker) may not, which needs to see the methods. With another
+/// name or path of this crate, `invoker` and `activate` stand on the block, beside `crate`.
 ///
 /// # Methods
 ///
@@ -80,6 +85,8 @@
 /// as nothing; where an alias or a field hides one, a `Some` of nothing fails with
 /// [`CallError::Encode`](crate::CallError::Encode) when it is to be sent, and so does a `SystemTime` before 1970, which
 /// serde does not write.
+/// Behind an alias only the compiler sees the type: where `type Name = str;` has no size, it says so at each place that
+/// would hold the value.
 /// `#[arg_spec(size(check = is_sane))]` adds a check:
 /// `fn(&T) -> bool` or `fn(&T) -> Result<(), impl Display>`; the check of an `Option<T>` sees the `T`,
 /// and is not asked about `None`.

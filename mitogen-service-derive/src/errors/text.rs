@@ -54,7 +54,8 @@ pub(crate) fn option_on_both(option: &str) -> String {
 }
 
 pub(crate) fn option_of_impl(option: &str) -> String {
-    format!("`{option}` stands on the impl block: move it to the `#[service(..)]` there")
+    let others = if option == "crate" { ", and `invoker` and `activate` with it" } else { "" };
+    format!("`{option}` stands on the impl block: move it to the `#[service(..)]` there{others}")
 }
 
 pub(crate) const PATH_IN_QUOTES: &str = "`crate` takes a path without quotes: write `crate = some::path`";
