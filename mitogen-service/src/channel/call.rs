@@ -375,9 +375,10 @@ impl<T> Call<T> {
     }
 
     /// Whether the result is there; if not, the waker is woken when it is. No code of a user runs.
-    pub(super) fn is_ready_or_wakes(&self, waker: &Waker) -> bool {
-        match &self.state {
+    pub(super) fn is_ready_or_wakes(&mut self, waker: &Waker) -> bool {
+        match &mut self.state {
             State::Pending(pending, _) => {
+                pending.watch_deadline();
                 pending.attend();
                 pending.waiting.latch.is_full_or_wakes(waker)
             }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use mitogen_service::{Call, CallError, Error, EventKind, Exit, Receiver, Router, Select};
-use mitogen_service_tests::{LONG, within};
+use mitogen_service::{Call, CallError, Error, EventKind, Exit, Receiver, Router, Select, as_completed};
+use mitogen_service_tests::{LONG, Watched, within};
+use rustix::process::Signal;
 
 use crate::bench::{Bench, Worker};
 use crate::channel::Feeder;
@@ -245,4 +247,22 @@ fn what_a_select_has_not_given_out_counts_against_the_window() {
     // Taken is taken, decoded or not.
     assert_eq!(feeder.fill_kept().wait().unwrap(), full);
     drop(events);
+}
+
+#[test]
+fn a_call_in_a_select_ends_when_its_time_is_over() {
+    let bench = Bench::new();
+    let child = bench.child("child");
+    let process = Watched::new(Worker::stub(&child).pid().wait_timeout(LONG).unwrap());
+    process.stop();
+    let select = Select::new();
+    let hurried = Worker::stub(&child).with_timeout(Duration::from_millis(50));
+    select.add(hurried.echo("nobody answers".into()), 7).unwrap();
+    let event = select.get_timeout(LONG).unwrap();
+    let answer = event.decode::<String>();
+    assert!(matches!(answer, Err(CallError::DeadlineExceeded { .. })), "{answer:?}");
+    let mut all = as_completed([hurried.echo("nor this".into())]);
+    let (_, answer) = within(LONG, move || all.next().unwrap());
+    assert!(matches!(answer, Err(CallError::DeadlineExceeded { .. })), "{answer:?}");
+    process.signal(Signal::CONT);
 }
