@@ -1,5 +1,6 @@
 //! The calls that have arrived and are not answered, so that they can be cancelled and bounded.
 
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -22,7 +23,11 @@ pub(crate) struct CallFlag {
     running: OnceLock<(&'static ServiceDescriptor, &'static MethodDescriptor)>,
     /// When the caller gives up.
     deadline: Option<Instant>,
+    /// Whom to tell that the caller has given up.
+    told: OnceLock<Told>,
 }
+
+struct Told(Box<dyn Fn() + Send + Sync>);
 
 /// A call, as its caller names it: where the answer goes.
 pub(crate) type CallId = (ContextId, Handle);
@@ -63,14 +68,30 @@ impl CallFlag {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Nobody waits for the answer any more.
-    pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+    /// Nobody waits for the answer any more. Calls whoever wants to know, so no lock may be held.
+    fn cancel(&self) {
+        // Of this and `on_cancel`, the one whose turn with the flag comes second sees what the other one has done.
+        self.cancelled.swap(true, Ordering::SeqCst);
+        if let Some(Told(told)) = self.told.get() {
+            told();
+        }
+    }
+
+    /// Calls this when the caller says that it does not wait any more, or is gone; at once if it has. That may be on
+    /// the thread that reads, and more than once. Nobody tells when a deadline is over. For one alone of each call.
+    pub(crate) fn on_cancel(&self, told: impl Fn() + Send + Sync + 'static) {
+        let is_first = self.told.set(Told(Box::new(told))).is_ok();
+        debug_assert!(is_first, "somebody else is told of this call already");
+        if self.cancelled.fetch_or(false, Ordering::SeqCst)
+            && let Some(Told(told)) = self.told.get()
+        {
+            told();
+        }
     }
 
     /// Whether nobody waits any more.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed) || self.is_late()
+        self.cancelled.load(Ordering::SeqCst) || self.is_late()
     }
 
     /// The method's own code begins to run.
@@ -94,6 +115,12 @@ impl CallFlag {
         self.running
             .get()
             .map_or_else(Default::default, |(service, method)| (method.name.to_owned(), service.name.to_owned()))
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
     }
 }
 
@@ -139,7 +166,8 @@ impl InFlight {
 
     /// The caller does not wait for this call any more.
     pub(crate) fn cancel(&self, id: CallId) {
-        if let Some(flag) = self.state.lock().calls.get(&id) {
+        let flag = self.state.lock().calls.get(&id).cloned();
+        if let Some(flag) = flag {
             flag.cancel();
         }
         self.news();
@@ -147,11 +175,11 @@ impl InFlight {
 
     /// These callers are gone, and do not wait for any of their calls.
     pub(crate) fn cancel_all_of(&self, callers: &[ContextId]) {
-        let state = self.state.lock();
-        for caller in callers {
-            state.calls.of(*caller).for_each(|flag| flag.cancel());
-        }
-        drop(state);
+        let flags: Vec<_> = {
+            let state = self.state.lock();
+            callers.iter().flat_map(|caller| state.calls.of(*caller).cloned()).collect()
+        };
+        flags.iter().for_each(|flag| flag.cancel());
         self.news();
     }
 
@@ -211,6 +239,29 @@ mod tests {
         calls.cancel_all_of(&[ContextId::new(2)]);
         calls.cancel_all_of(&[ContextId::new(3), ContextId::new(1)]);
         assert_eq!(flags.each_ref().map(|flag| flag.is_cancelled()), [true, true, false]);
+    }
+
+    #[test]
+    fn whoever_wants_to_know_is_told_that_the_caller_does_not_wait_any_more() {
+        let calls = InFlight::default();
+        let flags: [Arc<CallFlag>; 2] = std::array::from_fn(|_| Arc::default());
+        let told: [Arc<AtomicUsize>; 2] = std::array::from_fn(|_| Arc::default());
+        let count = |told: &Arc<AtomicUsize>| {
+            let told = told.clone();
+            move || {
+                told.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let id = |handle| (ContextId::new(1), Handle::new(handle));
+        for (flag, at) in flags.iter().zip([id(1000), id(1001)]) {
+            calls.enter(at, flag, WEIGHT).unwrap();
+        }
+        flags[0].on_cancel(count(&told[0]));
+        assert_eq!(told[0].load(Ordering::SeqCst), 0);
+        calls.cancel_all_of(&[ContextId::new(1)]);
+        assert_eq!(told[0].load(Ordering::SeqCst), 1);
+        flags[1].on_cancel(count(&told[1]));
+        assert_eq!(told[1].load(Ordering::SeqCst), 1, "it is so already");
     }
 
     /// Lets a thread wait until all is settled, and gives how that begins: with the thread having looked.

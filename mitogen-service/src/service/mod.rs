@@ -50,6 +50,8 @@ pub use dispatch::{Answer, Invocation, KeyOf, KeyWriter, Method, Outcome};
 pub use function::{Callable, FUNCTIONS, Function, FunctionSignature, Registered};
 pub use hooks::Hooks;
 pub use hosted::{Host, Hosted, Hosting, NotHosted, hosting, unhosted};
+pub(crate) use in_flight::CallFlag;
+pub(crate) use invoker::panicked;
 pub use invoker::{
     Authorized, ConcurrentInvoker, DeduplicatingInvoker, Invoker, Order, SerializedInvoker, default_invoker, sharing,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::descriptor::{MethodDescriptor, ServiceDescriptor};
 use super::dispatch::encode_reply;
+use super::in_flight::CallFlag;
 use super::responder::Responder;
 use crate::error::{CallError, Trace};
 use crate::wire::value::EncodeError;
@@ -60,9 +61,14 @@ impl<T> Reply<T> {
         }
     }
 
+    /// What caller and callee agree on.
+    pub(crate) fn flag(&self) -> &Arc<CallFlag> {
+        self.responder.flag()
+    }
+
     /// Whether nobody waits for the answer any more.
     pub fn is_cancelled(&self) -> bool {
-        self.responder.flag().is_cancelled()
+        self.flag().is_cancelled()
     }
 }
 

@@ -134,7 +134,7 @@ impl fmt::Debug for Authorized {
 }
 
 /// What the caller learns of a panic.
-pub(in crate::service) fn panicked(panic: Box<dyn std::any::Any + Send>) -> CallError {
+pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> CallError {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let message = text.unwrap_or_else(|| "a value that is not a text".to_owned());

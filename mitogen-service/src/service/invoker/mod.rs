@@ -16,7 +16,7 @@ pub mod sharing;
 mod table;
 
 pub use authorized::Authorized;
-pub(super) use authorized::panicked;
+pub(crate) use authorized::panicked;
 pub use deduplicating::DeduplicatingInvoker;
 pub use serialized::SerializedInvoker;
 

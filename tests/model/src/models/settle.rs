@@ -101,6 +101,19 @@ pub(super) fn given_up() {
     join([answering, giving_up, going]);
 }
 
+/// A caller gives up while somebody wants to be told of that.
+pub(super) fn told() {
+    let calls = Arc::new(InFlight::default());
+    let call = Call::arrive(&calls, CALLER, 1);
+    let (cancels, id) = (calls.clone(), call.id);
+    let giving_up = thread::spawn(move || cancels.cancel(id));
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = told.clone();
+    call.flag.on_cancel(move || tell.store(true, Ordering::SeqCst));
+    join([giving_up]);
+    assert!(told.load(Ordering::SeqCst));
+}
+
 /// A thread that has no time for that leaves, and another one goes on waiting.
 pub(super) fn no_time() {
     let calls = Arc::new(InFlight::default());
