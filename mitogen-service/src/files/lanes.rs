@@ -13,11 +13,15 @@ const MAX_WAITING: usize = 4096;
 /// How many jobs of a stream may have stepped aside. Each holds a thread and a file.
 const MAX_ASIDE: usize = 32;
 
+/// The same of all streams together, but for the first one of each: so no stream keeps others from going on.
+const MAX_ALL_ASIDE: usize = 256;
+
 /// The jobs of all streams.
 #[derive(Debug)]
 pub(super) struct Lanes<L, J> {
     lanes: HashMap<L, Lane<J>>,
     waiting: usize,
+    aside: usize,
 }
 
 /// A stream that has a job. Without one it has no lane.
@@ -53,7 +57,7 @@ pub(super) enum Aside<J> {
 
 impl<L, J> Default for Lanes<L, J> {
     fn default() -> Self {
-        Self { lanes: HashMap::new(), waiting: 0 }
+        Self { lanes: HashMap::new(), waiting: 0, aside: 0 }
     }
 }
 
@@ -94,19 +98,31 @@ impl<L: Hash + Eq, J> Lanes<L, J> {
         if lane.waiting.is_empty() {
             return Aside::Stay;
         }
-        if lane.aside >= MAX_ASIDE {
+        if lane.aside >= MAX_ASIDE || (lane.aside > 0 && self.aside >= MAX_ALL_ASIDE) {
             return Aside::GiveUp;
         }
         let Some(next) = lane.waiting.pop_front() else { return Aside::Stay };
         lane.aside += 1;
+        self.aside += 1;
         self.waiting -= 1;
         Aside::MakeWay(next)
+    }
+
+    /// The job that was to go on cannot: it is the next one again, and the stalled one has its turn back.
+    pub(super) fn stays(&mut self, key: &L, next: J) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.waiting.push_front(next);
+            lane.aside -= 1;
+            self.aside -= 1;
+            self.waiting += 1;
+        }
     }
 
     /// A job that had stepped aside is at its end.
     pub(super) fn aside_finished(&mut self, key: &L) {
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.aside -= 1;
+            self.aside -= 1;
             self.forget_if_idle(key);
         }
     }
@@ -132,7 +148,7 @@ impl<L: Hash + Eq, J> Lanes<L, J> {
 
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.waiting == 0
+        self.lanes.is_empty() && self.waiting == 0 && self.aside == 0
     }
 }
 
@@ -179,6 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn no_more_step_aside_on_all_streams_than_may_and_one_of_each_does() {
+        let mut lanes = Lanes::default();
+        let streams = MAX_ALL_ASIDE / MAX_ASIDE;
+        for stream in 0..=streams {
+            for job in 0..=MAX_ASIDE + 1 {
+                lanes.enqueue(stream, job);
+            }
+        }
+        for stream in 0..streams {
+            (0..MAX_ASIDE).for_each(|_| assert!(matches!(lanes.stalled(&stream), Aside::MakeWay(_))));
+        }
+        assert_eq!(lanes.stalled(&streams), Aside::MakeWay(1));
+        assert_eq!(lanes.stalled(&streams), Aside::GiveUp);
+        lanes.aside_finished(&0);
+        assert_eq!(lanes.stalled(&streams), Aside::GiveUp, "one more than may had stepped aside");
+        lanes.aside_finished(&0);
+        assert_eq!(lanes.stalled(&streams), Aside::MakeWay(2));
+    }
+
+    #[test]
+    fn a_job_that_cannot_make_way_has_its_turn_back() {
+        let mut lanes = Lanes::default();
+        for job in 0..3 {
+            lanes.enqueue('a', job);
+        }
+        assert_eq!(lanes.stalled(&'a'), Aside::MakeWay(1));
+        lanes.stays(&'a', 1);
+        assert_eq!([lanes.finished(&'a'), lanes.finished(&'a'), lanes.finished(&'a')], [Some(1), Some(2), None]);
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
     fn no_more_wait_than_may() {
         let mut lanes = Lanes::default();
         lanes.enqueue(0, 0);
@@ -194,7 +242,7 @@ mod tests {
     proptest! {
         /// Whatever happens, each job has its turn once and in its order, or is taken out.
         #[test]
-        fn every_job_comes_to_its_turn_once(events in proptest::collection::vec((0..4u8, 0..3u8), 1..200)) {
+        fn every_job_comes_to_its_turn_once(events in proptest::collection::vec((0..5u8, 0..3u8), 1..200)) {
             let mut lanes = Lanes::default();
             let (mut next, mut busy, mut aside) = (0, [None; 3], [0; 3]);
             let (mut begun, mut removed) = (Vec::new(), Vec::new());
@@ -221,6 +269,11 @@ mod tests {
                         Aside::GiveUp => prop_assert_eq!(aside[at], MAX_ASIDE),
                         Aside::Stay => {}
                     },
+                    4 if busy[at].is_some() => {
+                        if let Aside::MakeWay(job) = lanes.stalled(&key) {
+                            lanes.stays(&key, job);
+                        }
+                    }
                     3 if aside[at] > 0 => {
                         aside[at] -= 1;
                         lanes.aside_finished(&key);

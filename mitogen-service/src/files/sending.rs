@@ -4,7 +4,7 @@
 //! has one, and the pool none. No lock is held while anything is read or sent.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,14 +12,15 @@ use std::time::Duration;
 use super::error::FileError;
 use super::lanes::{Aside, Enqueued, Lanes};
 use super::metadata::FileMetadata;
-use super::registered::Place;
 use super::source::{CHUNK, Source};
+use super::threads::{no_thread, spawn};
 use super::transfer::{self, Known};
 use crate::channel::Sender;
 use crate::error::{CallError, Trace};
 use crate::io::StreamId;
+use crate::panics;
 use crate::router::{Context, Router, Subscription};
-use crate::service::Reply;
+use crate::service::{Reply, panicked};
 use crate::sync::Mutex;
 use crate::wire::{Blob, ContextId};
 
@@ -46,8 +47,8 @@ type Lane = Option<StreamId>;
 /// A file that somebody has asked for.
 pub(super) struct Job {
     pub(super) id: u64,
-    pub(super) path: PathBuf,
-    pub(super) place: Where,
+    /// Opens it when its turn has come.
+    pub(super) open: Open,
     pub(super) known: Option<Known>,
     pub(super) hashed: bool,
     pub(super) sender: Sender<Blob>,
@@ -57,15 +58,7 @@ pub(super) struct Job {
     pub(super) watch: Option<Subscription>,
 }
 
-/// Where a file may be.
-pub(super) enum Where {
-    /// For one who may have any.
-    Anywhere,
-    /// The same one wants no file but one beneath this directory.
-    Beneath(PathBuf),
-    /// For all others.
-    Registered(Vec<Place>),
-}
+pub(super) type Open = Box<dyn FnOnce() -> Result<Source, FileError> + Send>;
 
 /// A file of which the first bytes may have been sent.
 struct Active {
@@ -73,6 +66,13 @@ struct Active {
     requester: ContextId,
     sent: AtomicU64,
     acknowledged: AtomicU64,
+}
+
+/// A transfer has begun; dropping this ends it.
+struct Begun<'a> {
+    sending: &'a Sending,
+    id: u64,
+    active: Arc<Active>,
 }
 
 /// A job under way on its thread.
@@ -102,8 +102,14 @@ impl Sending {
             drop(state);
             return job.reply.send(Err(stopped()));
         }
-        let enqueued = state.lanes.enqueue(lane, Box::new(job));
+        let mut enqueued = state.lanes.enqueue(lane, Box::new(job));
+        let mut unwanted = Vec::new();
+        if let Enqueued::Full(job) = enqueued {
+            unwanted = state.lanes.remove(|job| !job.is_wanted());
+            enqueued = state.lanes.enqueue(lane, job);
+        }
         drop(state);
+        drop(unwanted);
         match enqueued {
             Enqueued::Go(job) => self.start(router, lane, job),
             Enqueued::Waits => {}
@@ -117,18 +123,19 @@ impl Sending {
         drop(unwanted);
     }
 
-    /// Gives a job a thread, which goes on with those that come after it.
+    /// Gives a job a thread, which goes on with those that come after it. The stream has none.
     fn start(self: &Arc<Self>, router: &Router, lane: Lane, job: Box<Job>) {
         let mut next = Some(job);
         while let Some(job) = next {
-            let mut turn = Turn { sending: self.clone(), router: router.clone(), lane, aside: false };
-            // Should there be no thread, the job is dropped with its closure, and its reply says so.
-            let spawned = router.core().ledger().spawn("mitogen-files", move || turn.run(job));
-            if spawned.is_ok() {
-                return;
-            }
+            let Err((job, error)) = self.spawn(router, lane, job) else { return };
+            job.reply.send(Err(no_thread(&error)));
             next = self.state.lock().lanes.finished(&lane);
         }
+    }
+
+    fn spawn(self: &Arc<Self>, router: &Router, lane: Lane, job: Box<Job>) -> Result<(), (Box<Job>, io::Error)> {
+        let mut turn = Turn { sending: self.clone(), router: router.clone(), lane, aside: false };
+        spawn(router, job, move |job| turn.run(job))
     }
 
     /// The receiver of a transfer says how much it has put where it belongs.
@@ -163,13 +170,15 @@ impl Sending {
         active.iter().for_each(|active| active.sender.close());
     }
 
-    /// A transfer begins; `false` if none may any more.
-    fn enter(&self, id: u64, active: &Arc<Active>) -> bool {
+    /// A transfer begins; nothing is given if none may any more.
+    fn begin(&self, id: u64, active: Active) -> Option<Begun<'_>> {
+        let active = Arc::new(active);
         let mut state = self.state.lock();
-        if !state.stopped {
-            state.active.insert(id, active.clone());
+        if state.stopped {
+            return None;
         }
-        !state.stopped
+        state.active.insert(id, active.clone());
+        Some(Begun { sending: self, id, active })
     }
 
     /// How many transfers have begun and not ended.
@@ -182,7 +191,8 @@ impl Turn {
     fn run(&mut self, job: Box<Job>) {
         let mut next = Some(job);
         while let Some(job) = next {
-            self.transfer(*job);
+            // Whatever happens, others wait for the turn.
+            panics::contain(|| self.transfer(*job));
             let lanes = &mut self.sending.state.lock().lanes;
             next = if self.aside {
                 lanes.aside_finished(&self.lane);
@@ -195,39 +205,30 @@ impl Turn {
 
     /// Answers with what the file is, and sends it.
     fn transfer(&mut self, job: Job) {
-        let Job { id, path, place, known, hashed, sender, requester, reply, watch: _watch } = job;
-        if sender.is_closed() || reply.is_cancelled() {
+        if !job.is_wanted() {
             return;
         }
-        let opened = match &place {
-            Where::Anywhere => Source::open(&path),
-            Where::Beneath(top) => Source::open_in(top, &path),
-            Where::Registered(places) => Source::open_beneath(&path, places),
-        };
-        let begun = opened.and_then(|source| {
+        let Job { id, open, known, hashed, sender, requester, reply, watch: _watch } = job;
+        let opened = panics::guard(|| {
+            let source = open()?;
             let prefix = transfer::begin(&source, known, hashed)?;
-            Ok((source, prefix))
+            let metadata = FileMetadata::of(source.stat(), id);
+            Ok((source, prefix, metadata))
         });
-        let (source, prefix) = match begun {
-            Ok(begun) => begun,
-            Err(error) => return reply.send(Err(error.into())),
+        let opened = opened.unwrap_or_else(|panic| Err(panicked(panic)));
+        let (source, prefix, metadata) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return reply.send(Err(error)),
         };
-        let active = Arc::new(Active {
-            sender,
-            requester: requester.id(),
-            sent: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-        });
-        if !self.sending.enter(id, &active) {
-            return reply.send(Err(stopped()));
-        }
+        let (sent, acknowledged) = (AtomicU64::new(0), AtomicU64::new(0));
+        let sending = self.sending.clone();
+        let begun = sending.begin(id, Active { sender, requester: requester.id(), sent, acknowledged });
+        let Some(begun) = begun else { return reply.send(Err(stopped())) };
         // First of all, so that whoever has asked listens.
-        reply.send(Ok(FileMetadata::of(source.stat(), id)));
+        reply.send(Ok(metadata));
         let chunk = CHUNK.min(self.router.core().identity().max_message_size);
         // What it fails with is what the receiver has done, or what has happened to it, and known there.
-        let _ = transfer::send(&source, prefix, chunk, &mut |blob, _| self.send(&active, blob));
-        active.sender.close();
-        self.sending.state.lock().active.remove(&id);
+        let _ = transfer::send(&source, prefix, chunk, &mut |blob, _| self.send(&begun.active, blob));
     }
 
     fn send(&mut self, active: &Active, blob: Blob) -> Result<(), CallError> {
@@ -244,14 +245,29 @@ impl Turn {
             let aside = self.sending.state.lock().lanes.stalled(&self.lane);
             match aside {
                 Aside::Stay => {}
-                Aside::MakeWay(next) => {
-                    self.aside = true;
-                    self.sending.start(&self.router, self.lane, next);
-                    return active.sender.send(blob);
-                }
-                Aside::GiveUp => return Err(overloaded("too many receivers of one stream take nothing")),
+                Aside::MakeWay(next) => match self.sending.spawn(&self.router, self.lane, next) {
+                    Ok(()) => {
+                        self.aside = true;
+                        return active.sender.send(blob);
+                    }
+                    Err((next, _)) => self.sending.state.lock().lanes.stays(&self.lane, next),
+                },
+                Aside::GiveUp => return Err(overloaded("too many receivers take nothing")),
             }
         }
+    }
+}
+
+impl Job {
+    fn is_wanted(&self) -> bool {
+        !self.sender.is_closed() && !self.reply.is_cancelled()
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.active.sender.close();
+        self.sending.state.lock().active.remove(&self.id);
     }
 }
 
@@ -261,4 +277,68 @@ fn stopped() -> CallError {
 
 fn overloaded(what: &str) -> CallError {
     CallError::Overloaded { what: what.to_owned(), trace: Trace::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::router::random_number;
+    use crate::service::{AllowAny, Caller, Pool};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Sends a file, or panics when it is to be opened.
+    #[derive(Default)]
+    struct Files(Arc<Sending>);
+
+    #[crate::service(crate = crate)]
+    impl Files {
+        #[expose(policy = AllowAny)]
+        fn fetch(
+            &self,
+            panics: bool,
+            sender: Sender<Blob>,
+            caller: &Caller,
+            router: &Router,
+            reply: Reply<FileMetadata>,
+        ) {
+            let open: Open = Box::new(move || {
+                assert!(!panics, "as it should");
+                Source::open(Path::new("/etc/passwd"))
+            });
+            let (id, requester) = (random_number(), caller.context());
+            self.0.add(router, Job { id, open, known: None, hashed: false, sender, requester, reply, watch: None });
+        }
+    }
+
+    #[test]
+    fn a_panic_is_answered_and_keeps_no_turn() {
+        let router = Router::builder().build().unwrap();
+        let service = Files::default();
+        let sending = service.0.clone();
+        let _pool = Pool::builder(&router).service(service).start().unwrap();
+        let service = Files::stub(&router.myself());
+        let asked = [true, true, false].map(|panics| {
+            let receiver = router.receiver::<Blob>();
+            let call = service.fetch(panics, receiver.sender());
+            (receiver, call)
+        });
+        let [first, second, third] = asked;
+        for (receiver, call) in [first, second] {
+            let error = call.wait_timeout(LONG).unwrap_err();
+            assert!(matches!(&error, CallError::Panicked { message, .. } if message == "as it should"), "{error:?}");
+            drop(receiver);
+        }
+        let (receiver, call) = third;
+        let size = call.wait_timeout(LONG).unwrap().size;
+        let received: Vec<_> = receiver.iter().collect();
+        assert!(received.iter().any(|blob| blob.len() as u64 == size));
+        drop(receiver);
+        let threads = router.core().ledger().clone();
+        drop((service, _pool, router));
+        assert_eq!(threads.settle(LONG).threads, 0);
+        assert_eq!(sending.active(), 0);
+    }
 }

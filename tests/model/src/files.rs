@@ -9,10 +9,10 @@ mod sending;
 #[path = "../../../mitogen-service/src/files/threads.rs"]
 mod threads;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use sending::{Job, Sending, Where};
+use sending::{Job, Open, Sending};
+use source::Source;
 use threads::Threads;
 
 use crate::channel::Sender;
@@ -49,33 +49,12 @@ mod metadata {
     }
 }
 
-mod registered {
-    pub(crate) struct Place;
-}
-
 mod source {
-    use std::path::Path;
-
-    use super::error::FileError;
-    use super::registered::Place;
-
     pub(crate) const CHUNK: usize = 4;
 
     pub(crate) struct Source;
 
     impl Source {
-        pub(crate) fn open(_: &Path) -> Result<Self, FileError> {
-            Ok(Self)
-        }
-
-        pub(crate) fn open_in(_: &Path, _: &Path) -> Result<Self, FileError> {
-            Ok(Self)
-        }
-
-        pub(crate) fn open_beneath(_: &Path, _: &[Place]) -> Result<Self, FileError> {
-            Ok(Self)
-        }
-
         pub(crate) fn stat(&self) -> &() {
             &()
         }
@@ -122,8 +101,9 @@ impl Files {
         sender: &Sender<Blob>,
         reply: Reply<FileMetadata>,
     ) {
-        let (path, place, requester, sender) = (PathBuf::new(), Where::Anywhere, requester.clone(), sender.clone());
-        let job = Job { id, path, place, known: None, hashed: false, sender, requester, reply, watch: None };
+        let (requester, sender) = (requester.clone(), sender.clone());
+        let open: Open = Box::new(|| Ok(Source));
+        let job = Job { id, open, known: None, hashed: false, sender, requester, reply, watch: None };
         self.0.add(router, job);
     }
 
@@ -146,7 +126,7 @@ impl Calls {
     }
 
     pub(crate) fn answer(&self, router: &Router, reply: Reply<()>, work: impl FnOnce() + Send + 'static) {
-        self.0.answer(router, reply, move || {
+        self.0.answer(router, reply, move |_| {
             work();
             Ok(())
         });

@@ -58,6 +58,8 @@ mod error {
 }
 
 mod ledger {
+    use shuttle::rand::{Rng, thread_rng};
+    use shuttle::sync::atomic::{AtomicBool, Ordering};
     use shuttle::thread::{self, JoinHandle};
 
     use crate::sync::Mutex;
@@ -65,6 +67,8 @@ mod ledger {
     #[derive(Default)]
     pub(crate) struct Ledger {
         threads: Mutex<Vec<JoinHandle<()>>>,
+        /// Now and then there is no thread.
+        is_short: AtomicBool,
     }
 
     pub(crate) struct Entry;
@@ -75,7 +79,14 @@ mod ledger {
             &self.threads
         }
 
+        pub(crate) fn run_short(&self) {
+            self.is_short.store(true, Ordering::SeqCst);
+        }
+
         pub(crate) fn spawn(&self, _: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+            if self.is_short.load(Ordering::SeqCst) && thread_rng().r#gen() {
+                return Err(std::io::Error::other("there are no more"));
+            }
             let thread = thread::spawn(body);
             self.threads.lock().push(thread);
             Ok(())

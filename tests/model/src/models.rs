@@ -19,7 +19,7 @@ use shuttle::{future, thread};
 use crate::latch::Latch;
 
 /// All models.
-pub(crate) const ALL: [(&str, fn()); 59] = [
+pub(crate) const ALL: [(&str, fn()); 63] = [
     ("latch: the value reaches the thread that waits", latch_thread),
     ("latch: the value reaches the task that waits", latch_task),
     ("latch: who waits is nudged and still gets the value", latch_nudge),
@@ -60,12 +60,16 @@ pub(crate) const ALL: [(&str, fn()); 59] = [
     ("settle: two threads wait until two calls have been answered", settle::answered),
     ("settle: callers give up or go while it is waited for them", settle::given_up),
     ("settle: one who has no time leaves and another one waits", settle::no_time),
+    ("settle: whoever wants to know that a caller gives up is told", settle::told),
     ("files: each of three has its turn on a stream", files::turns),
     ("files: one that takes nothing makes way", files::stalled),
     ("files: one that takes nothing ends", files::requester_ends),
     ("files: the service ends while files wait and are sent", files::stopped),
     ("files: no more calls run at a time than may", files::bounded),
     ("files: the service ends while calls run and wait", files::bounded_and_stopped),
+    ("files: calls for which there is no thread wait for others or are refused", files::calls_without_threads),
+    ("files: a file for which there is no thread is refused", files::turns_without_threads),
+    ("files: one that takes nothing makes way when there is a thread", files::stalled_without_threads),
     ("writer: what two senders queue leaves, whoever carries it", writer::carried),
     ("writer: a sender writes in turns, and others come between", writer::turns),
     ("writer: calls that are held and forgotten leave", writer::calls),

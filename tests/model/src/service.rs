@@ -7,6 +7,7 @@ pub(crate) mod in_flight;
 #[path = "../../../mitogen-service/src/service/load.rs"]
 pub(crate) mod load;
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -54,6 +55,10 @@ impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         self.put(Answer::Dropped);
     }
+}
+
+pub(crate) fn panicked(_: Box<dyn Any + Send>) -> CallError {
+    CallError::Failed
 }
 
 mod descriptor {

@@ -126,9 +126,45 @@ pub(super) fn stopped() {
     server.is_quiet();
 }
 
-/// Calls with more of them than may run at a time; the service may end meanwhile.
-fn calls(stops: bool) {
+/// There may be no thread for some: each has all of its file, or is refused.
+pub(super) fn turns_without_threads() {
+    let server = Server::default();
+    server.router.core().ledger().run_short();
+    let requesters = [1, 2, 3].map(Requester::new);
+    let asking = requesters.each_ref().map(|requester| server.fetch_aside(requester));
+    asking.into_iter().for_each(|thread| thread.join().unwrap());
+    for requester in &requesters {
+        let expected = if requester.is_answered() == Answer::Given { 2 } else { 0 };
+        server.is_quiet();
+        assert_eq!(requester.sender.taken(), expected);
+    }
+}
+
+/// One takes nothing before the other has all, for which there may be no thread at first.
+pub(super) fn stalled_without_threads() {
+    let server = Server::default();
+    let (slow, other) = (Requester::new(1).stall(), Requester::new(2));
+    server.fetch(&slow);
+    server.router.core().ledger().run_short();
+    let asking = server.fetch_aside(&other);
+    let answer = other.is_answered();
+    if answer == Answer::Given {
+        other.sender.wait_until_closed();
+    }
+    slow.sender.resume();
+    asking.join().unwrap();
+    server.is_quiet();
+    // It is not refused as long as there is a thread for the stream.
+    assert_eq!((slow.is_answered(), answer), (Answer::Given, Answer::Given));
+    assert_eq!((slow.sender.taken(), other.sender.taken()), (2, 2));
+}
+
+/// Calls with more of them than may run at a time; the service may end meanwhile, and there may be no thread for some.
+fn calls(stops: bool, lacks_threads: bool) {
     let (router, all) = (Router::default(), Calls::new());
+    if lacks_threads {
+        router.core().ledger().run_short();
+    }
     let running = Arc::new(AtomicUsize::new(0));
     let call = || {
         let answered = Arc::new(Latch::new());
@@ -156,17 +192,21 @@ fn calls(stops: bool) {
         .collect();
     join(router.core().ledger().threads());
     let refused = answers.iter().filter(|answer| **answer == Answer::Overloaded).count();
-    assert!(refused <= 1, "two run and two wait");
+    assert!(refused <= 1 || lacks_threads, "two run and two wait");
     assert!(stops || answers.iter().all(|answer| matches!(answer, Answer::Given | Answer::Overloaded)));
     assert!(answers.iter().all(|answer| *answer != Answer::Dropped));
 }
 
 pub(super) fn bounded() {
-    calls(false);
+    calls(false, false);
 }
 
 pub(super) fn bounded_and_stopped() {
-    calls(true);
+    calls(true, false);
+}
+
+pub(super) fn calls_without_threads() {
+    calls(false, true);
 }
 
 /// What an answer is made of.
