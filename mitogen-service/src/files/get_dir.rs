@@ -23,9 +23,11 @@ const AHEAD: usize = 8;
 
 /// A directory of another context that is to come here; made by [`FileService::get_dir`].
 ///
-/// The destination must not be there yet. It is there as a whole or not at all: everything is put together under
-/// another name, `.NAME.mitogen-..` in the same directory, which becomes the right one in one step. If this process is
-/// killed in between, that is what is left.
+/// The destination must not be there yet, nor lie beneath the source. It is there as a whole or not at all: everything is
+/// put together under another name, `.NAME.mitogen-..` in the same directory, which becomes the right one in one step. If
+/// this process is killed in between, that is what is left. What others put there meanwhile stays, and the transfer
+/// fails; but where the file system cannot tell names that are taken, as on NFS, an empty directory may be replaced that
+/// comes to be there in the last moment.
 ///
 /// Symbolic links come as such, whatever they say, and are never followed, neither there nor here. FIFOs, sockets and
 /// devices are left out, and counted.

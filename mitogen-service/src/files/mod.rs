@@ -12,6 +12,7 @@
 //! | `lanes`, `sending` | whose turn it is on a stream: plain data, and its threads |
 //! | `transfer` | one file through a channel, at both ends |
 //! | `target`, `tree` | a file, and a directory, that is absent or whole |
+//! | `removal` | what is left of a directory that came to nothing |
 //! | `places`, `threads` | how many calls that take their time are run at once: plain data, and its threads |
 //! | `metadata`, `hash`, `error` | what is told of a file |
 //! | `push` | files pushed down the tree |
@@ -30,6 +31,7 @@ mod push;
 mod put;
 mod put_dir;
 mod registered;
+mod removal;
 mod sending;
 mod service;
 mod source;

@@ -149,8 +149,11 @@ macro_rules! transfer_options {
             self
         }
 
-        /// Whether what is transferred gets all bits of the mode of its source. By default it gets the permissions
-        /// less the umask, as a copy does.
+        /// Whether what is transferred gets the permissions of its source as they are. By default it gets them less the
+        /// umask, as a copy does.
+        ///
+        /// The bits that let a file run as its owner and its group, set-user-id and set-group-id, come only together
+        /// with these, by [`owner`](Self::owner); the same goes for directories, where the latter hands the group on.
         pub fn mode(mut self, mode: bool) -> Self {
             self.options.mode = mode;
             self

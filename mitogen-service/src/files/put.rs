@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -12,10 +13,11 @@ use super::options::{OnProgress, Progress, Transferred, file_options, transfer_o
 use super::service::{FileService, StoreOptions, Stored};
 use super::source::{CHUNK, Source};
 use super::target::Target;
-use super::transfer::{self, Incoming, Known, Prefix};
+use super::transfer::{self, Incoming, Known, Prefix, Trailer};
 use crate::channel::{Call, EventKind, Receiver, Removed, Select, Sender};
 use crate::error::CallError;
 use crate::router::{Context, Router, random_number};
+use crate::service::CallFlag;
 use crate::wire::Blob;
 
 /// A file of this process that is to go to another context; made by [`FileService::put`].
@@ -50,8 +52,9 @@ impl<'a> Put<'a> {
     /// Transfers the file, and waits until the other context says that it is there.
     ///
     /// # Errors
-    /// All of [`FileError`]. The destination is then what it was before; if the other context is gone, or a deadline
-    /// that this inherits from a method is over, it is that, or the whole new file.
+    /// All of [`FileError`]. The destination is then what it was before; if the other context is gone, it is that or the
+    /// whole new file. So it is if a deadline that this inherits from a method is over: the other context looks at it
+    /// right before the file takes its name, and the answer may come too late all the same.
     pub fn run(mut self) -> Result<Transferred, FileError> {
         let source = Source::open(&self.from)?;
         let metadata = FileMetadata::of(source.stat(), random_number());
@@ -79,7 +82,8 @@ impl<'a> Put<'a> {
         drop(data);
         // If sending has failed, the answer tells better why.
         let hash = call.wait()?;
-        Ok(Transferred { metadata, resumed_at, hash, has_grown: sent? })
+        let Trailer { error, has_grown, .. } = sent?;
+        error.map_or(Ok(Transferred { metadata, resumed_at, hash, has_grown }), Err)
     }
 }
 
@@ -123,22 +127,42 @@ pub(super) struct Order {
 }
 
 /// Says that this context is ready to take something, of which a beginning may be known.
-pub(super) fn say_ready(router: &Router, ready: Sender<Stored>, known: &Prefix) -> Result<Receiver<Blob>, FileError> {
+///
+/// Whoever is told may be gone by then, and would never send anything, nor close what it does not know of. So the
+/// receiver is closed when the call is cancelled.
+pub(super) fn say_ready(
+    router: &Router,
+    ready: Sender<Stored>,
+    known: &Prefix,
+    call: &CallFlag,
+) -> Result<Arc<Receiver<Blob>>, FileError> {
     let receiver: Receiver<Blob> = router.receiver().from(&router.context_by_id(ready.destination()));
+    let receiver = Arc::new(receiver);
+    let waiting = Arc::downgrade(&receiver);
+    call.on_cancel(move || {
+        if let Some(receiver) = waiting.upgrade() {
+            receiver.close();
+        }
+    });
     let known_hash = known.hash().filter(|_| known.length > 0);
     ready.send(Stored { data: receiver.sender(), known: known.length, known_hash }).map_err(FileError::Call)?;
     Ok(receiver)
 }
 
-/// Takes a file.
-pub(super) fn take(router: &Router, order: Order, ready: Sender<Stored>) -> Result<Option<FileHash>, FileError> {
+/// Takes a file, unless nobody waits for that any more.
+pub(super) fn take(
+    router: &Router,
+    order: Order,
+    ready: Sender<Stored>,
+    call: &CallFlag,
+) -> Result<Option<FileHash>, FileError> {
     let Order { path, metadata, options } = order;
     let mut target = Target::open(&path, options.resume)?;
     let known = target.prefix()?;
-    let receiver = say_ready(router, ready, &known)?;
+    let receiver = say_ready(router, ready, &known, call)?;
     let incoming = Incoming { path: &path, size: metadata.size, known, verify: options.verify };
     let received = incoming.receive(&receiver, &mut target, &mut None)?;
-    target.finish(&metadata, options.keep())?;
+    target.finish_if(&metadata, options.keep(), &|| !call.is_cancelled())?;
     Ok(received.hash)
 }
 

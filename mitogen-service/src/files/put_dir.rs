@@ -22,12 +22,13 @@ use super::transfer::{self, Incoming, Prefix, decode, encode};
 use super::tree::Tree;
 use crate::channel::{Receiver, Sender};
 use crate::router::{Context, Router};
+use crate::service::CallFlag;
 use crate::wire::Blob;
 
 /// A directory of this process that is to go to another context; made by [`FileService::put_dir`].
 ///
 /// It is what [`GetDir`](crate::GetDir) is in the other direction, with the same guarantees: the destination must not be
-/// there yet, and is there as a whole or not at all; symbolic links go as such and are never followed; FIFOs, sockets
+/// there yet nor lie beneath the source, and is there as a whole or not at all; symbolic links go as such and are never followed; FIFOs, sockets
 /// and devices are left out, and counted.
 ///
 /// ```no_run
@@ -62,7 +63,9 @@ impl<'a> PutDir<'a> {
     ///
     /// # Errors
     /// All of [`FileError`], of the first file that could not be transferred. The destination is not there then; if the
-    /// other context is gone, or a deadline that this inherits from a method is over, it is not there or whole.
+    /// other context is gone, it is not there or whole. So it is if a deadline that this inherits from a method is over:
+    /// the other context looks at it right before the directory takes its name, and the answer may come too late all
+    /// the same.
     pub fn run(mut self) -> Result<TransferredDir, FileError> {
         let top = listing::open(&self.from)?;
         let router = Router::borrowed(self.context.core());
@@ -150,7 +153,10 @@ impl Going<'_> {
         let metadata = Box::new(FileMetadata::of(source.stat(), 0));
         self.say(&Part::File { path, metadata })?;
         let hand_over = &mut |blob, _| self.data.send(blob);
-        transfer::send(source, Prefix::empty(self.verify), self.chunk, hand_over).map_err(FileError::Call)?;
+        let sent = transfer::send(source, Prefix::empty(self.verify), self.chunk, hand_over);
+        if let Some(error) = sent.map_err(FileError::Call)?.error {
+            return Err(error);
+        }
         self.transferred.files += 1;
         self.transferred.bytes += source.size();
         if let Some(progress) = &mut self.progress {
@@ -160,16 +166,16 @@ impl Going<'_> {
     }
 }
 
-/// Takes a directory.
+/// Takes a directory, unless nobody waits for that any more.
 pub(super) fn take(
     router: &Router,
-    path: &Path,
-    options: &StoreOptions,
+    (path, options): (&Path, &StoreOptions),
     ready: Sender<Stored>,
+    call: &CallFlag,
 ) -> Result<(), FileError> {
     let mut tree = Tree::begin(path)?;
     let (keep, verify) = (options.keep(), options.verify);
-    let receiver = say_ready(router, ready, &Prefix::empty(false))?;
+    let receiver = say_ready(router, ready, &Prefix::empty(false), call)?;
     loop {
         let part = receiver.recv().map_err(FileError::Call)?;
         match decode(path, &part)? {
@@ -183,7 +189,7 @@ pub(super) fn take(
                 incoming.receive(&receiver, &mut target, &mut None)?;
                 target.finish(&metadata, keep)?;
             }
-            Part::End => return tree.finish(keep),
+            Part::End => return tree.finish_if(keep, &|| !call.is_cancelled()),
         }
     }
 }

@@ -17,7 +17,8 @@ use super::options::Destination;
 use super::put::{self, Put};
 use super::put_dir::{self, PutDir};
 use super::registered::{Registered, Registration};
-use super::sending::{Job, Sending, Where};
+use super::sending::{Job, Open, Sending};
+use super::source::Source;
 use super::target::Keep;
 use super::threads::Threads;
 use super::transfer::Known;
@@ -88,12 +89,13 @@ pub(super) const NAME: &str = "mitogen.service.FileService";
 /// # Order and bounds
 ///
 /// On each stream one file is under way at a time, in the order in which they were asked for, with 1 MiB at most
-/// that its receiver has not taken. A receiver that takes nothing for two seconds lets those behind it pass.
+/// that its receiver has not taken. A receiver that takes nothing for two seconds lets those behind it pass, and keeps a
+/// thread: 32 may do so on a stream, and 256 on all streams, but for one of each; beyond that its transfer ends.
 /// 4,096 transfers may wait; a file is opened when its turn comes.
 ///
 /// What parents put into a context, and the directories of it that they have listed, takes a thread each there. 32 of
-/// these are under way at a time, and 4,096 more wait for their turn. Beyond both bounds the answer is
-/// [`CallError::Overloaded`](crate::CallError::Overloaded).
+/// these are under way at a time, and 4,096 more wait for their turn. Beyond both bounds, and where there is no thread,
+/// the answer is [`CallError::Overloaded`](crate::CallError::Overloaded).
 #[derive(Clone, Default)]
 pub struct FileService {
     inner: Arc<Inner>,
@@ -230,16 +232,22 @@ impl FileService {
             return reply.send(Err(CallError::failed("sender= kwarg context must match requestee context")));
         }
         let FetchOptions { hash: hashed, known, known_hash, beneath } = options;
-        let place = match beneath {
-            None if caller.has_parent_authority() => Where::Anywhere,
-            Some(top) if caller.has_parent_authority() => Where::Beneath(OsString::from_vec(top.into()).into()),
-            _ => Where::Registered(self.inner.registered.lock().places(&path)),
+        let open: Open = match beneath {
+            None if caller.has_parent_authority() => Box::new(move || Source::open(&path)),
+            Some(top) if caller.has_parent_authority() => {
+                let top = PathBuf::from(OsString::from_vec(top.into()));
+                Box::new(move || Source::open_in(&top, &path))
+            }
+            _ => {
+                let places = self.inner.registered.lock().places(&path);
+                if places.is_empty() {
+                    return reply.send(Err(FileError::NotRegistered { path }.into()));
+                }
+                Box::new(move || Source::open_beneath(&path, &places))
+            }
         };
-        if matches!(&place, Where::Registered(places) if places.is_empty()) {
-            return reply.send(Err(FileError::NotRegistered { path }.into()));
-        }
         let known = known_hash.map(|hash| Known { length: known, hash });
-        let job = Job { id: random_number(), path, place, known, hashed, sender, requester, reply, watch: None };
+        let job = Job { id: random_number(), open, known, hashed, sender, requester, reply, watch: None };
         self.inner.sending.add(router, job);
     }
 
@@ -265,7 +273,9 @@ impl FileService {
         reply: Reply<Option<FileHash>>,
     ) {
         let (order, own) = (put::Order { path, metadata, options }, router.clone());
-        self.inner.threads.answer(router, reply, move || put::take(&own, order, ready).map_err(CallError::from));
+        self.inner
+            .threads
+            .answer(router, reply, move |reply| put::take(&own, order, ready, reply.flag()).map_err(CallError::from));
     }
 
     /// Takes a directory with all that lies beneath it: says where that goes, and answers when it is there.
@@ -279,14 +289,15 @@ impl FileService {
         reply: Reply<()>,
     ) {
         let own = router.clone();
-        let take = move || put_dir::take(&own, &path, &options, ready).map_err(CallError::from);
-        self.inner.threads.answer(router, reply, take);
+        self.inner.threads.answer(router, reply, move |reply| {
+            put_dir::take(&own, (&path, &options), ready, reply.flag()).map_err(CallError::from)
+        });
     }
 
     /// Tells what lies beneath a directory, each directory before what lies in it, and answers when that was all.
     #[expose(policy = AllowParents)]
     fn list(&self, path: PathBuf, entries: Sender<Vec<Listed>>, router: &Router, reply: Reply<()>) {
-        self.inner.threads.answer(router, reply, move || listing::list(&path, &entries).map_err(CallError::from));
+        self.inner.threads.answer(router, reply, move |_| listing::list(&path, &entries).map_err(CallError::from));
     }
 
     #[on_shutdown]

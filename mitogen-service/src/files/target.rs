@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::error::FileError;
 use super::metadata::{self, FileMetadata};
 use super::transfer::{Prefix, Sink};
+use crate::error::{CallError, Trace};
 use crate::router::random_number;
 
 /// The longest part of a name that is used in the other one: all of it must fit into 255 bytes.
@@ -90,10 +91,23 @@ impl Target {
     }
 
     /// It is whole: takes its name. From now on nothing is left to go on from.
-    pub(super) fn finish(mut self, metadata: &FileMetadata, keep: Keep) -> Result<(), FileError> {
+    pub(super) fn finish(self, metadata: &FileMetadata, keep: Keep) -> Result<(), FileError> {
+        self.finish_if(metadata, keep, &|| true)
+    }
+
+    /// The same if it is still wanted when all else is done.
+    pub(super) fn finish_if(
+        mut self,
+        metadata: &FileMetadata,
+        keep: Keep,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<(), FileError> {
         self.dress(metadata, keep)?;
         if keep.fsync {
             rustix::fs::fsync(&self.file).map_err(|error| self.failed("sync", error))?;
+        }
+        if !is_wanted() {
+            return Err(unwanted());
         }
         rustix::fs::renameat(&self.directory, &self.other, &self.directory, &self.name)
             .map_err(|error| self.failed("replace", error))?;
@@ -113,6 +127,12 @@ impl Target {
     }
 }
 
+/// Nobody waits for it any more, and so will learn of it.
+pub(super) fn unwanted() -> FileError {
+    let reason = "whoever has sent it does not wait any more".to_owned();
+    FileError::Call(CallError::Cancelled { reason, trace: Trace::default() })
+}
+
 /// Gives a file or a directory its mode, owner and times; or tells what could not be done.
 pub(super) fn dress(file: impl AsFd, metadata: &FileMetadata, keep: Keep) -> Result<(), (&'static str, Errno)> {
     if keep.owner {
@@ -121,7 +141,12 @@ pub(super) fn dress(file: impl AsFd, metadata: &FileMetadata, keep: Keep) -> Res
             .map_err(|error| ("set the owner of", error))?;
     }
     // After the owner, whose change takes bits away.
-    let mode = if keep.mode { metadata.mode & 0o7777 } else { metadata.mode & 0o777 & !umask() };
+    let mode = match keep {
+        Keep { mode: true, owner: true, .. } => metadata.mode & 0o7777,
+        // To run as its owner and group was said of others than it has now.
+        Keep { mode: true, .. } => metadata.mode & 0o1777,
+        Keep { .. } => metadata.mode & 0o777 & !umask(),
+    };
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| ("set the mode of", error))?;
     if keep.times {
         let time = |moment| {

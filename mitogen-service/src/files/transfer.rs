@@ -27,9 +27,9 @@ pub(super) struct Start {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Trailer {
     /// What went wrong, if something did.
-    error: Option<FileError>,
+    pub(super) error: Option<FileError>,
     /// The file is longer than it was.
-    has_grown: bool,
+    pub(super) has_grown: bool,
     /// The hash of the whole file, if it was asked for.
     hash: Option<FileHash>,
 }
@@ -119,8 +119,8 @@ pub(super) fn begin(source: &Source, known: Option<Known>, hashed: bool) -> Resu
 /// Hands over one message, behind which so much of the file is sent. What it fails with ends the transfer.
 pub(super) type HandOver<'a> = &'a mut dyn FnMut(Blob, u64) -> Result<(), CallError>;
 
-/// Sends a file from where `prefix` ends, and tells whether it has grown.
-pub(super) fn send(source: &Source, prefix: Prefix, chunk: usize, send: HandOver<'_>) -> Result<bool, CallError> {
+/// Sends a file from where `prefix` ends, and tells how that went.
+pub(super) fn send(source: &Source, prefix: Prefix, chunk: usize, send: HandOver<'_>) -> Result<Trailer, CallError> {
     let size = source.size();
     send(encode(&Start { offset: prefix.length })?, prefix.length)?;
     let trailer = match send_bytes(source, prefix, chunk, send) {
@@ -130,7 +130,7 @@ pub(super) fn send(source: &Source, prefix: Prefix, chunk: usize, send: HandOver
     };
     send(Blob::default(), size)?;
     send(encode(&trailer)?, size)?;
-    Ok(trailer.has_grown)
+    Ok(trailer)
 }
 
 /// Why no more of a file is sent.

@@ -8,13 +8,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, statat, symlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::beneath::walk;
 use super::error::FileError;
 use super::metadata::FileMetadata;
-use super::target::{Keep, Target, dress, other_name};
+use super::removal;
+use super::target::{Keep, Target, dress, other_name, unwanted};
 use crate::router::random_number;
 
 /// How many directories may lie in one, each of which is kept in mind.
@@ -56,7 +59,10 @@ impl Tree {
         }
         let other = other_name(name, &format!("{:016x}.tmp", random_number()));
         mkdirat(&parent, &other, Mode::RWXU).map_err(error("create"))?;
-        let top = openat(&parent, &other, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(error("create"))?;
+        let top = openat(&parent, &other, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| {
+            let _ = unlinkat(&parent, &other, AtFlags::REMOVEDIR);
+            error("create")(errno)
+        })?;
         let (path, name) = (path.to_owned(), name.to_owned());
         Ok(Self { path, parent, name, other, top, directories: Vec::new(), names: 0, finished: false })
     }
@@ -73,6 +79,12 @@ impl Tree {
         if self.names > MAX_NAMES {
             let what = format!("the names of its directories and their owners have more than {MAX_NAMES} bytes");
             return Err(FileError::malformed(&self.path, what));
+        }
+        // Nobody else can know that name, so this is it. Without an end it would be copied into itself.
+        if name.file_name() == Some(&self.other) {
+            let path = self.path.display();
+            let what = format!("'{path}' lies in the directory that is transferred: give a destination outside of it");
+            return Err(FileError::invalid(what));
         }
         // The first one is there already.
         if !(name.as_os_str().is_empty() && self.directories.is_empty()) {
@@ -114,7 +126,12 @@ impl Tree {
     }
 
     /// It is whole: makes the directories what they shall be, the innermost first, and takes its name.
-    pub(super) fn finish(mut self, keep: Keep) -> Result<(), FileError> {
+    pub(super) fn finish(self, keep: Keep) -> Result<(), FileError> {
+        self.finish_if(keep, &|| true)
+    }
+
+    /// The same if it is still wanted when all else is done.
+    pub(super) fn finish_if(mut self, keep: Keep, is_wanted: &dyn Fn() -> bool) -> Result<(), FileError> {
         for (name, metadata) in self.directories.iter().rev() {
             let inside = if name.as_os_str().is_empty() { PathBuf::from(".") } else { name.join("") };
             let failed = |action, error| self.failed(action, name, error);
@@ -124,15 +141,43 @@ impl Tree {
                 rustix::fs::fsync(&directory).map_err(|error| failed("sync", error))?;
             }
         }
-        let failed = |error| FileError::errno("create", &self.path, error);
+        if !is_wanted() {
+            return Err(unwanted());
+        }
         // If something has come to be there meanwhile, it stays.
-        renameat_with(&self.parent, &self.other, &self.parent, &self.name, RenameFlags::NOREPLACE).map_err(failed)?;
+        let (parent, other, name) = (&self.parent, &self.other, &self.name);
+        let renamed =
+            take_name(parent, other, name, || renameat_with(parent, other, parent, name, RenameFlags::NOREPLACE));
+        renamed.map_err(|error| FileError::errno("create", &self.path, error))?;
         self.finished = true;
         if keep.fsync {
             rustix::fs::fsync(&self.parent).map_err(|error| FileError::errno("create", &self.path, error))?;
         }
         Ok(())
     }
+}
+
+/// Gives a directory a name that nothing has.
+fn take_name(
+    parent: &OwnedFd,
+    other: &OsStr,
+    name: &OsStr,
+    without_replacing: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    match without_replacing() {
+        // NFS cannot do it, nor can some file systems that are programs and old kernels; and filters of system calls
+        // say that of those that they do not know.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
+        result => return result,
+    }
+    if statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(Errno::EXIST);
+    }
+    // What comes to be there in this moment stays too, unless it is an empty directory.
+    renameat(parent, other, parent, name).map_err(|error| match error {
+        Errno::NOTEMPTY | Errno::NOTDIR => Errno::EXIST,
+        error => error,
+    })
 }
 
 impl Tree {
@@ -165,8 +210,9 @@ impl Drop for Tree {
     fn drop(&mut self) {
         if !self.finished {
             self.let_go();
-            // It follows no links. What cannot be removed is left, under a name that nobody takes for the directory.
-            let _ = std::fs::remove_dir_all(self.path.with_file_name(&self.other));
+            // What cannot be removed is left, under a name that nobody takes for the directory.
+            removal::empty(self.top.as_fd(), MAX_DEPTH);
+            removal::remove(self.parent.as_fd(), &self.other, self.top.as_fd());
         }
     }
 }
@@ -245,6 +291,78 @@ mod tests {
     }
 
     #[test]
+    fn what_others_have_put_in_its_place_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = || {
+            let mut tree = Tree::begin(&dir.path().join("to")).unwrap();
+            for name in ["", "a"] {
+                tree.directory(Path::new(name), metadata(0o755)).unwrap();
+            }
+            tree.file(Path::new("a/file")).unwrap().finish(&metadata(0o644), Keep::default()).unwrap();
+            let there = dir.path().join(&tree.other);
+            std::fs::rename(&there, dir.path().join("moved")).unwrap();
+            std::fs::create_dir(&there).unwrap();
+            (tree, there)
+        };
+        let (tree, theirs) = begun();
+        std::fs::write(theirs.join("file"), "theirs").unwrap();
+        drop(tree);
+        assert_eq!(std::fs::read(theirs.join("file")).unwrap(), b"theirs");
+        let left = std::fs::read_dir(dir.path().join("moved")).unwrap().count();
+        assert_eq!(left, 0, "what is its own is removed wherever it is");
+        let (tree, theirs) = begun();
+        drop(tree);
+        assert!(theirs.is_dir(), "also if it is empty");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_opened_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        as_nobody(|| {
+            // Of this thread alone: nobody may read what it makes.
+            #[expect(deprecated, reason = "the other one is not safe for what else it can do")]
+            rustix::thread::unshare(rustix::thread::UnshareFlags::FS).unwrap();
+            rustix::process::umask(Mode::RWXU);
+            let error = Tree::begin(&dir.path().join("to")).err().expect("it cannot be opened");
+            assert_eq!(error.io_kind(), Some(std::io::ErrorKind::PermissionDenied));
+        });
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_is_not_copied_into_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = Tree::begin(&dir.path().join("to")).unwrap();
+        tree.directory(Path::new(""), metadata(0o755)).unwrap();
+        let own = Path::new("a").join(&tree.other);
+        let error = tree.directory(&own, metadata(0o755)).unwrap_err();
+        assert!(error.to_string().contains("give a destination outside of it"), "{error}");
+    }
+
+    #[test]
+    fn where_the_file_system_cannot_tell_names_that_are_taken_they_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent: OwnedFd = std::fs::File::open(dir.path()).unwrap().into();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("other")).unwrap();
+        std::fs::write(path("other/file"), "").unwrap();
+        let take = |name: &str| take_name(&parent, OsStr::new("other"), OsStr::new(name), || Err(Errno::INVAL));
+        std::fs::create_dir(path("empty")).unwrap();
+        std::fs::write(path("file"), "").unwrap();
+        std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
+        for name in ["empty", "file", "link"] {
+            assert_eq!(take(name), Err(Errno::EXIST), "{name}");
+        }
+        take("name").unwrap();
+        assert!(path("name/file").exists() && !path("other").exists());
+        // What the file system says of other things is what is told.
+        let refused = take_name(&parent, OsStr::new("name"), OsStr::new("new"), || Err(Errno::NOSPC));
+        assert_eq!(refused, Err(Errno::NOSPC));
+    }
+
+    #[test]
     fn what_comes_to_nothing_at_the_last_moment_is_removed_whatever_its_modes() {
         let dir = tempfile::tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -255,7 +373,8 @@ mod tests {
             for (name, mode) in [("", 0o555), ("a", 0), ("a/b", 0o555), ("a/b/c", 0o111)] {
                 tree.directory(Path::new(name), metadata(mode)).unwrap();
             }
-            drop(tree.file(Path::new("a/b/c/file")).unwrap());
+            let file = tree.file(Path::new("a/b/c/file")).unwrap();
+            file.finish(&metadata(0o400), Keep::default()).unwrap();
             tree.link(Path::new("a/b/c/link"), b"/etc/passwd").unwrap();
             // Somebody else has the name by now.
             std::fs::create_dir(&to).unwrap();

@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use mitogen_service::{
-    AllowParents, Blob, CallError, Context, FileError, FileHash, FileService, StoreOptions, Stored, service,
+    AllowParents, Blob, CallError, Context, FileError, FileHash, FileService, Receiver, Router, Sender, StoreOptions,
+    Stored, service,
 };
 use mitogen_service_tests::LONG;
 use tempfile::TempDir;
@@ -71,7 +72,7 @@ fn directories_go_with_all_that_is_in_them() {
     symlink("/etc/shadow", top.join("a/link")).unwrap();
     symlink("a", top.join("to-a")).unwrap();
     mkfifo(&top.join("fifo"));
-    fs::set_permissions(top.join("a/b/large"), fs::Permissions::from_mode(0o4640)).unwrap();
+    fs::set_permissions(top.join("a/b/large"), fs::Permissions::from_mode(0o1640)).unwrap();
     // Nothing could be put into it, had it its mode from the first.
     fs::set_permissions(top.join("a/b/c"), fs::Permissions::from_mode(0o555)).unwrap();
     let then = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
@@ -133,6 +134,46 @@ fn a_destination_that_comes_to_be_there_meanwhile_stays() {
     assert_eq!(error.io_kind(), Some(io::ErrorKind::AlreadyExists), "{error:?}");
     assert_eq!(fs::read(&to).unwrap(), b"theirs");
     assert_eq!(names(&dir), ["to", "top"]);
+}
+
+/// Takes what comes of a directory, and cuts a file short when that has begun to come.
+struct Cutting(PathBuf);
+
+#[service(name = "mitogen.service.FileService")]
+impl Cutting {
+    #[expose(policy = AllowParents)]
+    fn store_dir(
+        &self,
+        path: PathBuf,
+        options: StoreOptions,
+        ready: Sender<Stored>,
+        router: &Router,
+    ) -> Result<(), CallError> {
+        drop((path, options));
+        let receiver: Receiver<Blob> = router.receiver();
+        ready.send(Stored { data: receiver.sender(), known: 0, known_hash: None })?;
+        // The directory, the file, and where its bytes begin: so it is open, and more of it than may be under way is
+        // not read.
+        (0..3).try_for_each(|_| receiver.recv().map(drop))?;
+        fs::File::options().write(true).open(&self.0).unwrap().set_len(1).unwrap();
+        receiver.iter().for_each(drop);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_fails_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, vec![7; SIZE]).unwrap();
+    let (parent, child) = mitogen_service::testing::pair();
+    let pool = mitogen_service::Pool::builder(&child).service(Cutting(file)).start().unwrap();
+    let mut told = Vec::new();
+    let put = FileService::put_dir(&parent.children()[0], dir.path(), "/whatever");
+    let error = put.progress(|transferred| told.push(transferred.clone())).run().unwrap_err();
+    assert!(matches!(error, FileError::Truncated { .. }), "{error:?}");
+    assert!(told.is_empty(), "{told:?}");
+    pool.close(LONG);
 }
 
 /// Whoever is refused learns of it, and does not wait for what will never come.

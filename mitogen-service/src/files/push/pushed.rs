@@ -94,8 +94,7 @@ impl PushedFile {
         let mut target = Target::open(to.as_ref(), false)?;
         target.begin(0)?;
         self.each(&mut |bytes| target.write(bytes))?;
-        let metadata = FileMetadata { mode: self.version.metadata.mode & !0o6000, ..self.version.metadata.clone() };
-        target.finish(&metadata, Keep { mode: true, owner: false, times: true, fsync: false })
+        target.finish(&self.version.metadata, Keep { mode: true, owner: false, times: true, fsync: false })
     }
 
     fn each(&self, take: &mut dyn FnMut(&[u8]) -> Result<(), FileError>) -> Result<(), FileError> {

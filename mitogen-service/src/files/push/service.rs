@@ -177,7 +177,7 @@ impl PushFileService {
     /// Pushes on a thread, since it takes its time.
     fn propagate(&self, (caller, router): (&Caller, &Router), context: Context, paths: Vec<PathBuf>, reply: Reply<()>) {
         let (own, deadline) = (router.clone(), caller.deadline());
-        self.threads.answer(router, reply, move || {
+        self.threads.answer(router, reply, move |_| {
             let mut push = Push::new(&own, paths).to([&context]);
             // Nobody waits for it longer than that, and others want the thread.
             if let Some(deadline) = deadline {

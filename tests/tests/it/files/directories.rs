@@ -122,6 +122,31 @@ fn a_directory_that_is_cut_off_is_not_there() {
     assert_eq!(dir.names(), ["top"]);
 }
 
+/// What is being put together would be found there, again and again.
+#[test]
+fn a_directory_does_not_go_into_itself() {
+    let bench = Bench::new();
+    let child = bench.child("child");
+    let dir = Dir::new();
+    let (top, below) = (dir.path("top"), dir.path("top/a/b"));
+    fs::create_dir_all(&below).unwrap();
+    fs::write(top.join("a/file"), "x").unwrap();
+    let before = contents_of(&top);
+    let refused = [
+        FileService::put_dir(&child, &top, top.join("to")).run(),
+        FileService::put_dir(&child, &top, below.join("to")).run(),
+        FileService::get_dir(&child, &top, top.join("to")).run(),
+        FileService::get_dir(&child, &top, below.join("to")).run(),
+    ];
+    for result in refused {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, FileError::Invalid { what } if what.contains("outside of it")), "{error:?}");
+    }
+    // What was begun is removed before the answer.
+    assert_eq!(contents_of(&top), before);
+    FileService::put_dir(&child, top.join("a"), top.join("to")).run().unwrap();
+}
+
 /// A context that says what it likes of its directories.
 struct Liar(Vec<(&'static [u8], ListedKind)>);
 

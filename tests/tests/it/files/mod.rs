@@ -15,6 +15,7 @@ mod directories;
 pub(crate) mod disk;
 mod ends;
 mod forged;
+mod given_up;
 mod memory;
 mod refused;
 mod resumed;

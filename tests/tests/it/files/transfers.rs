@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::time::Duration;
 
 use mitogen_service::{CallError, FileError, FileHash, FileService};
@@ -99,6 +100,30 @@ fn mode_owner_and_times_come_where_they_are_asked_for() {
         assert_eq!((same.uid(), same.gid()), (source.uid(), source.gid()));
         assert_eq!(same.modified().unwrap(), then);
         assert_ne!(plain.modified().unwrap(), then);
+    }
+}
+
+/// Whoever owns the copy has not said that others may act as they.
+#[test]
+fn set_user_id_and_set_group_id_come_with_their_owners_alone() {
+    let bench = Bench::new();
+    let child = bench.child("child");
+    let (dir, source, _) = Dir::with(100);
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o7751)).unwrap();
+    let top = dir.path("top");
+    fs::create_dir(&top).unwrap();
+    fs::set_permissions(&top, fs::Permissions::from_mode(0o7751)).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    for (owner, expected) in [(false, 0o1751), (true, 0o7751)] {
+        let [put, got, put_dir, got_dir] = ["put", "got", "put-dir", "got-dir"].map(|name| dir.path(name));
+        FileService::put(&child, &source, &put).mode(true).owner(owner).run().unwrap();
+        FileService::get(&child, &source, &got).mode(true).owner(owner).run().unwrap();
+        FileService::put_dir(&child, &top, &put_dir).mode(true).owner(owner).run().unwrap();
+        FileService::get_dir(&child, &top, &got_dir).mode(true).owner(owner).run().unwrap();
+        for path in [&put, &got, &put_dir, &got_dir] {
+            assert_eq!(mode(path), expected, "{} {owner}", path.display());
+        }
+        [&put_dir, &got_dir].into_iter().for_each(|path| fs::remove_dir(path).unwrap());
     }
 }
 
