@@ -414,6 +414,15 @@ pub(crate) fn bare_check(argument: &str, typed: &str) -> String {
     format!("a check needs its keyword: write `{argument}(check = {typed})`")
 }
 
+pub(crate) const CHECK_OF_NOTHING: &str =
+    "the argument that is checked stands around its check: write `some_argument(check = is_valid)`";
+
+pub(crate) const CHECK_PARAMETERS: &str = "a check is given the value of its argument: write `|value| ..`";
+
+pub(crate) fn check_by_value(ty: &str) -> String {
+    format!("a check is given the value by reference: write `&{ty}` here")
+}
+
 pub(crate) fn no_check(argument: &str) -> String {
     format!("`{argument}` needs a check: write `{argument}(check = is_valid)`")
 }

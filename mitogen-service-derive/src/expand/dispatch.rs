@@ -6,10 +6,12 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, Ident, Type};
 
+use super::closure::retyped;
 use super::{at, boxed_invoker, call_error, policies, private, sharing, site};
 use crate::model::{
     Answer, Argument, Form, Injected, Method, Names, Parameter, Presence, Provided, ResultShape, Service,
 };
+use crate::parse::closure::closure;
 
 /// The entries of `Service::METHODS`.
 pub(super) fn table(service: &Service) -> TokenStream {
@@ -184,19 +186,13 @@ fn check(index: usize, argument: &Argument) -> TokenStream {
 /// A function is called directly, so that `&String` becomes `&str` where it takes that. A closure
 /// could not tell the type of its parameter then; it goes through a function that can.
 fn verdict(check: &Expr, value: &TokenStream) -> TokenStream {
-    if is_closure(check) {
-        quote_spanned!(at(check.span())=> __apply_check(#value, #check))
-    } else {
-        quote_spanned!(at(check.span())=> (#check)(#value))
-    }
-}
-
-fn is_closure(expr: &Expr) -> bool {
-    match expr {
-        Expr::Closure(_) => true,
-        Expr::Paren(paren) => is_closure(&paren.expr),
-        Expr::Group(group) => is_closure(&group.expr),
-        _ => false,
+    let place = at(check.span());
+    match closure(check) {
+        Some(closure) => {
+            let closure = retyped(closure);
+            quote_spanned!(place=> __apply_check(#value, #closure))
+        }
+        None => quote_spanned!(place=> (#check)(#value)),
     }
 }
 

@@ -17,6 +17,7 @@ use syn::{Expr, Path};
 use crate::model::{Invoker, Method, Names, Params, Service};
 
 mod api;
+mod closure;
 mod descriptor;
 mod dispatch;
 pub(crate) mod fallback;

@@ -1,12 +1,14 @@
 //! What asks the policies of a method.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote_spanned};
+use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprCall, ExprClosure, ExprReference, Ident, Pat, Stmt, Token};
+use syn::{Expr, ExprCall, ExprReference, Ident, Token};
 
-use super::{at, ends, name_of, site};
-use crate::parse::policy::{closure, is_any_of};
+use super::closure::retyped;
+use super::{at, name_of, site};
+use crate::parse::closure::closure;
+use crate::parse::policy::is_any_of;
 
 /// Whether all agree with the caller `__caller` of the service `__service`.
 pub(super) fn all(policies: &[Expr], private: &TokenStream) -> TokenStream {
@@ -52,31 +54,4 @@ fn any_of(call: &ExprCall, private: &TokenStream) -> TokenStream {
         }
     });
     quote_spanned!(at(call.span())=> #func((#(#members,)*)))
-}
-
-/// The closure without the types of its parameters, which the body asks for instead: a wrong one is then reported where
-/// it stands.
-fn retyped(closure: &ExprClosure) -> TokenStream {
-    let mut closure = closure.clone();
-    let mut typed: Vec<Stmt> = Vec::new();
-    for (position, input) in closure.inputs.iter_mut().enumerate() {
-        let Pat::Type(parameter) = input else { continue };
-        let (_, place) = ends(&parameter.ty);
-        let name = format_ident!("__asked_{position}", span = place);
-        let (pat, ty) = (&parameter.pat, &parameter.ty);
-        typed.push(syn::parse_quote!(let #pat: #ty = #name;));
-        *input = syn::parse_quote!(#name);
-    }
-    if typed.is_empty() {
-        return closure.into_token_stream();
-    }
-    match &mut *closure.body {
-        // Braces around braces would be unused ones.
-        Expr::Block(body) if body.label.is_none() && body.attrs.is_empty() => {
-            typed.append(&mut body.block.stmts);
-            body.block.stmts = typed;
-        }
-        body => *body = syn::parse_quote!({ #(#typed)* #body }),
-    }
-    closure.into_token_stream()
 }

@@ -5,9 +5,10 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Ident;
 use syn::spanned::Spanned;
 
+use super::closure::retyped;
 use super::{at, call_error, name_of, placed, private, site};
 use crate::model::{Activation, Service};
-use crate::parse::policy::closure;
+use crate::parse::closure::closure;
 
 /// The entry of a service that is activated by its impl block.
 pub(super) fn of_service(service: &Service) -> TokenStream {
@@ -63,7 +64,10 @@ fn make(function: &syn::Expr, krate: &TokenStream, private: &TokenStream, self_t
     };
     // What is no such function is reported at the expression. Only a direct call tells a closure what it is given.
     let constructed = match closure(function) {
-        Some(_) => quote_spanned!(at(function.span())=> #private::construct::<Self, _>(__scope, #function)),
+        Some(closure) => {
+            let closure = retyped(closure);
+            quote_spanned!(at(function.span())=> #private::construct::<Self, _>(__scope, #closure))
+        }
         None => {
             let make = Ident::new("make", at(name_of(function)));
             quote_spanned!(site()=> #private::Making::<Self, _>::by(#function).#make(__scope))

@@ -1,11 +1,13 @@
 //! Takes our attributes off methods and parameters and reads what they say.
 
 use proc_macro2::{Span, TokenStream};
+use quote::quote;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprPath, FnArg, Ident, ImplItem, ItemImpl, LitStr, Meta, Path, Token};
+use syn::{Attribute, Expr, ExprClosure, ExprPath, FnArg, Ident, ImplItem, ItemImpl, LitStr, Meta, Path, Token};
 
+use super::closure::{by_value, closure};
 use super::keyed::{Known, each_option, expect_comma, skip_option};
 use super::{options, policy, types};
 use crate::errors::{Errors, text};
@@ -179,7 +181,11 @@ fn one_spec(input: ParseStream<'_>, errors: &Errors) -> syn::Result<ArgSpec> {
     let argument = input.call(Ident::parse_any)?;
     if !input.peek(syn::token::Paren) {
         let name = argument.to_string();
-        return Err(syn::Error::new(argument.span(), text::no_check(&name)));
+        let text = match name.as_str() {
+            words::CHECK if input.peek(Token![=]) => text::CHECK_OF_NOTHING.to_owned(),
+            _ => text::no_check(&name),
+        };
+        return Err(syn::Error::new(argument.span(), text));
     }
     let inner;
     syn::parenthesized!(inner in input);
@@ -207,7 +213,19 @@ fn checks(argument: &Ident, tokens: TokenStream, errors: &Errors) -> Vec<Expr> {
         checks.push(keyword.value(input, "is_valid", |input| input.parse())?);
         Ok(())
     });
+    for check in checks.iter().filter_map(closure) {
+        check_closure(check, errors);
+    }
     checks
+}
+
+fn check_closure(check: &ExprClosure, errors: &Errors) {
+    let ExprClosure { inputs_begin, inputs, inputs_end, .. } = check;
+    if inputs.len() != 1 {
+        errors.at(quote!(#inputs_begin #inputs #inputs_end), text::CHECK_PARAMETERS);
+    } else if let Some(ty) = by_value(check) {
+        errors.at(ty, text::check_by_value(&crate::print::tokens(ty)));
+    }
 }
 
 /// Takes `#[arg]` off a parameter.

@@ -6,6 +6,7 @@
 mod another_block;
 mod attributes;
 pub(crate) mod block;
+pub(crate) mod closure;
 mod docs;
 pub(crate) mod function;
 mod generics;

@@ -6,8 +6,8 @@ use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprClosure, ExprPath, LitStr, Path, Token, Type, Visibility};
 
+use super::closure::closure;
 use super::keyed::{Keyword, Known, each_option};
-use super::policy::closure;
 use crate::errors::{Errors, text};
 use crate::model::{Activation, Given, Invoker, Options};
 use crate::words;

@@ -6,8 +6,9 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
-use syn::{BinOp, Expr, ExprCall, ExprClosure, ExprPath, Pat, Path, ReturnType, Token, Type, UnOp};
+use syn::{BinOp, Expr, ExprCall, ExprClosure, ExprPath, Path, ReturnType, Token, Type, UnOp};
 
+use super::closure::{by_value, closure};
 use super::keyed::Keyword;
 use crate::errors::{Errors, text};
 use crate::print;
@@ -37,16 +38,6 @@ pub(super) fn mentioned(policy: &Expr) -> Vec<ExprPath> {
         Expr::Unary(unary) => mentioned(&unary.expr),
         Expr::Binary(binary) => [&binary.left, &binary.right].into_iter().flat_map(|one| mentioned(one)).collect(),
         _ => Vec::new(),
-    }
-}
-
-/// A closure, in parentheses or not.
-pub(crate) fn closure(policy: &Expr) -> Option<&ExprClosure> {
-    match policy {
-        Expr::Closure(closure) => Some(closure),
-        Expr::Paren(paren) => closure(&paren.expr),
-        Expr::Group(group) => closure(&group.expr),
-        _ => None,
     }
 }
 
@@ -110,11 +101,7 @@ fn in_closure(closure: &ExprClosure) -> Option<(TokenStream, String)> {
     if inputs.len() != 2 {
         return Some((quote!(#inputs_begin #inputs #inputs_end), text::CLOSURE_PARAMETERS.to_owned()));
     }
-    let by_value = inputs.iter().find_map(|input| match input {
-        Pat::Type(parameter) if matches!(*parameter.ty, Type::Path(_)) => Some(&parameter.ty),
-        _ => None,
-    });
-    if let Some(ty) = by_value {
+    if let Some(ty) = by_value(closure) {
         return Some((ty.to_token_stream(), text::closure_by_value(&print::tokens(ty))));
     }
     match output {

@@ -23,6 +23,14 @@ impl Files {
     fn no_check(&self, size: usize, path: String) {}
 
     #[expose(policy = AllowAny)]
+    #[arg_spec(check = is_sane)]
+    fn no_argument(&self, size: usize) {}
+
+    #[expose(policy = AllowAny)]
+    #[arg_spec(size(check = |size: usize| size > 0), path(check = |path, size| path.len() > size))]
+    fn closures(&self, size: usize, path: String) {}
+
+    #[expose(policy = AllowAny)]
     #[arg_spec(size(max = 3))]
     fn unknown(&self, size: usize) {}
 }

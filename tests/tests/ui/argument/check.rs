@@ -25,6 +25,10 @@ impl Files {
     #[expose(policy = AllowAny)]
     #[arg_spec(size(check = |size| size.len()))]
     fn closure(&self, size: String) {}
+
+    #[expose(policy = AllowAny)]
+    #[arg_spec(size(check = |size: &u16| *size > 0))]
+    fn closure_of_another_type(&self, size: u32) {}
 }
 
 fn main() {}

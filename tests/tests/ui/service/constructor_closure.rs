@@ -1,4 +1,4 @@
-use mitogen_service::{AllowAny, service};
+use mitogen_service::{AllowAny, Context, service};
 
 struct Files;
 
@@ -12,6 +12,14 @@ struct Doors;
 
 #[service(activate = |_| Self)]
 impl Doors {
+    #[expose(policy = AllowAny)]
+    fn call(&self) {}
+}
+
+struct Gates;
+
+#[service(activate = |context: &Context| Ok::<_, String>(Self))]
+impl Gates {
     #[expose(policy = AllowAny)]
     fn call(&self) {}
 }
