@@ -49,7 +49,7 @@ fn service_block(options: TokenStream, block: ItemImpl) -> TokenStream {
         Err(Some(sketch)) => expand::fallback::of_sketch(sketch),
         Err(None) => TokenStream::new(),
     };
-    let (item, errors) = (&block.item, errors.into_tokens());
+    let (item, errors) = (expand::given_back(&block.item), errors.into_tokens());
     quote!(#item #made #errors)
 }
 

@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::Ident;
 
 use super::{at, index, placed, private, quiet, site, stub};
 use crate::model::{Names, Params, Service, StubMethod};
@@ -32,6 +33,8 @@ pub(super) fn items(names: &Names, methods: &TokenStream) -> TokenStream {
     // Where the name is taken, the block is shown by the name of its type.
     let place = at(ident.span());
     let vis_there = placed(&quote!(#vis), place);
+    // To a name of the user's the compiler would propose to add parameters.
+    let api = Ident::new(&api.to_string(), place);
     let api_trait = quote_spanned! {place=>
         #vis_there trait #api #declared: ::core::marker::Send + ::core::marker::Sync #bounds {
             #methods

@@ -9,10 +9,10 @@
 //! underscores all the same: hygiene does not keep a local variable from meeting a static, and
 //! `#[function]` makes statics with names that a user would give to a function.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, Path};
+use syn::{Expr, ItemImpl, Path};
 
 use crate::model::{Invoker, Method, Names, Params, Service};
 
@@ -93,6 +93,25 @@ pub(crate) fn service(service: &Service) -> TokenStream {
             #registration
         };
     }
+}
+
+/// The user's block.
+///
+/// Where a type is not found inside of another one, the compiler proposes a parameter for the block, and does not for
+/// what is made of it; to the compiler these are two mistakes. It proposes none where the list of parameters is ours.
+pub(crate) fn given_back(item: &ItemImpl) -> TokenStream {
+    let tokens = item.to_token_stream();
+    if !item.generics.params.is_empty() {
+        return tokens;
+    }
+    let list = quote_spanned!(at(item.impl_token.span)=> <>);
+    let mut list = Some(list);
+    let with_list = tokens.into_iter().flat_map(|tree| {
+        let is_impl = matches!(&tree, TokenTree::Ident(word) if word == "impl");
+        let list = is_impl.then(|| list.take()).flatten().unwrap_or_default();
+        std::iter::once(tree).chain(list)
+    });
+    with_list.collect()
 }
 
 /// `impl Service for ..`
