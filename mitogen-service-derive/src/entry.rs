@@ -19,7 +19,10 @@ pub(crate) fn service(options: TokenStream, item: TokenStream) -> TokenStream {
             let errors = errors.into_tokens();
             quote!(#item #constants #errors)
         }
-        Ok(_) => with_error(item, syn::Error::new(Span::call_site(), text::WRONG_ITEM)),
+        Ok(_) => {
+            let error = syn::Error::new(Span::call_site(), text::WRONG_ITEM);
+            with_error(parse::unread::without_our_attributes(item), error)
+        }
         Err(_) if parse::unread::is_like(&item, "impl") => unread(options, item),
         Err(error) => with_error(parse::unread::without_our_attributes(item), error),
     }

@@ -60,6 +60,12 @@ pub(crate) fn option_of_impl(option: &str) -> String {
 
 pub(crate) const PATH_IN_QUOTES: &str = "`crate` takes a path without quotes: write `crate = some::path`";
 pub(crate) const NAME_IS_TEXT: &str = "`name` takes a string literal: write `name = \"some.name\"`";
+pub(crate) const NO_VISIBILITY: &str = "`vis` takes a visibility: write `vis = pub(crate)`, or another one";
+
+pub(crate) fn bare_name(name: &str) -> String {
+    format!("a name needs its keyword: write `name = {name}`")
+}
+
 pub(crate) const NAME_IS_EMPTY: &str =
     "a service needs a name that is not empty: write one, or leave `name` out to use its path";
 pub(crate) const NO_COMMA: &str = "options are separated by commas: write `,` here";
@@ -346,6 +352,9 @@ pub(crate) const FUNCTION_VALUE: &str = "a function cannot leave its process: \
 pub(crate) const TRAIT_OBJECT: &str = "the type behind a `dyn Trait` is not known in another process: \
      write a concrete type, such as an enum of what it may be";
 
+pub(crate) const SCOPE_ARGUMENT: &str = "`ServiceScope` is handed to the method marked `#[on_start]`: \
+     keep a clone of it in the service";
+
 pub(crate) const MUTABLE_BORROW: &str = "an argument is a copy that the caller never sees again: \
      take the value itself and return what changed";
 
@@ -449,6 +458,12 @@ pub(crate) const RESULT_ALIAS: &str = "the macro cannot see through an alias of 
 
 pub(crate) const RESULT_WITHOUT_TYPES: &str = "the macro cannot see what this `Result` holds: \
      write `Result<T, E>` with its types";
+
+pub(crate) const NEVER_RESULT: &str = "a caller would wait for the answer of a method that never returns: \
+     let it return, with a thread that goes on";
+
+pub(crate) const INFERRED_RESULT: &str =
+    "a result needs its type here, because the caller must know what to decode: write the type instead of `_`";
 
 pub(crate) const IMPL_RESULT: &str = "a result needs a concrete type, because the caller must \
      know what to decode: write the type instead of `impl Trait`";

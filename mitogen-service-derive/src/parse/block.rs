@@ -23,6 +23,9 @@ pub(crate) struct Block {
 
 /// Reads an impl block. The mistakes are in `errors`; there are some if there is no service.
 pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) -> Block {
+    for attribute in attributes::take(&mut item.attrs, words::SERVICE) {
+        errors.at(attribute.path(), text::attribute_twice(words::SERVICE));
+    }
     let options = options::of_impl(options, errors);
     let ident = service_ident(&item, errors);
     let self_type = (*item.self_ty).clone();
@@ -31,13 +34,17 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let params = item.generics.clone();
     let service = method::OfService { self_type: &self_type, params: &params, krate: &options.krate };
     attributes::without_crate(&mut item, &options.krate);
-    let methods = read_methods(&mut item, &service, (&mut mentioned, &mut hooks), errors);
+    // What else is wrong with the impl of a trait is no matter.
+    let unheard = Errors::default();
+    let of_methods = if item.trait_.is_none() { errors } else { &unheard };
+    let methods = read_methods(&mut item, &service, (&mut mentioned, &mut hooks), of_methods);
     let stub_is_taken = has_stub(&item, errors);
     // What a macro stands for may be anything. After a mistake a method may be missing that was meant.
     let unknown = item.items.iter().any(|item| matches!(item, ImplItem::Macro(_) | ImplItem::Verbatim(_)));
     if methods.is_empty() && hooks.is_empty() && !unknown && errors.is_empty() {
         errors.at(&item.self_ty, text::NOTHING_EXPOSED);
     }
+    mentioned.extend(hooks.on_message.iter().flat_map(|hook| &hook.policies).flat_map(policy::mentioned));
     let policies = methods.iter().flat_map(|method| &method.policies);
     let policies = policies.chain(hooks.on_message.iter().flat_map(|hook| &hook.policies));
     policy::check_called(policies, |name| takes_self(&item, name), errors);

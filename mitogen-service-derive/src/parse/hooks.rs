@@ -80,9 +80,13 @@ fn signature(word: &str, item: &ImplItemFn, policies: Vec<Expr>, errors: &Errors
         ReturnType::Type(_, ty) => Some(&**ty),
     };
     let is_fallible = returns.is_some_and(is_result);
-    let returns_rightly = word == words::ON_START || returns.is_none_or(is_unit);
-    if !takes_self || !(least..=most).contains(&others.len()) || !is_plain || !returns_rightly {
+    let returns_rightly = returns.is_none_or(is_unit) || (word == words::ON_START && is_fallible);
+    if !takes_self || !(least..=most).contains(&others.len()) || !is_plain {
         errors.at(&sig.ident, text::hook_signature(word));
+        return None;
+    }
+    if !returns_rightly {
+        errors.at(returns, text::hook_signature(word));
         return None;
     }
     let takes = others.first().copied();

@@ -5,7 +5,7 @@
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Ident, Token};
+use syn::{Expr, Ident, LitStr, Token};
 
 use crate::errors::{Errors, text};
 use crate::words;
@@ -82,6 +82,10 @@ fn one_option(
     seen: &mut Vec<String>,
     read: &mut impl FnMut(&Keyword, ParseStream<'_>) -> syn::Result<()>,
 ) -> syn::Result<()> {
+    if input.peek(LitStr) && known.options.contains(&words::NAME) {
+        let name: LitStr = input.parse()?;
+        return Err(syn::Error::new_spanned(&name, text::bare_name(&crate::print::tokens(&name))));
+    }
     if !input.peek(Ident::peek_any) {
         return Err(input.error(text::OPTION_EXPECTED));
     }

@@ -13,6 +13,14 @@ use crate::errors::{Errors, text};
 use crate::suggest::nearest;
 use crate::words;
 
+/// What the original and other crates call one of ours.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("on_message_received", words::ON_MESSAGE),
+    ("on_init", words::ON_START),
+    ("on_stop", words::ON_SHUTDOWN),
+    ("on_exit", words::ON_SHUTDOWN),
+];
+
 /// Near to one of ours, but as likely to be the attribute of another crate.
 const OF_OTHERS: &[&str] = &["export"];
 
@@ -52,7 +60,8 @@ fn respell(attribute: &mut Attribute, ours: &[&str], errors: &Errors) {
     if ours.contains(&typed.as_str()) || OF_OTHERS.contains(&typed.as_str()) {
         return;
     }
-    let Some(meant) = nearest(&typed, ours) else { return };
+    let by_meaning = OTHER_WORDS.iter().find(|(word, meant)| *word == typed && ours.contains(meant));
+    let Some(meant) = by_meaning.map(|(_, meant)| *meant).or_else(|| nearest(&typed, ours)) else { return };
     errors.at(attribute.path(), text::misspelt_attribute(&typed, meant));
     let path = match &mut attribute.meta {
         Meta::Path(path) => path,

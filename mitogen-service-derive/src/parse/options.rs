@@ -104,7 +104,10 @@ fn activation(keyword: &Keyword, input: ParseStream<'_>) -> syn::Result<Activati
 }
 
 fn visibility(input: ParseStream<'_>) -> syn::Result<Visibility> {
-    input.parse()
+    match input.parse()? {
+        Visibility::Inherited => Err(input.error(text::NO_VISIBILITY)),
+        visibility => Ok(visibility),
+    }
 }
 
 /// Reads the value of `invoker`: a path names a type, anything else is an expression.

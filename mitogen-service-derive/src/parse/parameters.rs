@@ -206,6 +206,14 @@ impl Reader<'_> {
             self.errors.at(word, text::IMPL_ARGUMENT);
             return None;
         }
+        let target = match types::peel(ty) {
+            Type::Reference(reference) => &*reference.elem,
+            other => other,
+        };
+        if types::is_plain(target, "ServiceScope") {
+            self.errors.at(ty, text::SCOPE_ARGUMENT);
+            return None;
+        }
         if let Type::Reference(reference) = types::peel(ty) {
             return self.borrowed_form(reference);
         }

@@ -124,6 +124,14 @@ pub(super) fn check_answer(ty: &Type, errors: &Errors) -> Verdict {
         return Verdict::Instead(Box::new(unfit.instead));
     }
     let tokens = ty.to_token_stream();
+    let unknown = match types::peel(ty) {
+        Type::Never(_) => Some((tokens.clone(), text::NEVER_RESULT)),
+        _ => types::first_placeholder(tokens.clone()).map(|word| (word.into(), text::INFERRED_RESULT)),
+    };
+    if let Some((guilty, text)) = unknown {
+        errors.at(guilty, text);
+        return Verdict::Instead(Box::new(syn::parse_quote!(())));
+    }
     let mistake = if let Some(word) = types::first_impl(tokens.clone()) {
         Some((word, text::IMPL_RESULT))
     } else {

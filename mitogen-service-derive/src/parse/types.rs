@@ -204,6 +204,21 @@ fn replace_elided(tokens: TokenStream, lifetime: &Lifetime) -> TokenStream {
     replaced
 }
 
+/// The first `_` in place of a type, however deep.
+pub(super) fn first_placeholder(tokens: TokenStream) -> Option<TokenTree> {
+    // That of the lifetime `'_` is an identifier as well.
+    let is_lifetime = |tree: &TokenTree| matches!(tree, TokenTree::Punct(p) if p.as_char() == '\'');
+    let mut after_quote = false;
+    tokens.into_iter().find_map(|tree| {
+        let is_free = !std::mem::replace(&mut after_quote, is_lifetime(&tree));
+        match tree {
+            TokenTree::Ident(word) if is_free && word == "_" => Some(word.into()),
+            TokenTree::Group(group) => first_placeholder(group.stream()),
+            _ => None,
+        }
+    })
+}
+
 /// The first `impl` inside a type, however deep.
 pub(super) fn first_impl(tokens: TokenStream) -> Option<TokenTree> {
     first(tokens, &|tree, _| matches!(tree, TokenTree::Ident(word) if word == "impl"))

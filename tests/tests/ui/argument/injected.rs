@@ -1,6 +1,6 @@
 #![allow(unused_variables)]
 
-use mitogen_service::{AllowAny, Caller, Reply, Router, service};
+use mitogen_service::{AllowAny, Caller, Reply, Router, ServiceScope, service};
 
 struct Files;
 
@@ -17,6 +17,9 @@ impl Files {
 
     #[expose(policy = AllowAny)]
     fn default(&self, #[arg(default)] caller: &Caller) {}
+
+    #[expose(policy = AllowAny)]
+    fn of_a_hook(&self, scope: &ServiceScope) {}
 }
 
 fn main() {}

@@ -31,6 +31,18 @@ impl Clock {
     }
 }
 
+struct Aliased;
+
+type StartResult = Result<(), String>;
+
+#[service]
+impl Aliased {
+    #[on_start]
+    fn begin(&self) -> StartResult {
+        Ok(())
+    }
+}
+
 struct Twice;
 
 #[service]

@@ -8,4 +8,12 @@ impl Files {
     fn read(&self) {}
 }
 
+struct Doors;
+
+#[service("doors", vis = "pub(crate)")]
+impl Doors {
+    #[expose(policy = AllowAny)]
+    fn open(&self) {}
+}
+
 fn main() {}

@@ -16,4 +16,13 @@ impl Read for Files {
     }
 }
 
+// The name of the method is the trait's.
+#[service]
+impl Clone for Files {
+    #[expose(policy = AllowAny)]
+    fn clone(&self) -> Self {
+        Files
+    }
+}
+
 fn main() {}

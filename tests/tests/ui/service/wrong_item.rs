@@ -8,4 +8,10 @@ fn read() {}
 #[service]
 mod files {}
 
+#[service]
+trait Read {
+    #[expose(policy = AllowAny)]
+    fn read(&self, #[arg(default)] size: usize) {}
+}
+
 fn main() {}
