@@ -8,7 +8,7 @@
 //! is on its way in the arguments of a call. It *ends* when somebody asks for more and it is over. So it
 //! does not end while its owner still gives senders away, however quick the first of their users is.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::window::Granting;
 use crate::error::{CHANNEL_CLOSED, CallError, Trace};
@@ -35,11 +35,9 @@ pub(super) struct Inbox<M> {
     lingering: HashMap<ContextId, u64>,
     /// What the other accounts hold: their contexts are gone, or get no more credit.
     left: u64,
-    /// Whose claims were closed from this end: what was on its way from them is no offence.
-    dismissed: HashSet<ContextId>,
-    /// How many ends of claims are still to come over the links for bulk, of those who have no account;
-    /// below 0 if they have come first.
-    bulk_ends: HashMap<ContextId, i32>,
+    /// Whose claims were closed from this end: what was on its way from them is no offence. With each how many
+    /// ends of claims are still to come over the links for bulk; below 0 if they have come first.
+    dismissed: HashMap<ContextId, i32>,
     next: u64,
     holds: usize,
     /// Somebody has claimed, so that the last one to close ends the receiver.
@@ -155,8 +153,7 @@ impl<M> Inbox<M> {
             open: HashMap::new(),
             lingering: HashMap::new(),
             left: 0,
-            dismissed: HashSet::new(),
-            bulk_ends: HashMap::new(),
+            dismissed: HashMap::new(),
             next: 0,
             holds: 0,
             claimed: false,
@@ -195,7 +192,7 @@ impl<M> Inbox<M> {
             return Err(NoClaim::TooMany);
         }
         self.open.insert(source, lingering.unwrap_or(self.next));
-        self.dismissed.remove(&source);
+        let stale = self.dismissed.remove(&source).unwrap_or(0).max(0);
         self.claimed |= source != self.me;
         if let Some(account) = lingering.and_then(|number| self.accounts.get_mut(&number)) {
             account.main = true;
@@ -203,7 +200,6 @@ impl<M> Inbox<M> {
         }
         let number = self.next;
         self.next += 1;
-        let stale = self.bulk_ends.remove(&source).unwrap_or(0).max(0);
         let granting = Granting::new(self.bounds.window);
         self.accounts.insert(number, Account { source, granting, watch: None, main: true, bulk_ends: 0, stale });
         Ok(Some(number))
@@ -231,7 +227,7 @@ impl<M> Inbox<M> {
     /// A message has come.
     pub(super) fn arrive(&mut self, (source, way): (ContextId, Way), cost: u64, message: M) -> Result<(), NotTaken> {
         let Some(&number) = self.open.get(&source) else {
-            let late = self.end.is_some() || self.dismissed.contains(&source);
+            let late = self.end.is_some() || self.dismissed.contains_key(&source);
             return Err(if late { NotTaken::Late } else { NotTaken::Unclaimed });
         };
         let Some(account) = self.accounts.get_mut(&number) else { return Err(NotTaken::Unclaimed) };
@@ -283,7 +279,7 @@ impl<M> Inbox<M> {
             // One that was closed from this end has ended before the next one is claimed.
             Some(account) if account.main => {
                 account.main = false;
-                account.bulk_ends += 1;
+                account.bulk_ends = account.bulk_ends.saturating_add(1);
                 let over = account.is_over();
                 if over { self.close(source, None) } else { None }
             }
@@ -312,16 +308,11 @@ impl<M> Inbox<M> {
         if over { self.close(source, None) } else { None }
     }
 
-    /// An end of a claim came over one of both links, or is still to come, whose account is gone.
+    /// An end of a claim came over one of both links, or is still to come, that was closed from this end. Those
+    /// of others are of no claim.
     fn count_bulk_ends(&mut self, source: ContextId, more: i32) {
-        if self.bulk_ends.len() as u64 >= self.bounds.senders {
-            // So many can only be those who never stop, or are gone.
-            self.bulk_ends.clear();
-        }
-        let count = self.bulk_ends.entry(source).or_default();
-        *count = count.saturating_add(more);
-        if *count == 0 {
-            self.bulk_ends.remove(&source);
+        if let Some(count) = self.dismissed.get_mut(&source) {
+            *count = count.saturating_add(more);
         }
     }
 
@@ -330,11 +321,7 @@ impl<M> Inbox<M> {
     pub(super) fn close(&mut self, source: ContextId, trouble: Option<CallError>) -> Option<Closed> {
         let number = self.open.remove(&source)?;
         if let Some(account) = self.accounts.get_mut(&number) {
-            let left = std::mem::take(&mut account.bulk_ends) + std::mem::take(&mut account.stale);
-            account.main = false;
-            if left != 0 && trouble.is_some() {
-                self.count_bulk_ends(source, left);
-            }
+            (account.main, account.bulk_ends, account.stale) = (false, 0, 0);
         }
         let watch = self.settle_account(source, number, trouble.is_none());
         if self.trouble.is_none() {
@@ -343,7 +330,7 @@ impl<M> Inbox<M> {
         Some(Closed { watch, over: self.is_over() })
     }
 
-    /// No more will come from the context of an account, and it gets no more credit.
+    /// The context of an account is gone: no more will come from it, and it gets no more credit.
     pub(super) fn close_number(&mut self, number: u64, trouble: CallError) -> Option<Closed> {
         let source = self.accounts.get(&number)?.source;
         if self.open.get(&source) == Some(&number) {
@@ -375,13 +362,24 @@ impl<M> Inbox<M> {
 
     /// Closes a claim from this end, whose context does not know of it yet.
     pub(super) fn dismiss(&mut self, source: ContextId, trouble: CallError) -> Option<Closed> {
+        let account = self.accounts.get(self.open.get(&source)?)?;
+        let bulk_ends = account.bulk_ends.saturating_add(account.stale);
         let closed = self.close(source, Some(trouble))?;
         if self.dismissed.len() as u64 >= self.bounds.senders {
             // So many can only be those who never stop; what they send is an offence then.
             self.dismissed.clear();
         }
-        self.dismissed.insert(source);
+        self.dismissed.insert(source, bulk_ends);
         Some(closed)
+    }
+
+    /// Closes what is left of the claim of an account from this end.
+    pub(super) fn dismiss_number(&mut self, number: u64, trouble: CallError) -> Option<Closed> {
+        let source = self.accounts.get(&number)?.source;
+        if self.open.get(&source) == Some(&number) {
+            return self.dismiss(source, trouble);
+        }
+        self.close_number(number, trouble)
     }
 
     /// A message of a context turned out to be nothing that the receiver takes. Its claim may have been

@@ -35,7 +35,7 @@ fn a_claim_that_has_moved_is_over_when_it_has_ended_on_both_links() {
             assert!(inbox.last_but_bulk(id(1)).unwrap().over);
         }
         assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 9), Err(NotTaken::Unclaimed));
-        assert!(inbox.bulk_ends.is_empty());
+        assert!(inbox.dismissed.is_empty());
     }
 }
 
@@ -66,23 +66,53 @@ fn what_a_closed_claim_has_on_the_links_for_bulk_is_not_taken_for_that_of_the_ne
     inbox.arrive((id(1), Way::Bulk), 1, 9).unwrap();
     assert_eq!(inbox.last_but_bulk(id(1)), None);
     assert!(inbox.closed_by_sender(id(1), Way::Bulk).is_some());
-    assert!(inbox.bulk_ends.is_empty());
+    assert!(inbox.dismissed.is_empty());
     // The other order.
     inbox.claim(id(1), TOKEN).unwrap();
     inbox.dismiss(id(1), trouble("spoiled")).unwrap();
     assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
     assert_eq!(inbox.last_but_bulk(id(1)), None);
-    assert!(inbox.bulk_ends.is_empty());
+    assert_eq!(inbox.dismissed, HashMap::from([(id(1), 0)]));
 }
 
 #[test]
-fn ends_that_nobody_has_claimed_for_have_a_bound() {
+fn ends_that_nobody_has_claimed_for_are_those_of_no_claim() {
     let mut inbox = inbox();
-    for source in 0..10_000 {
-        inbox.closed_by_sender(id(source), Way::Bulk);
-        inbox.last_but_bulk(id(source + 10_000));
+    inbox.hold();
+    inbox.claim(id(1), TOKEN).unwrap();
+    inbox.dismiss(id(1), trouble("spoiled")).unwrap();
+    assert_eq!(inbox.last_but_bulk(id(1)), None);
+    for source in 2..10_000 {
+        assert_eq!(inbox.closed_by_sender(id(source), Way::Bulk), None);
+        assert_eq!(inbox.last_but_bulk(id(source + 10_000)), None);
     }
-    assert!(inbox.bulk_ends.len() <= 256);
+    inbox.claim(id(1), TOKEN).unwrap();
+    assert_eq!(inbox.arrive((id(1), Way::Bulk), 1, 7), Err(NotTaken::Late), "its end is still to come");
+    assert_eq!(inbox.closed_by_sender(id(1), Way::Bulk), None);
+    inbox.arrive((id(1), Way::Bulk), 1, 8).unwrap();
+}
+
+#[test]
+fn what_is_on_its_way_when_credit_is_lost_is_late_and_no_offence() {
+    let mut inbox = inbox();
+    let number = inbox.claim(id(1), TOKEN).unwrap().unwrap();
+    assert!(inbox.dismiss_number(number, trouble("credit was lost")).is_some());
+    assert_eq!(inbox.arrive((id(1), Way::Main), 1, 7), Err(NotTaken::Late));
+    // Who is gone sends nothing more.
+    let number = inbox.claim(id(2), TOKEN).unwrap().unwrap();
+    assert!(inbox.close_number(number, trouble("gone")).is_some());
+    assert_eq!(inbox.arrive((id(2), Way::Main), 1, 7), Err(NotTaken::Unclaimed));
+}
+
+#[test]
+fn claims_that_only_say_that_they_have_moved_are_counted_without_end() {
+    let mut inbox = inbox();
+    inbox.claim(id(1), TOKEN).unwrap();
+    if let Some(account) = inbox.accounts.get_mut(&0) {
+        account.bulk_ends = i32::MAX;
+    }
+    assert_eq!(inbox.last_but_bulk(id(1)), None);
+    assert!(inbox.dismiss(id(1), trouble("enough")).is_some());
 }
 
 fn trouble(text: &str) -> CallError {

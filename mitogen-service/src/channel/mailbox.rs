@@ -643,7 +643,7 @@ impl Listener for ClaimWatch {
         }
         let why = refusal(&self.claimant, 0, reason);
         let mut state = mailbox.state.lock();
-        let closed = state.inbox.close_number(self.number, why);
+        let closed = state.inbox.dismiss_number(self.number, why);
         mailbox.dismissed(state, self.claimant.id(), closed, "credit was lost on its way");
     }
 
