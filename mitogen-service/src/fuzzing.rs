@@ -469,6 +469,8 @@ pub enum Refusal {
     Twice,
     TooMany,
     Ended,
+    /// It was sent before its context has heard of the end of its claim.
+    Late,
     /// It has no claim, or none any more.
     Unclaimed,
     BeyondWindow,
@@ -512,14 +514,16 @@ impl Receiving {
         })
     }
 
-    /// A message. One beyond the window ends the claim, as in the router.
+    /// A message, over the links for bulk or the main ones. One beyond the window ends the claim, as in the
+    /// router.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn arrive(&mut self, source: u32, length: usize, number: u32) -> Result<(), Refusal> {
+    pub fn arrive(&mut self, source: u32, bulk: bool, length: usize, number: u32) -> Result<(), Refusal> {
         let source = ContextId::new(source);
-        self.inbox.arrive((source, inbox::Way::Main), window::cost(length), number).map_err(|refused| match refused {
-            inbox::NotTaken::Late | inbox::NotTaken::Unclaimed => Refusal::Unclaimed,
+        self.inbox.arrive((source, way(bulk)), window::cost(length), number).map_err(|refused| match refused {
+            inbox::NotTaken::Late => Refusal::Late,
+            inbox::NotTaken::Unclaimed => Refusal::Unclaimed,
             inbox::NotTaken::BeyondWindow => {
                 assert!(self.inbox.dismiss(source, trouble()).is_some(), "it has a claim");
                 Refusal::BeyondWindow
@@ -536,10 +540,25 @@ impl Receiving {
         Some((taken.message, credit))
     }
 
-    /// A claim ends, in good order or not; `None` if there is none, else whether the receiver is over.
-    pub fn close(&mut self, source: u32, in_order: bool) -> Option<bool> {
-        let trouble = (!in_order).then(trouble);
-        self.inbox.close(ContextId::new(source), trouble).map(|closed| closed.over)
+    /// Whether a context is given a handle for bulk.
+    pub fn may_send_bulk(&self, source: u32) -> bool {
+        self.inbox.is_claimed_by(ContextId::new(source))
+    }
+
+    /// BULK: a context sends nothing more but over the links for bulk. As for [`close`](Self::close).
+    pub fn last_but_bulk(&mut self, source: u32) -> Option<bool> {
+        self.inbox.last_but_bulk(ContextId::new(source)).map(|closed| closed.over)
+    }
+
+    /// A context closes its claim, over the links for bulk or the main ones. `None` if it goes on, or there is
+    /// none; else whether the receiver is over.
+    pub fn close(&mut self, source: u32, bulk: bool) -> Option<bool> {
+        self.inbox.closed_by_sender(ContextId::new(source), way(bulk)).map(|closed| closed.over)
+    }
+
+    /// The receiver closes the claim of an account, as when credit for it was lost on its way.
+    pub fn dismiss_number(&mut self, number: u64) -> Option<bool> {
+        self.inbox.dismiss_number(number, trouble()).map(|closed| closed.over)
     }
 
     /// The context of an account has ended.
@@ -615,6 +634,10 @@ impl Sending {
     pub fn is_idle(&self) -> bool {
         self.spending.is_idle()
     }
+}
+
+fn way(bulk: bool) -> inbox::Way {
+    if bulk { inbox::Way::Bulk } else { inbox::Way::Main }
 }
 
 fn trouble() -> CallError {

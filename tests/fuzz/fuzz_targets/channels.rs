@@ -1,20 +1,28 @@
 //! Any sequence of events at one receiver and at those who send to it, before a second opinion that
 //! keeps everything in lists: CLAIM and CREDIT of any bytes, messages with and without a claim, beyond
-//! the window and within it, claims that come and go, contexts that end.
+//! the window and within it, over the main links and over those for bulk, claims that come and go, that move to
+//! the links for bulk or only say so, ends of claims that are said twice, by half or for nothing, contexts that
+//! end.
 //!
-//! Who keeps the rules is never refused for want of credit, and has all of it back in the end. Who does
-//! not keep them gets nothing that others would miss: the receiver never holds more than its bounds say.
+//! Who keeps the rules is never refused, whichever of its links is the faster one and whatever others do, and has
+//! all of its credit back in the end. Who does not keep them gets nothing that others would miss: the receiver
+//! never holds more than its bounds say, and nothing stays that was told by half.
 //!
 //! Input: the bounds, then events of a few bytes each.
 
 #![no_main]
 #![forbid(unsafe_code)]
 
+#[path = "channels/peer.rs"]
+mod peer;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use libfuzzer_sys::fuzz_target;
 use mitogen_service::fuzzing::{Receiving, Refusal, Sending, channel_cost};
 use mitogen_service_fuzz::{Bytes, play};
+
+use peer::{Answer, Peer, What};
 
 /// The receiver's own context.
 const ME: u32 = 0;
@@ -28,22 +36,6 @@ const TOKEN: u64 = 0x0123_4567_89ab_cdef;
 
 /// What an account counts for beside its messages.
 const OVERHEAD: u64 = 256;
-
-/// An honest context, and what is on its way between it and the receiver, in order.
-struct Peer {
-    sending: Sending,
-    has_claim: bool,
-    /// What was sent and not given back.
-    outstanding: u128,
-    there: VecDeque<Sent>,
-    back: VecDeque<Vec<u8>>,
-}
-
-enum Sent {
-    Claim,
-    Message(usize),
-    Farewell,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -61,6 +53,18 @@ struct Account {
     /// What has arrived and was not given back, and the part of it that was taken.
     outstanding: u128,
     owed: u128,
+    /// The claim has not ended on the main links.
+    main: bool,
+    /// How many ends are still to come over the links for bulk, below 0 if one was early; and how many of
+    /// earlier claims, in front of which everything is late.
+    bulk_ends: i64,
+    stale: i64,
+}
+
+impl Account {
+    fn is_over(&self) -> bool {
+        !self.main && self.bulk_ends <= 0 && self.stale == 0
+    }
 }
 
 struct World {
@@ -70,6 +74,9 @@ struct World {
     respondent: Option<u32>,
     peers: BTreeMap<u32, Peer>,
     accounts: BTreeMap<u64, Account>,
+    /// Those whose claims were closed from this end, and how many ends are still to come from them over the
+    /// links for bulk.
+    dismissed: BTreeMap<u32, i64>,
     next_account: u64,
     queue: VecDeque<(u64, u64, u32)>,
     next_message: u32,
@@ -104,20 +111,14 @@ impl World {
         if let Some(respondent) = respondent {
             receiving.restrict(respondent);
         }
-        let peer = || Peer {
-            sending: Sending::new(HANDLE, window),
-            has_claim: false,
-            outstanding: 0,
-            there: VecDeque::new(),
-            back: VecDeque::new(),
-        };
         Self {
             receiving,
             window,
             senders,
             respondent,
-            peers: (0..HONEST).map(|id| (id, peer())).collect(),
+            peers: (0..HONEST).map(|id| (id, Peer::new(window))).collect(),
             accounts: BTreeMap::new(),
+            dismissed: BTreeMap::new(),
             next_account: 0,
             queue: VecDeque::new(),
             next_message: 0,
@@ -131,12 +132,13 @@ impl World {
         let choice = input.u8();
         let who = input.u8();
         let (honest, hostile) = (u32::from(who) % HONEST, HONEST + u32::from(who) % (CONTEXTS - HONEST));
-        match choice % 24 {
+        match choice % 32 {
             0 => self.begin(honest),
-            1..=4 => self.send(honest, length(input)),
-            5..=9 => self.deliver(honest),
-            10 => self.give_back(honest),
-            11 => self.close(honest),
+            1..=4 | 31 => self.peer(honest).send(length(input)),
+            5..=8 => self.deliver(honest, false),
+            9 | 29 => self.deliver(honest, true),
+            10 | 28 => self.hear(honest),
+            11 => self.peer(honest).close(),
             12 => {
                 let length = usize::from(input.u8() % 32);
                 let _ = self.claim(hostile, input.take(length).to_vec());
@@ -145,7 +147,7 @@ impl World {
                 let _ = self.claim(hostile, claim(HANDLE, TOKEN));
             }
             14 | 15 => {
-                let _ = self.arrive(hostile, length(input));
+                let _ = self.arrive(hostile, choice % 2 == 1, length(input));
             }
             16 => self.close_claim(hostile, who & 0x80 != 0),
             17 => {
@@ -153,10 +155,14 @@ impl World {
                 self.forge_credit(honest, input.take(length));
             }
             18 => self.forge_credit(honest, &credit(HANDLE, input.u32())),
-            19 => self.lose(u32::from(who) % CONTEXTS),
-            20 => self.spoil(hostile),
+            19 => self.end(hostile),
+            20 => self.spoil(u32::from(who) % CONTEXTS),
             21 if who < 8 => self.finish(),
             21 | 22 => self.hold_or_release(who & 1 == 0),
+            24 => self.peer(honest).ask(),
+            25 => self.last_but_bulk(hostile),
+            26 => drop(self.may_send_bulk(hostile)),
+            27 => self.lose_credit(u32::from(who) % CONTEXTS),
             _ => self.take(),
         }
         self.agree();
@@ -169,81 +175,67 @@ impl World {
     }
 
     fn begin(&mut self, id: u32) {
+        let known = self.is_known(id);
         let peer = self.peer(id);
-        if !peer.has_claim {
-            peer.has_claim = true;
-            peer.there.push_back(Sent::Claim);
+        if !known && peer.main.is_empty() && peer.bulk.is_empty() && peer.back.is_empty() {
+            peer.is_forgotten();
         }
+        peer.begin();
     }
 
-    /// It sends if it has credit, by both counts.
-    fn send(&mut self, id: u32, length: usize) {
-        let window = u128::from(self.window);
+    /// The next thing that it has sent over one of its links arrives.
+    fn deliver(&mut self, id: u32, bulk: bool) {
+        let ended = self.ended;
         let peer = self.peer(id);
-        if !peer.has_claim {
-            return;
-        }
-        let cost = u128::from(channel_cost(length));
-        let fits = peer.outstanding == 0 || peer.outstanding + cost <= window;
-        assert_eq!(peer.sending.spend(length), fits, "{} of {window} are outstanding", peer.outstanding);
-        if fits {
-            peer.outstanding += cost;
-            peer.there.push_back(Sent::Message(length));
-        }
-    }
-
-    fn close(&mut self, id: u32) {
-        let peer = self.peer(id);
-        if std::mem::take(&mut peer.has_claim) {
-            peer.there.push_back(Sent::Farewell);
-        }
-    }
-
-    /// The next thing that it has sent arrives.
-    fn deliver(&mut self, id: u32) {
-        let Some(sent) = self.peer(id).there.pop_front() else { return };
-        let taken = match sent {
-            Sent::Claim => self.claim(id, claim(HANDLE, TOKEN)),
-            Sent::Message(length) => self.arrive(id, length),
-            Sent::Farewell => {
-                self.close_claim(id, true);
+        let Some(sent) = (if bulk { &mut peer.bulk } else { &mut peer.main }).pop_front() else { return };
+        let is_right = peer.is_right(&sent) && !ended;
+        let taken = match sent.what {
+            What::Claim(number) => {
+                self.peer(id).arrived = number;
+                // It may be refused for the sake of others, which it is told.
+                let _ = self.claim(id, claim(HANDLE, TOKEN));
                 true
             }
+            What::Message(length) => self.arrive(id, bulk, length),
+            What::Farewell => {
+                self.close_claim(id, bulk);
+                true
+            }
+            What::Last => {
+                self.last_but_bulk(id);
+                true
+            }
+            What::Ask(number) => {
+                let granted = self.may_send_bulk(id);
+                self.peer(id).back.push_back(Answer::Bulk(number, granted));
+                granted
+            }
         };
-        if !taken {
-            self.forget(id);
+        assert!(taken || !is_right, "{id} keeps the rules");
+    }
+
+    fn hear(&mut self, id: u32) {
+        self.peer(id).hear();
+    }
+
+    fn is_known(&self, id: u32) -> bool {
+        self.account(id, State::Open).or(self.account(id, State::Lingering)).is_some()
+    }
+
+    /// An honest context is told of an end.
+    fn tell(&mut self, id: u32, end: fn(u32) -> Answer) {
+        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.gone) {
+            peer.told += 1;
+            peer.back.push_back(end(peer.arrived));
         }
     }
 
-    /// A context has heard that the receiver takes no more from it; both count from 0 again.
-    fn forget(&mut self, id: u32) {
-        let window = self.window;
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.sending = Sending::new(HANDLE, window);
-        (peer.has_claim, peer.outstanding) = (false, 0);
-        peer.there.clear();
-        peer.back.clear();
-    }
-
-    /// The next credit arrives.
-    fn give_back(&mut self, id: u32) {
-        let peer = self.peer(id);
-        let Some(payload) = peer.back.pop_front() else { return };
-        let (bytes, right) = peer.sending.credit(&payload).expect("the receiver's own payload can be read");
-        assert!(right && bytes > 0, "{bytes} of {} that are outstanding", peer.outstanding);
-        peer.outstanding -= u128::from(bytes);
-        assert_eq!(peer.sending.is_idle(), peer.outstanding == 0);
-    }
-
-    /// Somebody who has learned the handle gives credit, which counts at most as what it is: no more than
-    /// was taken. It is as if the receiver had said so, and from then on this context is not honest.
+    /// Somebody who has learned the handle gives credit. It is as if the receiver had said so, and from then on
+    /// this context is not honest.
     fn forge_credit(&mut self, id: u32, payload: &[u8]) {
         let peer = self.peer(id);
-        let Some((bytes, right)) = peer.sending.credit(payload) else { return };
-        assert_eq!(right, u128::from(bytes) <= peer.outstanding, "{bytes} of {}", peer.outstanding);
-        if right && bytes > 0 {
-            // Its count is wrong now; it begins anew as a context that the receiver does not know.
-            self.lose(id);
+        if !peer.gone && peer.forged_credit(payload) {
+            self.end(id);
         }
     }
 
@@ -256,7 +248,7 @@ impl World {
             assert!(payload != claim(HANDLE, TOKEN));
             return false;
         }
-        let lingering = self.account(source, State::Lingering);
+        let (open, lingering) = (self.account(source, State::Open), self.account(source, State::Lingering));
         let each = u128::from(self.window) + u128::from(OVERHEAD);
         let count = |state| self.accounts.values().filter(|account| account.state == state).count();
         let accounts = count(State::Open) + count(State::Lingering) + 1;
@@ -274,7 +266,8 @@ impl World {
             }
             () if self.ended => Err(Refusal::Ended),
             () if self.respondent.is_some_and(|respondent| respondent != source) => Err(Refusal::Stranger),
-            () if self.account(source, State::Open).is_some() => Err(Refusal::Twice),
+            () if open.is_some_and(|open| self.accounts[&open].main) => Err(Refusal::Twice),
+            () if open.is_some() => Ok(None),
             () if lingering.is_some() => Ok(None),
             () if !exact && granted == Err(Refusal::TooMany) => granted,
             () if too_many => Err(Refusal::TooMany),
@@ -284,70 +277,139 @@ impl World {
         match granted {
             Ok(Some(number)) => {
                 self.next_account += 1;
-                self.accounts.insert(number, Account { source, state: State::Open, outstanding: 0, owed: 0 });
+                let stale = self.dismissed.remove(&source).unwrap_or(0).max(0);
+                let account =
+                    Account { source, state: State::Open, outstanding: 0, owed: 0, main: true, bulk_ends: 0, stale };
+                self.accounts.insert(number, account);
             }
-            Ok(None) => self.set(lingering.expect("it goes on"), State::Open),
-            Err(_) => return false,
+            Ok(None) => {
+                let number = open.or(lingering).expect("it goes on");
+                self.set(number, State::Open);
+                self.change(number).main = true;
+            }
+            Err(refusal) => {
+                let told = matches!(refusal, Refusal::TooMany | Refusal::Ended);
+                self.tell(source, if told { Answer::Closed } else { Answer::Refused });
+                return false;
+            }
         }
         self.claimed |= source != ME;
         true
     }
 
     /// Tells whether the message was taken.
-    fn arrive(&mut self, source: u32, length: usize) -> bool {
+    fn arrive(&mut self, source: u32, bulk: bool, length: usize) -> bool {
         let number = self.next_message;
         self.next_message += 1;
-        let taken = self.receiving.arrive(source, length, number);
+        let taken = self.receiving.arrive(source, bulk, length, number);
         let cost = channel_cost(length);
         let Some(account) = self.account(source, State::Open) else {
-            assert_eq!(taken, Err(Refusal::Unclaimed));
+            let late = self.ended || self.dismissed.contains_key(&source);
+            assert_eq!(taken, Err(if late { Refusal::Late } else { Refusal::Unclaimed }));
             return false;
         };
+        if bulk && self.accounts[&account].stale > 0 {
+            assert_eq!(taken, Err(Refusal::Late));
+            return false;
+        }
         let outstanding = self.accounts[&account].outstanding;
         if outstanding > 0 && outstanding + u128::from(cost) > u128::from(self.window) {
             assert_eq!(taken, Err(Refusal::BeyondWindow));
-            assert!(source >= HONEST, "{source} keeps the rules, and has sent too much");
-            self.cut(account);
+            self.dismissed(account);
             return false;
         }
         assert_eq!(taken, Ok(()));
-        self.accounts.get_mut(&account).expect("it is open").outstanding += u128::from(cost);
+        self.change(account).outstanding += u128::from(cost);
         self.queue.push_back((account, cost, number));
         true
     }
 
-    fn close_claim(&mut self, source: u32, in_order: bool) {
-        let over = self.receiving.close(source, in_order);
-        let Some(account) = self.account(source, State::Open) else {
+    /// A context closes its claim, over one of both links.
+    fn close_claim(&mut self, source: u32, bulk: bool) {
+        let over = self.receiving.close(source, bulk);
+        let Some(number) = self.account(source, State::Open) else {
+            if bulk {
+                self.count_bulk_end(source, -1);
+            }
             assert_eq!(over, None);
             return;
         };
-        if in_order {
-            self.set(account, State::Lingering);
-        } else {
-            self.cut(account);
+        let account = self.change(number);
+        match bulk {
+            false => account.main = false,
+            true if account.stale > 0 => account.stale -= 1,
+            true => account.bulk_ends = (account.bulk_ends - 1).max(-1),
         }
+        self.closed_in_order(number, over);
+    }
+
+    /// A context says that nothing more comes but over the links for bulk.
+    fn last_but_bulk(&mut self, source: u32) {
+        let over = self.receiving.last_but_bulk(source);
+        let Some(number) = self.account(source, State::Open).filter(|number| self.accounts[number].main) else {
+            self.count_bulk_end(source, 1);
+            assert_eq!(over, None);
+            return;
+        };
+        let account = self.change(number);
+        account.main = false;
+        account.bulk_ends += 1;
+        self.closed_in_order(number, over);
+    }
+
+    /// The claim may have come to its end by that, or go on.
+    fn closed_in_order(&mut self, number: u64, over: Option<bool>) {
+        if !self.accounts[&number].is_over() {
+            assert_eq!(over, None);
+            return;
+        }
+        let account = self.change(number);
+        (account.bulk_ends, account.stale) = (0, 0);
+        self.set(number, State::Lingering);
         assert_eq!(over, Some(self.is_over()));
     }
 
-    /// A context ends, or credit for it was lost on its way.
-    fn lose(&mut self, source: u32) {
-        let account = self.account(source, State::Open).or(self.account(source, State::Lingering));
-        if let Some(account) = account {
+    fn may_send_bulk(&self, source: u32) -> bool {
+        let may = self.account(source, State::Open).is_some_and(|number| self.accounts[&number].main);
+        assert_eq!(self.receiving.may_send_bulk(source), may);
+        may
+    }
+
+    /// A context ends.
+    fn end(&mut self, source: u32) {
+        if let Some(account) = self.account(source, State::Open).or(self.account(source, State::Lingering)) {
             let was_open = self.accounts[&account].state == State::Open;
             let over = self.receiving.close_number(account);
             self.cut(account);
             assert_eq!(over, Some(was_open && self.is_over()));
             assert_eq!(self.receiving.close_number(account), None, "once");
         }
-        self.forget(source);
+        if let Some(peer) = self.peers.get_mut(&source) {
+            peer.end();
+        }
+    }
+
+    /// Credit for a context was lost on its way.
+    fn lose_credit(&mut self, source: u32) {
+        let Some(account) = self.account(source, State::Open).or(self.account(source, State::Lingering)) else {
+            return;
+        };
+        let over = self.receiving.dismiss_number(account);
+        if self.accounts[&account].state == State::Open {
+            self.dismissed(account);
+            assert_eq!(over, Some(self.is_over()));
+        } else {
+            self.cut(account);
+            self.tell(source, Answer::Closed);
+            assert_eq!(over, Some(false));
+        }
     }
 
     fn spoil(&mut self, source: u32) {
         let over = self.receiving.spoil(source);
         let account = self.account(source, State::Open);
         if let Some(account) = account {
-            self.cut(account);
+            self.dismissed(account);
         }
         assert_eq!(over, account.map(|_| self.is_over()));
     }
@@ -390,8 +452,8 @@ impl World {
         assert_eq!(given.as_ref().map(|(source, _)| *source), expected);
         let Some((source, payload)) = given else { return };
         assert_eq!(Sending::new(HANDLE, u64::MAX).credit(&payload).map(|(bytes, _)| u128::from(bytes)), Some(due));
-        if let Some(peer) = self.peers.get_mut(&source) {
-            peer.back.push_back(payload);
+        if let Some(peer) = self.peers.get_mut(&source).filter(|peer| !peer.gone) {
+            peer.back.push_back(Answer::Credit(payload));
         }
     }
 
@@ -409,7 +471,7 @@ impl World {
         let accounts: Vec<_> = self.accounts.keys().copied().collect();
         accounts.into_iter().for_each(|account| self.cut(account));
         self.ended = true;
-        (0..HONEST).for_each(|id| self.forget(id));
+        told.into_iter().for_each(|id| self.tell(id, Answer::Closed));
     }
 
     // ---- the second opinion ----
@@ -419,8 +481,35 @@ impl World {
         self.accounts.iter().find(found).map(|(number, _)| *number)
     }
 
+    fn change(&mut self, number: u64) -> &mut Account {
+        self.accounts.get_mut(&number).expect("it is there")
+    }
+
     fn cut(&mut self, account: u64) {
         self.set(account, State::Cut);
+    }
+
+    /// A claim was closed from this end, which its context is told.
+    fn dismissed(&mut self, number: u64) {
+        let Account { source, bulk_ends, stale, .. } = self.accounts[&number];
+        self.cut(number);
+        if self.dismissed.len() as u64 >= self.senders {
+            for id in std::mem::take(&mut self.dismissed).into_keys() {
+                // What is late of them can be told no more from what they send afterwards.
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.doubtful = true;
+                }
+            }
+        }
+        self.dismissed.insert(source, bulk_ends + stale);
+        self.tell(source, Answer::Closed);
+    }
+
+    /// Who was not closed from this end has no ends to come but those of its claim.
+    fn count_bulk_end(&mut self, source: u32, more: i64) {
+        if let Some(ends) = self.dismissed.get_mut(&source) {
+            *ends += more;
+        }
     }
 
     /// An account without a claim lasts as long as something of it is queued.
@@ -456,25 +545,29 @@ impl World {
         }
     }
 
-    /// Everything arrives, is taken and given back: then those who keep the rules have all of their credit.
+    /// Everything arrives, is taken and given back: then those who keep the rules have all of their credit, and
+    /// nothing is left of what they have told by half.
     fn settle(mut self) {
-        for id in 0..HONEST {
-            while !self.peer(id).there.is_empty() {
-                self.deliver(id);
+        let is_quiet = |peer: &Peer| peer.main.is_empty() && peer.bulk.is_empty() && peer.back.is_empty();
+        while !self.queue.is_empty() || !self.peers.values().all(is_quiet) {
+            if !self.queue.is_empty() {
+                self.take();
             }
-        }
-        while !self.queue.is_empty() {
-            self.take();
-        }
-        for id in 0..HONEST {
-            while !self.peer(id).back.is_empty() {
-                self.give_back(id);
+            for id in 0..HONEST {
+                self.deliver(id, true);
+                self.deliver(id, false);
+                self.hear(id);
             }
-            let peer = self.peer(id);
-            assert!(peer.outstanding == 0 && peer.sending.is_idle(), "{id}: {} are lost", peer.outstanding);
         }
         self.agree();
         assert!(self.accounts.values().all(|account| account.state == State::Open && account.outstanding == 0));
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| !peer.gone && !peer.doubtful) {
+            peer.assert_idle();
+            let account = self.account(*id, State::Open).map(|number| &self.accounts[&number]);
+            assert_eq!(account.is_some(), peer.has_claim(), "{id}: {account:?}");
+            assert!(account.is_none_or(|account| account.main && account.bulk_ends == 0 && account.stale == 0));
+            assert!(self.dismissed.get(id).is_none_or(|ends| *ends == 0), "{id}: {:?}", self.dismissed);
+        }
     }
 }
 
