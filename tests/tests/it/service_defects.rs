@@ -1,5 +1,5 @@
 //! What is known to be wrong in Mitogen's services, channels and selects, and what happens here
-//! instead. The numbers are those of the table in docs/parity.md, as in `upstream_defects.rs`.
+//! instead. The numbers are those of the table in docs/parity.md, as in `upstream_defects/`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
