@@ -3,17 +3,23 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mitogen_service::{
     Activator, AllowAny, Authorized, CallError, Caller, Error, Event, Executed, Hosted, Invoker, Pool, Reply, Router,
-    Sender, ServiceScope, service,
+    Sender, Service, ServiceScope, service,
 };
 use mitogen_service_tests::{LONG, within};
 
 fn router() -> Router {
     Router::builder().build().unwrap()
+}
+
+/// Adds a service on a thread of its own.
+fn adding(pool: &Pool, service: impl Service + Send) -> JoinHandle<mitogen_service::Result<()>> {
+    let pool = pool.clone();
+    thread::spawn(move || pool.add(service))
 }
 
 /// Tells what it does, and waits in its hooks if it is told to.
@@ -100,10 +106,7 @@ fn of_two_services_of_one_name_that_are_added_at_once_one_starts() {
     let router = router();
     let pool = Pool::builder(&router).size(1).start().unwrap();
     let (first, stage) = Actor::new("start");
-    let adding = thread::spawn({
-        let pool = pool.clone();
-        move || pool.add(first)
-    });
+    let adding = adding(&pool, first);
     assert_eq!(stage.next(), "starts");
     let (second, other) = Actor::new("");
     let error = pool.add(second).unwrap_err();
@@ -140,10 +143,7 @@ fn a_call_that_may_not_have_a_service_made_does_not_keep_its_name_from_another()
     let call = Actor::stub(&router.myself()).act();
     asked.recv_timeout(LONG).unwrap();
     let (actor, stage) = Actor::new("");
-    let adding = thread::spawn({
-        let pool = pool.clone();
-        move || pool.add(actor)
-    });
+    let adding = adding(&pool, actor);
     go.send(()).unwrap();
     adding.join().unwrap().unwrap();
     assert!(matches!(call.wait_timeout(LONG), Err(CallError::NotActivated { .. })));
@@ -171,10 +171,7 @@ fn who_calls_a_service_that_does_not_start_is_told_so() {
     let router = router();
     let pool = Pool::builder(&router).size(1).start().unwrap();
     let ((go, wait), (begins, begun)) = (mpsc::channel(), mpsc::channel());
-    let adding = thread::spawn({
-        let pool = pool.clone();
-        move || pool.add(Fails(Mutex::new(wait), begins))
-    });
+    let adding = adding(&pool, Fails(Mutex::new(wait), begins));
     begun.recv_timeout(LONG).unwrap();
     let call = Fails::stub(&router.myself()).nothing();
     go.send(()).unwrap();
@@ -216,10 +213,7 @@ fn a_service_that_starts_while_its_pool_closes_is_told_of_the_end_once() {
     let router = router();
     let pool = Pool::builder(&router).size(1).start().unwrap();
     let (actor, stage) = Actor::new("start");
-    let adding = thread::spawn({
-        let pool = pool.clone();
-        move || pool.add(actor)
-    });
+    let adding = adding(&pool, actor);
     assert_eq!(stage.next(), "starts");
     let call = Actor::stub(&router.myself()).act();
     pool.stop();
