@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, ImplItem, ItemImpl};
 
 use super::options::{self, ImplOptions};
-use super::{another_block, attributes, docs, generics, hooks, method, misspelt, policy, types};
+use super::{another_block, attributes, docs, generics, hooks, method, misspelt, policy, types, unread};
 use crate::errors::{Errors, text};
 use crate::model::{Hooks, Method, Names, Service, Sketch};
 use crate::words;
@@ -144,6 +144,11 @@ fn misplaced(item: &mut ImplItem, errors: &Errors) {
         ImplItem::Const(item) => &mut item.attrs,
         ImplItem::Type(item) => &mut item.attrs,
         ImplItem::Macro(item) => &mut item.attrs,
+        // A method without a body, which the compiler reports.
+        ImplItem::Verbatim(item) => {
+            *item = unread::stripped(std::mem::take(item), true);
+            return;
+        }
         _ => return,
     };
     for word in words::OF_METHODS {

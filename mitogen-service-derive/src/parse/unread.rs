@@ -110,15 +110,17 @@ pub(crate) fn is_like(item: &TokenStream, keyword: &str) -> bool {
 /// language than we do it has not, so silence would not do. A lint is what it comes to last and only if all else is right.
 pub(crate) fn unless_reported(text: &str) -> TokenStream {
     quote! {
+        #[allow(dead_code)]
         const _: () = {
             #[must_use = #text]
-            fn item() -> bool {
-                true
+            struct WhatIsNotUnderstood;
+            // Of a value inside of another one the compiler does not propose to assign it.
+            fn read() -> (WhatIsNotUnderstood,) {
+                (WhatIsNotUnderstood,)
             }
-            #[allow(dead_code)]
             #[deny(unused_must_use)]
-            fn read() {
-                item();
+            fn report() {
+                read();
             }
         };
     }
@@ -154,7 +156,7 @@ fn unread(body: &Group) -> Block {
 }
 
 /// Takes our attributes off items, and off the parameters of functions.
-fn stripped(inner: TokenStream, parameters: bool) -> TokenStream {
+pub(super) fn stripped(inner: TokenStream, parameters: bool) -> TokenStream {
     let mut trees = inner.into_iter().peekable();
     let mut kept = TokenStream::new();
     while let Some(tree) = trees.next() {
