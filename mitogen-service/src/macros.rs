@@ -61,7 +61,7 @@
 /// | `invoker = EXPR` | how calls are run: an [`Invoker`](crate::Invoker) that is `Default`, or an expression that gives one |
 /// | `types = [Cache<u8>, ..]` | the types that a generic service is there for; see below |
 /// | `vis = pub(crate)` | the visibility of stub and trait, `pub` by default |
-/// | `crate = path` | where this crate is found, if it is renamed or re-exported |
+/// | `crate = path` | where this crate is found, if it is renamed or re-exported; without it, the compiler does not find `mitogen_service` |
 ///
 /// `name`, `invoker` and `activate` may stand on the struct instead: `#[service(name = "files")] struct Files;`.
 /// Only [`DeduplicatingInvoker`](crate::DeduplicatingInvoker) may not, which needs to see the methods. With another

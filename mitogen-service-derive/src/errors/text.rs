@@ -92,6 +92,10 @@ pub(crate) const TRAIT_IMPL: &str = "`#[service]` does not work on the impl of a
 pub(crate) const BORROWING_SERVICE: &str = "a service lives as long as its pool, so it cannot borrow: \
      let its type own what it needs, or share it in an `Arc`";
 
+pub(crate) fn unused_parameter(name: &str) -> String {
+    format!("`{name}` stands nowhere in the type of the service, so nobody can say what it is: remove it")
+}
+
 pub(crate) const GENERIC_ACTIVATION: &str = "a generic service can only be made for types that are named here: \
      add `types = [YourService<SomeType>]`";
 

@@ -31,6 +31,7 @@ pub(crate) fn read(options: TokenStream, mut item: ItemImpl, errors: &Errors) ->
     let self_type = (*item.self_ty).clone();
     let mut mentioned = Vec::new();
     let mut hooks = Hooks::default();
+    generics::take_unused(&mut item, errors);
     let params = item.generics.clone();
     let service = method::OfService { self_type: &self_type, params: &params, krate: &options.krate };
     attributes::without_crate(&mut item, &options.krate);

@@ -4,11 +4,31 @@ use std::collections::HashSet;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::{Generics, Ident, ItemImpl, Path, Type};
+use syn::{ConstParam, GenericParam, Generics, Ident, ItemImpl, Path, Type, TypeParam};
 
 use super::types;
 use crate::errors::{Errors, text};
 use crate::model::{Options, Params};
+
+/// Takes parameters away that are named nowhere, which the compiler would report of the block and of each of its calls.
+pub(super) fn take_unused(item: &mut ItemImpl, errors: &Errors) {
+    let predicates = item.generics.where_clause.to_token_stream();
+    let mut places = vec![item.self_ty.to_token_stream(), predicates];
+    places.extend(item.items.iter().map(ToTokens::to_token_stream));
+    places.extend(item.generics.type_params().map(|param| param.bounds.to_token_stream()));
+    let params = std::mem::take(&mut item.generics.params).into_pairs();
+    let used = params.filter(|param| match param.value() {
+        GenericParam::Lifetime(_) => true,
+        GenericParam::Type(TypeParam { ident, .. }) | GenericParam::Const(ConstParam { ident, .. }) => {
+            let is_used = places.iter().any(|place| has(place.clone(), &|word| word == ident));
+            if !is_used {
+                errors.at(ident, text::unused_parameter(&ident.to_string()));
+            }
+            is_used
+        }
+    });
+    item.generics.params = used.collect();
+}
 
 /// Reads the parameters of an impl block, whose service is called `ident`.
 pub(super) fn read(item: &ItemImpl, krate: &Path, options: &Options, ident: &Ident, errors: &Errors) -> Params {
@@ -72,11 +92,14 @@ fn is_of(ty: &Type, ident: &Ident) -> bool {
 /// Whether a type names one of these parameters, or the service itself, which may.
 pub(super) fn mentions(tokens: TokenStream, params: &Generics) -> bool {
     let is_one = |ident: &Ident| ident == "Self" || params.type_params().any(|param| param.ident == *ident);
-    let mut trees = tokens.into_iter();
-    !params.params.is_empty()
-        && trees.any(|tree| match tree {
-            TokenTree::Ident(ident) => is_one(&ident),
-            TokenTree::Group(group) => mentions(group.stream(), params),
-            _ => false,
-        })
+    !params.params.is_empty() && has(tokens, &is_one)
+}
+
+/// Whether there is such a word among the tokens.
+fn has(tokens: TokenStream, is_one: &dyn Fn(&Ident) -> bool) -> bool {
+    tokens.into_iter().any(|tree| match tree {
+        TokenTree::Ident(ident) => is_one(&ident),
+        TokenTree::Group(group) => has(group.stream(), is_one),
+        _ => false,
+    })
 }

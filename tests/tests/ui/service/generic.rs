@@ -53,4 +53,12 @@ impl<T> Empty<T> {
 #[service(activate, types = [OnType<u8>])]
 struct OnType<T>(T);
 
+struct Unused;
+
+#[service]
+impl<T> Unused {
+    #[expose(policy = AllowAny)]
+    fn read(&self) {}
+}
+
 fn main() {}
