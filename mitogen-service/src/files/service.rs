@@ -56,9 +56,9 @@ pub(super) const NAME: &str = "mitogen.service.FileService";
 /// }
 /// ```
 ///
-/// What comes to a path is there as a whole or not at all: it is written under another name in the same
-/// directory, its BLAKE3 hash is compared, and then it takes its place in one step. Whatever dies in between
-/// leaves what was there. A file takes the place of one that is there; a directory does not.
+/// What comes to a path is there as a whole or not at all: it is written to a file without a name or under another
+/// one in the same directory, its BLAKE3 hash is compared, and then it takes its place in one step. Whatever dies in
+/// between leaves what was there. A file takes the place of one that is there; a directory does not.
 ///
 /// # For whoever has the files
 ///

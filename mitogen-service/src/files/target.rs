@@ -1,17 +1,18 @@
 //! A file that is to be written: absent, or what it was, until it is whole.
 //!
-//! The bytes go to another name in the same directory, which takes the place of the right one at the end, in
-//! one step. The directory is held by a handle, so both names are in the same one whatever is renamed.
+//! The bytes go to a file without a name, or where the file system has none such to another name in the same directory.
+//! At the end that takes the place of the right one, in one step. The directory is held by a handle, so both names are in
+//! the same one whatever is renamed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{Access, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +40,10 @@ pub(super) struct Target {
     path: PathBuf,
     directory: OwnedFd,
     name: OsString,
-    /// What it is called until it is whole.
+    /// What it is called until it is whole, or right before.
     other: OsString,
+    /// It is called so: else it goes with this process, however that ends.
+    is_named: bool,
     file: File,
     /// What was written is left there if this comes to nothing, to be gone on from.
     resumes: bool,
@@ -57,25 +60,38 @@ impl Target {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let error = |action| move |error| FileError::errno(action, path, error);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(rustix::fs::CWD, parent, flags, Mode::empty())
-            .map_err(error("open the directory of"))?;
-        Self::open_at(directory, name, path, resumes)
+        let directory =
+            rustix::fs::openat(CWD, parent, flags, Mode::empty()).map_err(error("open the directory of"))?;
+        let open = match resumes {
+            true => open_partial,
+            false => open_without_name,
+        };
+        Self::open_by(open, directory, (name, path), resumes)
     }
 
-    /// The same in a directory that is open.
-    pub(super) fn open_at(directory: OwnedFd, name: &OsStr, path: &Path, resumes: bool) -> Result<Self, FileError> {
+    /// Begins a file in an open directory that is itself removed if this comes to nothing. So it has the other name from
+    /// the first, which costs less.
+    pub(super) fn open_at(directory: OwnedFd, name: &OsStr, path: &Path) -> Result<Self, FileError> {
+        Self::open_by(open_new, directory, (name, path), false)
+    }
+
+    fn open_by(
+        open: fn(&OwnedFd, &OsStr) -> Result<Opened, Errno>,
+        directory: OwnedFd,
+        (name, path): (&OsStr, &Path),
+        resumes: bool,
+    ) -> Result<Self, FileError> {
         let error = |action| move |error| FileError::errno(action, path, error);
         let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
         if there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode).is_dir()) {
             return Err(error("replace")(Errno::ISDIR));
         }
-        let opened = if resumes { open_partial(&directory, name) } else { open_new(&directory, name) };
-        let (other, file) = opened.map_err(|errno| match errno {
+        let Opened { other, is_named, file } = open(&directory, name).map_err(|errno| match errno {
             Errno::AGAIN => FileError::invalid(format!("another transfer to '{}' is under way", path.display())),
             errno => error("create")(errno),
         })?;
         let (path, name) = (path.to_owned(), name.to_owned());
-        Ok(Self { path, directory, name, other, file: file.into(), resumes, finished: false })
+        Ok(Self { path, directory, name, other, is_named, file: file.into(), resumes, finished: false })
     }
 
     /// What is there of an earlier transfer, hashed.
@@ -102,6 +118,10 @@ impl Target {
         keep: Keep,
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<(), FileError> {
+        if keep.owner || keep.fsync {
+            // Who has given a file away may not name it any more; and what has been synced is what has a name.
+            self.name_it()?;
+        }
         self.dress(metadata, keep)?;
         if keep.fsync {
             rustix::fs::fsync(&self.file).map_err(|error| self.failed("sync", error))?;
@@ -109,11 +129,23 @@ impl Target {
         if !is_wanted() {
             return Err(unwanted());
         }
+        // Only a rename replaces what is there.
+        self.name_it()?;
         rustix::fs::renameat(&self.directory, &self.other, &self.directory, &self.name)
             .map_err(|error| self.failed("replace", error))?;
         self.finished = true;
         if keep.fsync {
             rustix::fs::fsync(&self.directory).map_err(|error| self.failed("sync the directory of", error))?;
+        }
+        Ok(())
+    }
+
+    /// It gets the other name, if it has none.
+    fn name_it(&mut self) -> Result<(), FileError> {
+        if !self.is_named {
+            rustix::fs::linkat(CWD, handle(&self.file), &self.directory, &self.other, AtFlags::SYMLINK_FOLLOW)
+                .map_err(|error| self.failed("create", error))?;
+            self.is_named = true;
         }
         Ok(())
     }
@@ -162,7 +194,7 @@ pub(super) fn dress(file: impl AsFd, metadata: &FileMetadata, keep: Keep) -> Res
 impl Drop for Target {
     fn drop(&mut self) {
         let is_empty = || self.file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        if !self.finished && (!self.resumes || is_empty()) {
+        if self.is_named && !self.finished && (!self.resumes || is_empty()) {
             // If it cannot be removed it is left, under a name that nobody takes for the file.
             let _ = rustix::fs::unlinkat(&self.directory, &self.other, AtFlags::empty());
         }
@@ -182,20 +214,50 @@ impl Sink for Target {
     }
 }
 
+/// A file that is to take another name than its own.
+struct Opened {
+    other: OsString,
+    is_named: bool,
+    file: OwnedFd,
+}
+
+/// A file that has no name until it is whole, where the file system knows such files and `/proc` is there to name it by.
+/// Nobody may open it by its name before it is known who may.
+fn open_without_name(directory: &OwnedFd, name: &OsStr) -> Result<Opened, Errno> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR);
+    let Ok(file) = opened.and_then(|file| can_be_named(&file).map(|()| file)) else { return open_new(directory, name) };
+    Ok(Opened { other: new_name(name), is_named: false, file })
+}
+
+/// Whether a file without a name can have one later.
+fn can_be_named(file: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::accessat(CWD, handle(file), Access::EXISTS, AtFlags::empty())
+}
+
+/// What a file is called that is open.
+fn handle(file: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn new_name(name: &OsStr) -> OsString {
+    other_name(name, &format!("{:016x}.tmp", random_number()))
+}
+
 /// A file of which only this process knows the name, and which only this user may read before it is known who
 /// else may.
-fn open_new(directory: &OwnedFd, name: &OsStr) -> Result<(OsString, OwnedFd), Errno> {
-    let other = other_name(name, &format!("{:016x}.tmp", random_number()));
+fn open_new(directory: &OwnedFd, name: &OsStr) -> Result<Opened, Errno> {
+    let other = new_name(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, &other, flags, Mode::RUSR | Mode::WUSR)?;
-    Ok((other, file))
+    Ok(Opened { other, is_named: true, file })
 }
 
 /// What is left of an earlier transfer, or a new one.
 ///
 /// The name is known to everybody, so in a directory that others may write to it may be theirs, or another
 /// name of a file that is not to be touched: then it is not used.
-fn open_partial(directory: &OwnedFd, name: &OsStr) -> Result<(OsString, OwnedFd), Errno> {
+fn open_partial(directory: &OwnedFd, name: &OsStr) -> Result<Opened, Errno> {
     let other = other_name(name, "part");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, &other, flags, Mode::RUSR | Mode::WUSR)?;
@@ -212,7 +274,7 @@ fn open_partial(directory: &OwnedFd, name: &OsStr) -> Result<(OsString, OwnedFd)
         return Err(Errno::AGAIN);
     }
     rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
-    Ok((other, file))
+    Ok(Opened { other, is_named: true, file })
 }
 
 /// `.NAME.mitogen-ENDING`.

@@ -104,7 +104,7 @@ impl Tree {
     /// Begins a file in it.
     pub(super) fn file(&self, name: &Path) -> Result<Target, FileError> {
         let (directory, last) = self.place(name)?;
-        Target::open_at(directory, last, &self.path.join(name), false)
+        Target::open_at(directory, last, &self.path.join(name))
     }
 
     /// The directory that something lies in, and what it is called there.

@@ -62,7 +62,15 @@ fn a_target_that_is_killed_has_the_old_file() {
         let error = put.run().unwrap_err();
         assert!(matches!(error, FileError::Call(CallError::Dead { .. })), "{error:?}");
         assert_eq!(fs::read(&to).unwrap(), b"old");
+        if has_files_without_names(dir.0.path()) {
+            assert_eq!(dir.names(), ["source", "to"]);
+        }
     }
+}
+
+fn has_files_without_names(directory: &Path) -> bool {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    openat(CWD, directory, OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC, Mode::RUSR).is_ok()
 }
 
 #[test]

@@ -145,8 +145,8 @@ fn who_panics_in_the_middle_of_a_transfer_leaves_nothing_and_takes_no_place() {
             Ok(())
         }
     }
-    let bench = Bench::new();
-    let child = bench.child("child");
+    let (parent, below) = mitogen_service::testing::pair();
+    let child = parent.children()[0].clone();
     let (dir, source, bytes) = Dir::with(2 * SIZE);
     let top = dir.path("top");
     fs::create_dir(&top).unwrap();
@@ -165,7 +165,8 @@ fn who_panics_in_the_middle_of_a_transfer_leaves_nothing_and_takes_no_place() {
     within(LONG, move || FileService::put(&own, &from, &to).run()).unwrap();
     let (own, from, to) = (child.clone(), source.clone(), dir.path("got"));
     within(LONG, move || FileService::get(&own, &from, &to).run()).unwrap();
-    // What a receiver over there has begun it lets go of when it learns of the end; that is so when it has ended.
-    child.shutdown(LONG).unwrap();
+    // What is begun at the other end is let go of when that learns of it: at the latest when all its threads have left,
+    // which is waited for here.
+    drop((parent, below));
     assert_eq!(dir.names(), ["got", "put", "source", "top"]);
 }
