@@ -80,9 +80,10 @@ fn as_many_files_are_propagated_at_a_time_as_may_and_the_others_wait() {
     let calls: Vec<_> = (0..4 * RUNNING).map(|_| service.propagate_to(far.clone(), "/etc/passwd".into())).collect();
     // The calls of this service are run in their order.
     assert!(!service.forget("/nothing".into()).wait_timeout(LONG).unwrap());
-    // The last of them may not be named yet.
+    // A thread that has not come to naming itself has the name of the one that has started it. So some of these may not
+    // be counted, and both that they start may be: the one that pushes to the neighbour, and the one that hears of it.
     let threads = threads(pid);
-    assert!((1..=RUNNING).contains(&threads), "{threads}");
+    assert!(threads <= RUNNING + 2, "{threads}");
     process.signal(Signal::CONT);
     for call in calls {
         call.wait_timeout(LONG).unwrap();
