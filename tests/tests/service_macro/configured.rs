@@ -99,3 +99,30 @@ fn methods_follow_their_cfg() {
     let last = stub.last();
     assert_eq!(last.wait(), Ok(3));
 }
+
+/// Two blocks, of which one is there.
+struct Twin;
+
+#[service]
+#[cfg(unix)]
+impl Twin {
+    #[expose(policy = AllowAny)]
+    fn number(&self) -> u8 {
+        1
+    }
+}
+
+#[service]
+#[cfg(not(unix))]
+impl Twin {
+    #[expose(policy = AllowAny)]
+    fn number(&self) -> u8 {
+        2
+    }
+}
+
+#[test]
+fn one_of_two_blocks_may_depend_on_cfg() {
+    let served = Served::new(Twin);
+    assert_eq!(Twin::stub(&served.context).number().wait(), Ok(1));
+}
