@@ -66,8 +66,9 @@ fn two_hundred_fetches_of_twenty_children_take_turns() {
         ends[0],
         ends[CHILDREN - 1]
     );
-    // Had they been served one after the other, the first would have waited for a twentieth of the time.
-    assert!(ends[0] * 3 > ends[CHILDREN - 1], "{ends:?}");
+    // Had they been served one after the other, the fifth would have waited for a quarter of the time. Those before it
+    // may have begun before others had the processor at all.
+    assert!(ends[CHILDREN / 5 - 1] * 3 > ends[CHILDREN - 1], "{ends:?}");
     // Whoever has the last of a file has it an instant before the thread that has sent it puts that down.
     let deadline = began + LONG;
     while server.files.transfers() > 0 && std::time::Instant::now() < deadline {
