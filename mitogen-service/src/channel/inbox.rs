@@ -115,6 +115,8 @@ pub(super) enum NotTaken {
 pub(super) struct Closed {
     /// What is not listened on any more.
     pub(super) watch: Option<Handle>,
+    /// What is to be given back in front of that, for all that its context has sent.
+    pub(super) grant: Option<Grant>,
     /// With it the receiver is over, and who waits for more is to ask again.
     pub(super) over: bool,
 }
@@ -246,9 +248,10 @@ impl<M> Inbox<M> {
         let Item { account: number, cost, message } = self.queue.pop_front()?;
         let mut taken = Taken { message, grant: None, unwatch: None };
         let Some(account) = self.accounts.get_mut(&number) else { return Some(taken) };
-        let bytes = account.granting.consume(cost);
-        let (source, watch, drained) = (account.source, account.watch, account.granting.is_drained());
+        let (source, watch) = (account.source, account.watch);
         let (open, lingering) = (self.open.get(&source) == Some(&number), self.lingering.get(&source) == Some(&number));
+        let bytes = account.granting.consume(cost, open);
+        let drained = account.granting.is_drained();
         if (open || lingering) && bytes > 0 {
             taken.grant = Some(Grant { source, bytes, watch });
         }
@@ -323,11 +326,11 @@ impl<M> Inbox<M> {
         if let Some(account) = self.accounts.get_mut(&number) {
             (account.main, account.bulk_ends, account.stale) = (false, 0, 0);
         }
-        let watch = self.settle_account(source, number, trouble.is_none());
+        let (watch, grant) = self.settle_account(source, number, trouble.is_none());
         if self.trouble.is_none() {
             self.trouble = trouble;
         }
-        Some(Closed { watch, over: self.is_over() })
+        Some(Closed { watch, grant, over: self.is_over() })
     }
 
     /// The context of an account is gone: no more will come from it, and it gets no more credit.
@@ -339,25 +342,28 @@ impl<M> Inbox<M> {
         if self.lingering.get(&source) == Some(&number) {
             // Its claim was closed in good order.
             self.lingering.remove(&source);
-            let watch = self.settle_account(source, number, false);
-            return Some(Closed { watch, over: false });
+            let (watch, grant) = self.settle_account(source, number, false);
+            return Some(Closed { watch, grant, over: false });
         }
         None
     }
 
-    /// What becomes of an account without a claim; gives what is not listened on any more.
-    fn settle_account(&mut self, source: ContextId, number: u64, credit: bool) -> Option<Handle> {
-        let account = self.accounts.get(&number)?;
+    /// What becomes of an account without a claim; gives what is not listened on any more, and what is to be
+    /// given back if there is `credit`.
+    fn settle_account(&mut self, source: ContextId, number: u64, credit: bool) -> (Option<Handle>, Option<Grant>) {
+        let Some(account) = self.accounts.get_mut(&number) else { return (None, None) };
         let watch = account.watch;
         if account.granting.is_drained() {
+            let bytes = if credit { account.granting.settle() } else { 0 };
             self.accounts.remove(&number);
-        } else if credit {
-            self.lingering.insert(source, number);
-            return None;
-        } else {
-            self.left = self.left.saturating_add(account.granting.queued()).saturating_add(OVERHEAD);
+            return (watch, (bytes > 0).then_some(Grant { source, bytes, watch }));
         }
-        watch
+        if credit {
+            self.lingering.insert(source, number);
+            return (None, None);
+        }
+        self.left = self.left.saturating_add(account.granting.queued()).saturating_add(OVERHEAD);
+        (watch, None)
     }
 
     /// Closes a claim from this end, whose context does not know of it yet.

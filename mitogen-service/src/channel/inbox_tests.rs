@@ -268,7 +268,7 @@ fn a_context_has_one_window_however_often_it_claims() {
     inbox.claim(id(1), TOKEN).unwrap();
     assert!(inbox.watch(0, Handle::new(5000)));
     inbox.arrive((id(1), Way::Main), WINDOW - 1, 0).unwrap();
-    assert_eq!(inbox.close(id(1), None), Some(Closed { watch: None, over: true }));
+    assert_eq!(inbox.close(id(1), None), Some(Closed { watch: None, grant: None, over: true }));
     assert_eq!(inbox.claim(id(1), TOKEN), Ok(None), "it goes on where it was");
     inbox.arrive((id(1), Way::Main), 1, 0).unwrap();
     assert_eq!(inbox.arrive((id(1), Way::Main), 1, 0), Err(NotTaken::BeyondWindow));
@@ -278,6 +278,34 @@ fn a_context_has_one_window_however_often_it_claims() {
     let last = inbox.take().unwrap();
     assert_eq!((last.grant, last.unwatch), (Some(Grant { source: id(1), bytes: 1, watch }), watch));
     assert!(inbox.accounts.is_empty());
+}
+
+#[test]
+fn what_was_not_given_back_yet_is_when_the_claim_ends() {
+    let mut inbox = inbox();
+    let watch = Some(Handle::new(5000));
+    let grant = |bytes| Some(Grant { source: id(1), bytes, watch });
+    inbox.claim(id(1), TOKEN).unwrap();
+    assert!(inbox.watch(0, Handle::new(5000)));
+    inbox.arrive((id(1), Way::Main), WINDOW / 2 - 1, 0).unwrap();
+    assert_eq!(inbox.take().unwrap().grant, None, "not half of it");
+    assert_eq!(inbox.close(id(1), None), Some(Closed { watch, grant: grant(WINDOW / 2 - 1), over: true }));
+    assert!(inbox.accounts.is_empty());
+    // One that is still queued waits for the last message, and a claim that goes on for half a window.
+    inbox.claim(id(1), TOKEN).unwrap();
+    assert!(inbox.watch(1, Handle::new(5000)));
+    (0..3).for_each(|number| inbox.arrive((id(1), Way::Main), 1, number).unwrap());
+    inbox.close(id(1), None).unwrap();
+    assert_eq!(inbox.take().unwrap().grant, None);
+    inbox.claim(id(1), TOKEN).unwrap();
+    assert_eq!(inbox.take().unwrap().grant, None);
+    inbox.close(id(1), None).unwrap();
+    assert_eq!(inbox.take().unwrap().grant, grant(3));
+    // Whoever is dismissed counts from 0 again, and so does this end.
+    inbox.claim(id(1), TOKEN).unwrap();
+    inbox.arrive((id(1), Way::Main), 1, 0).unwrap();
+    inbox.take().unwrap();
+    assert_eq!(inbox.dismiss(id(1), trouble("bad")).unwrap().grant, None);
 }
 
 #[test]

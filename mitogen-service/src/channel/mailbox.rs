@@ -97,9 +97,7 @@ impl After {
     /// Gives the sender its credit back.
     pub(super) fn run(self) {
         let Some((mailbox, grant, unwatch)) = self.0 else { return };
-        if let Some(Grant { source, bytes, watch }) = grant {
-            mailbox.tell(source, watch, CreditNews::Bytes(bytes));
-        }
+        mailbox.give_back(grant);
         mailbox.unwatch(unwatch);
     }
 }
@@ -401,14 +399,16 @@ impl Mailbox {
 
     /// A claim has come to its end, as its context knows.
     fn claim_closed(&self, state: MutexGuard<'_, State>, closed: Option<Closed>) {
-        let Some(Closed { watch, over }) = closed else { return };
+        let Some(Closed { watch, grant, over }) = closed else { return };
         self.over(state, over);
+        self.give_back(grant);
         self.unwatch(watch);
     }
 
     /// A claim was closed from this end, and its context is told.
     fn dismissed(&self, state: MutexGuard<'_, State>, source: ContextId, closed: Option<Closed>, reason: &str) {
-        let Some(Closed { watch, over }) = closed else { return };
+        // Both ends count from 0 then, so that nothing is given back.
+        let Some(Closed { watch, over, grant: _ }) = closed else { return };
         self.over(state, over);
         self.unwatch(watch);
         self.tell(source, None, CreditNews::Closed(reason));
@@ -467,6 +467,13 @@ impl Mailbox {
     fn unwatch(&self, watch: Option<Handle>) {
         if let Some(watch) = watch {
             self.core.give_up(watch);
+        }
+    }
+
+    /// Gives a sender its credit back.
+    fn give_back(&self, grant: Option<Grant>) {
+        if let Some(Grant { source, bytes, watch }) = grant {
+            self.tell(source, watch, CreditNews::Bytes(bytes));
         }
     }
 

@@ -16,9 +16,15 @@ pub(super) fn cost(payload: usize) -> u64 {
     if payload < LARGE { payload + OVERHEAD } else { payload }
 }
 
-/// Every bound of bytes admits one item when nothing else is there.
+/// Of how much the receiver may have taken all without giving it back, if more can come.
+fn half(window: u64) -> u64 {
+    window / 2
+}
+
+/// A message that costs more than half a window is asked for that alone: less may be outstanding for ever, since
+/// the receiver does not give it back. And every bound of bytes admits one item when nothing else is there.
 fn fits(window: u64, outstanding: u64, cost: u64) -> bool {
-    outstanding == 0 || outstanding.saturating_add(cost) <= window
+    outstanding == 0 || outstanding.saturating_add(cost.min(half(window))) <= window
 }
 
 /// The sender's end.
@@ -91,13 +97,16 @@ impl Granting {
 
     /// A message was consumed; gives what is to be given back now, 0 for nothing.
     ///
-    /// Half a window at a time, so that few messages go back and the sender need not stop; and all of it
-    /// when nothing is left, since a large message may wait for just that.
-    pub(super) fn consume(&mut self, cost: u64) -> u64 {
+    /// Half a window at a time, so that few messages go back and the sender need not stop, whose next message
+    /// fits then whatever it costs. And all of it when nothing is left and nothing more `can_come`.
+    pub(super) fn consume(&mut self, cost: u64, can_come: bool) -> u64 {
         self.owed = self.owed.saturating_add(cost).min(self.outstanding);
-        if self.owed < self.window / 2 && !self.is_drained() {
-            return 0;
-        }
+        let is_due = self.owed >= half(self.window) || (!can_come && self.is_drained());
+        if is_due { self.settle() } else { 0 }
+    }
+
+    /// Gives all back that was consumed; 0 for nothing.
+    pub(super) fn settle(&mut self) -> u64 {
         self.outstanding -= self.owed;
         std::mem::take(&mut self.owed)
     }
@@ -129,7 +138,7 @@ mod tests {
         for cost in [cost(usize::MAX), cost(0)] {
             assert!(spending.spend(cost) && granting.arrive(cost));
             assert!(!spending.spend(1) || cost < WINDOW);
-            assert!(spending.give_back(granting.consume(cost)) || cost < WINDOW);
+            assert!(spending.give_back(granting.consume(cost, true)) || cost < WINDOW);
             spending = Spending::new(WINDOW);
         }
     }
@@ -142,20 +151,32 @@ mod tests {
     }
 
     #[test]
-    fn credit_goes_back_by_half_windows_or_when_nothing_is_left() {
+    fn credit_goes_back_by_half_windows_or_when_nothing_more_can_come() {
         let mut granting = Granting::new(WINDOW);
         let cost = WINDOW / 4;
         assert!((0..4).all(|_| granting.arrive(cost)) && !granting.arrive(1));
-        let given: Vec<_> = (0..4).map(|_| granting.consume(cost)).collect();
+        let given: Vec<_> = (0..4).map(|_| granting.consume(cost, true)).collect();
         assert_eq!(given, [0, WINDOW / 2, 0, WINDOW / 2]);
+        assert!((0..2).all(|_| granting.arrive(1)));
+        assert_eq!([granting.consume(1, true), granting.consume(1, false)], [0, 2]);
         assert!(granting.arrive(1));
-        assert_eq!(granting.consume(1), 1);
+        assert_eq!([granting.consume(1, true), granting.settle(), granting.settle()], [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_message_over_half_a_window_does_not_wait_for_what_is_not_given_back() {
+        let (mut spending, mut granting) = (Spending::new(WINDOW), Granting::new(WINDOW));
+        let little = WINDOW / 2 - 1;
+        assert!(spending.spend(little) && granting.arrive(little) && granting.consume(little, true) == 0);
+        assert!(spending.spend(5 * WINDOW) && granting.arrive(5 * WINDOW));
+        assert!(!spending.spend(1) && !granting.arrive(1));
+        assert!(spending.give_back(granting.consume(5 * WINDOW, true)) && spending.is_idle());
     }
 
     proptest! {
         /// Whatever is sent, arrives, is consumed and comes back, and however late: nothing is lost
-        /// or counted twice, the receiver never finds fault with an honest sender, and a sender that
-        /// waits goes on once everything was consumed.
+        /// or counted twice, the receiver never finds fault with an honest sender, a sender may send
+        /// anything once everything was consumed, and has everything back when it is the last.
         #[test]
         fn credit_is_neither_lost_nor_doubled(
             window in prop_oneof![Just(0), 0..1000_u64, Just(WINDOW), Just(u64::MAX)],
@@ -168,7 +189,7 @@ mod tests {
                 match step {
                     0 => {
                         let before = spending.outstanding;
-                        let may = before == 0 || before + size + OVERHEAD <= window;
+                        let may = before == 0 || before + (size + OVERHEAD).min(window / 2) <= window;
                         prop_assert_eq!(spending.spend(size + OVERHEAD), may);
                         if may {
                             wire.push_back(size + OVERHEAD);
@@ -179,7 +200,7 @@ mod tests {
                         queue.push_back(cost);
                     },
                     2 => if let Some(cost) = queue.pop_front() {
-                        let given = granting.consume(cost);
+                        let given = granting.consume(cost, true);
                         consumed = if given > 0 { 0 } else { consumed + cost };
                         prop_assert!(consumed < (window / 2).max(1), "no more than half a window is kept back");
                         if given > 0 {
@@ -198,9 +219,11 @@ mod tests {
                 queue.push_back(cost);
             }
             for cost in queue {
-                back.push_back(granting.consume(cost));
+                back.push_back(granting.consume(cost, true));
             }
             prop_assert!(back.into_iter().all(|given| spending.give_back(given)));
+            prop_assert!(spending.has(1) && spending.has(u64::MAX));
+            prop_assert!(spending.give_back(granting.settle()));
             prop_assert_eq!(spending.outstanding, 0);
         }
     }
