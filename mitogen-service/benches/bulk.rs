@@ -35,6 +35,10 @@ const DOWNWARD: &str = "mitogen-service, to the child";
 /// How many messages differ from each other.
 const KINDS: usize = 8;
 
+/// How far they begin from each other: a line of the caches, since what begins anywhere else is copied more slowly,
+/// and the raw loop sends from the beginning of its memory.
+const STEP: usize = 64;
+
 #[derive(Default)]
 struct Source;
 
@@ -65,13 +69,18 @@ impl Source {
 /// What all messages of one size lie in, as those of the raw loop do: eight times as much would not stay in the
 /// caches.
 fn memory(size: usize) -> Bytes {
-    (0..size + KINDS).map(|at| at as u8).collect()
+    (0..size + KINDS * STEP).map(content).collect()
+}
+
+/// The byte at this place of the memory.
+fn content(at: usize) -> u8 {
+    (at / STEP) as u8
 }
 
 /// Sends so many messages, of all kinds in turn; a part of the memory is not copied.
 fn send(memory: &Bytes, count: usize, to: &Sender<Blob>) -> std::result::Result<(), CallError> {
-    let size = memory.len() - KINDS;
-    let message = |number| Blob::from(memory.slice(number % KINDS..).slice(..size));
+    let size = memory.len() - KINDS * STEP;
+    let message = |number| Blob::from(memory.slice(number % KINDS * STEP..).slice(..size));
     (0..count).try_for_each(|number| to.send(message(number)))
 }
 
@@ -135,12 +144,8 @@ fn receive(receiver: &Receiver<Blob>, size: usize, count: usize) -> Result<()> {
     for number in 0..count {
         let message = receiver.recv()?;
         assert_eq!(message.len(), size, "a message is cut off");
-        let first = number % KINDS;
-        assert_eq!(
-            [message[0], message[size - 1]],
-            [first, first + size - 1].map(|at| at as u8),
-            "a message is missing"
-        );
+        let first = number % KINDS * STEP;
+        assert_eq!([message[0], message[size - 1]], [first, first + size - 1].map(content), "a message is missing");
     }
     Ok(())
 }

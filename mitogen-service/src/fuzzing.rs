@@ -476,8 +476,11 @@ pub enum Refusal {
     BeyondWindow,
 }
 
-/// A message that was taken: its number, and the credit for it, to whom and as a payload.
-pub type Taken = (u32, Option<(u32, Vec<u8>)>);
+/// Credit: to whom, and as a payload.
+pub type Credit = (u32, Vec<u8>);
+
+/// A message that was taken: its number, and the credit for it.
+pub type Taken = (u32, Option<Credit>);
 
 /// The receiving end, whose messages are numbers.
 pub struct Receiving {
@@ -533,11 +536,13 @@ impl Receiving {
 
     pub fn take(&mut self) -> Option<Taken> {
         let taken = self.inbox.take()?;
-        let credit = taken.grant.map(|grant| {
-            let credit = wire::Credit { handle: self.handle, news: wire::CreditNews::Bytes(grant.bytes) };
-            (grant.source.get(), credit.encode())
-        });
-        Some((taken.message, credit))
+        Some((taken.message, self.credit(taken.grant)))
+    }
+
+    fn credit(&self, grant: Option<inbox::Grant>) -> Option<Credit> {
+        let grant = grant?;
+        let credit = wire::Credit { handle: self.handle, news: wire::CreditNews::Bytes(grant.bytes) };
+        Some((grant.source.get(), credit.encode()))
     }
 
     /// Whether a context is given a handle for bulk.
@@ -546,14 +551,16 @@ impl Receiving {
     }
 
     /// BULK: a context sends nothing more but over the links for bulk. As for [`close`](Self::close).
-    pub fn last_but_bulk(&mut self, source: u32) -> Option<bool> {
-        self.inbox.last_but_bulk(ContextId::new(source)).map(|closed| closed.over)
+    pub fn last_but_bulk(&mut self, source: u32) -> Option<(bool, Option<Credit>)> {
+        let closed = self.inbox.last_but_bulk(ContextId::new(source))?;
+        Some((closed.over, self.credit(closed.grant)))
     }
 
     /// A context closes its claim, over the links for bulk or the main ones. `None` if it goes on, or there is
-    /// none; else whether the receiver is over.
-    pub fn close(&mut self, source: u32, bulk: bool) -> Option<bool> {
-        self.inbox.closed_by_sender(ContextId::new(source), way(bulk)).map(|closed| closed.over)
+    /// none; else whether the receiver is over, and what is given back.
+    pub fn close(&mut self, source: u32, bulk: bool) -> Option<(bool, Option<Credit>)> {
+        let closed = self.inbox.closed_by_sender(ContextId::new(source), way(bulk))?;
+        Some((closed.over, self.credit(closed.grant)))
     }
 
     /// The receiver closes the claim of an account, as when credit for it was lost on its way.

@@ -13,7 +13,7 @@ use super::inbox::{Claimants, Closed, Grant, Inbox, NoClaim, NotTaken, Taken, Wa
 use super::registry::{Registry, offence};
 use super::window;
 use crate::error::{CallError, RECEIVER_CLOSED as CLOSED, Trace};
-use crate::io::{Patience, Stream, cork};
+use crate::io::{LeftToOthers, Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener, random_number};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{ContextId, Credit, CreditNews, DeadCode, DeadReason, Encoding, FEATURE_CHANNELS, Handle, Message};
@@ -60,24 +60,6 @@ enum Reading {
     Busy,
     /// One does, and is woken by this.
     Waiting(Waker),
-}
-
-/// A thread waits for what a link for bulk brings, and does not read it.
-struct LeftToOthers(Arc<Stream>);
-
-impl LeftToOthers {
-    fn new(link: Arc<Stream>) -> Self {
-        link.count_waiter(true);
-        // Whoever has read may have left it to itself for the next time.
-        link.attend();
-        Self(link)
-    }
-}
-
-impl Drop for LeftToOthers {
-    fn drop(&mut self) {
-        self.0.count_waiter(false);
-    }
 }
 
 /// What a mailbox has for somebody who asks.

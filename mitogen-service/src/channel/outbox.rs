@@ -11,7 +11,7 @@ use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
 use super::window::{self, Spending};
 use crate::error::{CallError, Trace};
-use crate::io::{Patience, Stream, cork};
+use crate::io::{LeftToOthers, Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{Bulk, Claim, ContextId, DeadCode, DeadReason, Encoding, Handle, Message};
@@ -173,7 +173,7 @@ impl Outbox {
     fn begin(self: &Arc<Self>, cost: u64, length: usize, wait: Wait) -> Result<Option<Handle>, CallError> {
         let has_bulk = || self.core().has_bulk(self.context.id());
         let mut state = self.state.lock();
-        let mut time_is_over = wait == Wait::Not;
+        let (mut time_is_over, mut left_to_others) = (wait == Wait::Not, None);
         if length >= BULK_FROM && !time_is_over {
             state.outgoing.want_bulk(has_bulk);
         }
@@ -195,11 +195,20 @@ impl Outbox {
             cork::let_go();
             if let Some(link) = self.link_to_read(&mut state) {
                 drop(state);
+                left_to_others = None;
                 self.read(&link, cost, wait);
                 state = self.state.lock();
                 state.reads = false;
                 time_is_over = wait.deadline().is_some_and(|deadline| deadline <= Instant::now());
                 continue;
+            }
+            if left_to_others.is_none() {
+                drop(state);
+                left_to_others = self.core().stream_toward(self.context.id()).map(LeftToOthers::new);
+                state = self.state.lock();
+                if left_to_others.is_some() {
+                    continue;
+                }
             }
             match wait.deadline() {
                 Some(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
@@ -228,7 +237,7 @@ impl Outbox {
             state.reader = waker.filter(|_| !wanted).cloned();
             wanted
         });
-        link.leave_reading();
+        link.leave_with_credit();
     }
 
     /// Wakes those who wait; they ask again.

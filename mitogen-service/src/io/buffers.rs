@@ -66,26 +66,28 @@ impl Buffers for Spare {
         self.kept.lock().take(length)
     }
 
-    fn share(self: Arc<Self>, payload: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent { payload, spare: self })
+    fn share(self: Arc<Self>, buffer: Vec<u8>, from: usize) -> Bytes {
+        Bytes::from_owner(Lent { buffer, from, spare: self })
     }
 }
 
 /// A payload whose memory comes back.
 struct Lent {
-    payload: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Where the payload begins.
+    from: usize,
     spare: Arc<Spare>,
 }
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        &self.payload
+        &self.buffer[self.from..]
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.payload);
+        let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let gone = self.spare.kept.lock().put(buffer);
         drop(gone);
@@ -100,7 +102,7 @@ mod tests {
     fn memory_is_used_again_for_what_has_about_that_size() {
         let spare = Arc::new(Spare::default());
         assert_eq!(spare.take(100_000), None);
-        let payload = spare.clone().share(vec![7; 100_000]);
+        let payload = spare.clone().share(vec![7; 100_000], 0);
         let (at, other) = (payload.as_ptr(), payload.slice(5..));
         drop(payload);
         assert_eq!(spare.take(100_000), None, "somebody has a part of it");
@@ -111,15 +113,16 @@ mod tests {
         assert!(again.is_empty() && again.as_ptr() == at);
         assert_eq!(spare.take(100_000), None);
         assert_eq!(spare.kept.lock().bytes, 0);
+        assert_eq!(spare.share(vec![1, 2, 3, 4], 1), [2, 3, 4][..]);
     }
 
     #[test]
     fn what_is_kept_has_a_bound() {
         let spare = Arc::new(Spare::default());
-        drop(spare.clone().share(vec![0; LARGEST + 1]));
+        drop(spare.clone().share(vec![0; LARGEST + 1], 0));
         assert_eq!(spare.kept.lock().bytes, 0);
         let payloads: Vec<_> =
-            (0..9).map(|more| spare.clone().share(vec![0; LARGEST / 2 - 2 * SLACK * more])).collect();
+            (0..9).map(|more| spare.clone().share(vec![0; LARGEST / 2 - 2 * SLACK * more], 0)).collect();
         drop(payloads);
         assert!(spare.kept.lock().bytes <= MOST);
         assert!(

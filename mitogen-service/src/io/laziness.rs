@@ -6,7 +6,13 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// After how many calls in a row a stream is left disarmed.
-const ROW: u32 = 16;
+pub(super) const ROW: u32 = 16;
+
+/// After how many turns in a row that is so for a link for bulk, which takes more time for each.
+pub(super) const BULK_ROW: u32 = 4;
+
+/// For how many calls it counts that a sender waits for credit, which it does after a whole window.
+pub(super) const A_WINDOW: u32 = ROW / 2;
 
 /// Within which time they have to come: calls that are rarer gain nothing.
 const ROW_TIME: Duration = Duration::from_millis(5);
@@ -16,8 +22,9 @@ const ROW_TIME: Duration = Duration::from_millis(5);
 /// To disarm and to arm a stream for each call costs two system calls. Where calls follow each other
 /// closely and the stream brings nothing but their answers, it may stay disarmed between them; what
 /// comes then all the same is found at the next tick of the broker.
-#[derive(Default)]
 pub(super) struct Laziness {
+    /// How many it takes.
+    enough: u32,
     row: AtomicU32,
     began: Mutex<Option<Instant>>,
     /// The broker has it on its list.
@@ -28,27 +35,33 @@ pub(super) struct Laziness {
 }
 
 impl Laziness {
-    /// A caller leaves who has found nothing but answers. Tells whether it may leave the stream disarmed.
-    pub(super) fn may_stay(&self) -> bool {
+    pub(super) fn new(enough: u32) -> Self {
+        Self {
+            enough,
+            row: AtomicU32::new(0),
+            began: Mutex::new(None),
+            listed: AtomicBool::new(false),
+            leaves: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+        }
+    }
+
+    /// A caller leaves who has found nothing but answers, and counts for so many. Tells whether it may leave
+    /// the stream disarmed.
+    pub(super) fn may_stay(&self, calls: u32) -> bool {
         let row = self.row.load(Ordering::Relaxed);
-        if row > ROW {
+        if row > self.enough {
             return true;
         }
-        // Only the holder of the read role counts.
-        self.row.store(row + 1, Ordering::Relaxed);
         let mut began = self.began.lock();
-        match row {
-            0 => *began = Some(Instant::now()),
-            ROW => {
-                let is_row = began.is_some_and(|began| began.elapsed() < ROW_TIME);
-                if !is_row {
-                    self.row.store(0, Ordering::Relaxed);
-                }
-                return is_row;
-            }
-            _ => {}
+        if row == 0 {
+            *began = Some(Instant::now());
         }
-        false
+        let is_enough = row + calls > self.enough;
+        let is_row = is_enough && began.is_some_and(|began| began.elapsed() < ROW_TIME);
+        // Only the holder of the read role counts.
+        self.row.store(if is_enough && !is_row { 0 } else { row + calls }, Ordering::Relaxed);
+        is_row
     }
 
     /// The stream has brought something else, or somebody waits for it who does not read.
@@ -83,30 +96,40 @@ mod tests {
 
     #[test]
     fn only_many_calls_in_a_row_leave_it_disarmed() {
-        let laziness = Laziness::default();
+        let laziness = Laziness::new(ROW);
         for _ in 0..ROW {
-            assert!(!laziness.may_stay());
+            assert!(!laziness.may_stay(1));
         }
-        assert!(laziness.may_stay() && laziness.may_stay());
+        assert!(laziness.may_stay(1) && laziness.may_stay(1));
         laziness.broken();
-        assert!(!laziness.may_stay());
+        assert!(!laziness.may_stay(1));
+    }
+
+    #[test]
+    fn what_counts_for_many_takes_fewer() {
+        let laziness = Laziness::new(BULK_ROW);
+        let stays: Vec<_> = (0..=BULK_ROW).map(|_| laziness.may_stay(1)).collect();
+        assert_eq!(stays, [false, false, false, false, true]);
+        let laziness = Laziness::new(ROW);
+        let stays: Vec<_> = (0..3).map(|_| laziness.may_stay(ROW / 2)).collect();
+        assert_eq!(stays, [false, false, true]);
     }
 
     #[test]
     fn calls_that_are_rare_never_do() {
-        let laziness = Laziness::default();
+        let laziness = Laziness::new(ROW);
         for _ in 0..3 {
             for _ in 0..ROW {
-                assert!(!laziness.may_stay());
+                assert!(!laziness.may_stay(1));
             }
             *laziness.began.lock() = Instant::now().checked_sub(ROW_TIME);
-            assert!(!laziness.may_stay());
+            assert!(!laziness.may_stay(1));
         }
     }
 
     #[test]
     fn the_list_holds_it_once_and_the_ticks_end() {
-        let laziness = Laziness::default();
+        let laziness = Laziness::new(ROW);
         assert!(laziness.left() && !laziness.left());
         assert!(laziness.ticked());
         assert!(laziness.relist() && !laziness.relist());

@@ -49,7 +49,7 @@ pub(crate) use ends::Closed;
 pub(crate) use lines::LineReader;
 pub(crate) use output::Patience;
 pub(crate) use poller::Interest;
-pub(crate) use reading::{Reading, Waits, is_reading};
+pub(crate) use reading::{LeftToOthers, Reading, Waits, is_reading};
 pub(crate) use ready::{Ready, Seat};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use shared_writer::SendError;

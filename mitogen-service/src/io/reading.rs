@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::ends::{Closed, Ending};
 use super::interrupt::Interrupt;
+use super::laziness::A_WINDOW;
 use super::pipe_room::{LARGE, PipeRoom};
 use super::poller::Interest;
 use super::role::{Join, Leave};
@@ -108,6 +109,24 @@ pub(crate) enum Reading {
     Nobody,
 }
 
+/// A thread waits for what a stream brings, and does not read it: whoever reads sees to it that it is read on.
+pub(crate) struct LeftToOthers(Arc<Stream>);
+
+impl LeftToOthers {
+    pub(crate) fn new(stream: Arc<Stream>) -> Self {
+        stream.waiters.fetch_add(1, Ordering::SeqCst);
+        // Whoever has read may have left it to itself for the next time.
+        stream.role.arm_if_free(&stream);
+        Self(stream)
+    }
+}
+
+impl Drop for LeftToOthers {
+    fn drop(&mut self) {
+        self.0.waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// What came of reading.
 pub(super) struct Turn {
     bytes: u64,
@@ -124,8 +143,8 @@ impl Reads<Ending> for Arc<Stream> {
         self.read_what_is_there(until, (MAX_READS, u64::MAX))
     }
 
-    fn pump_for_caller(&self) {
-        self.read_what_is_there(Until::Short, (MAX_READS, CALLER_TURN));
+    fn pump_for_caller(&self) -> bool {
+        self.read_what_is_there(Until::Short, (MAX_READS, CALLER_TURN))
     }
 
     fn ask_poller(&self, interest: Interest) {
@@ -219,26 +238,7 @@ impl Stream {
         if !only_own {
             self.role.not_only_answers();
         }
-        let is_alone = || self.waiters.load(Ordering::SeqCst) == 0;
-        let may_stay = is_alone();
-        if may_stay {
-            self.role.leave_reading(self);
-        } else {
-            self.role.leave(self, Leave::Armed);
-        }
-        // Whoever has begun to wait since then has found the role held, or this sees it.
-        if may_stay && !is_alone() {
-            self.attend();
-        }
-    }
-
-    /// Somebody waits from now on for what this stream brings, and does not read, or not any more.
-    pub(crate) fn count_waiter(&self, waits: bool) {
-        if waits {
-            self.waiters.fetch_add(1, Ordering::SeqCst);
-        } else {
-            self.waiters.fetch_sub(1, Ordering::SeqCst);
-        }
+        self.leave_reading();
     }
 
     /// A caller that waits for the role wants it no more. `false` if it is its own already, or there is
@@ -267,7 +267,24 @@ impl Stream {
 
     /// A caller gives the read role back that it was given.
     pub(crate) fn leave_reading(self: &Arc<Self>) {
-        self.role.leave_reading(self);
+        self.leave_after(1);
+    }
+
+    /// The same for a sender that has waited for credit.
+    pub(crate) fn leave_with_credit(self: &Arc<Self>) {
+        self.leave_after(A_WINDOW);
+    }
+
+    fn leave_after(self: &Arc<Self>, calls: u32) {
+        let is_alone = || self.waiters.load(Ordering::SeqCst) == 0;
+        if !is_alone() {
+            return self.role.leave(self, Leave::Armed);
+        }
+        self.role.leave_reading(self, calls);
+        // Whoever has begun to wait since then has found the role held, or this sees it.
+        if !is_alone() {
+            self.role.arm_if_free(self);
+        }
     }
 
     /// Reads what there is, within one turn's bound, and hands it to the sink. Tells whether there may be

@@ -11,11 +11,14 @@ use super::laziness::Laziness;
 use super::poller::Interest;
 use super::role::{Join, Leave, Next, Role};
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The read role of one stream.
 pub(super) struct SharedRole<W, E> {
     role: Mutex<Role<W, E>>,
     laziness: Laziness,
+    /// The last turn of a caller has left something. Only the holder looks at it.
+    more: AtomicBool,
 }
 
 /// A caller in the queue for the read role.
@@ -33,8 +36,8 @@ pub(super) trait Reads<E> {
     fn pump(&self, until: Until) -> bool;
 
     /// The same for a caller that wants to look at what has come soon.
-    fn pump_for_caller(&self) {
-        self.pump(Until::Short);
+    fn pump_for_caller(&self) -> bool {
+        self.pump(Until::Short)
     }
 
     /// Asks the poller to tell of what comes, or not.
@@ -66,9 +69,9 @@ pub(super) enum Until {
 }
 
 impl<W: Promoted, E> SharedRole<W, E> {
-    /// The role of a stream that is not armed.
-    pub(super) fn new() -> Self {
-        Self { role: Mutex::new(Role::new()), laziness: Laziness::default() }
+    /// The role of a stream that is not armed, and may be left so after so many turns of callers in a row.
+    pub(super) fn new(row: u32) -> Self {
+        Self { role: Mutex::new(Role::new()), laziness: Laziness::new(row), more: AtomicBool::new(false) }
     }
 
     /// Takes the role to add the stream to the poller, which arms it. `false` if that was done, or the
@@ -133,7 +136,8 @@ impl<W: Promoted, E> SharedRole<W, E> {
         self.arm_if_free(stream);
     }
 
-    fn arm_if_free(&self, stream: &impl Reads<E>) -> bool {
+    /// Arms the stream if nobody reads and it is disarmed; tells whether that was so.
+    pub(super) fn arm_if_free(&self, stream: &impl Reads<E>) -> bool {
         let taken = self.role.lock().take_disarmed();
         if taken {
             self.arm_as_holder(stream);
@@ -184,10 +188,19 @@ impl<W: Promoted, E> SharedRole<W, E> {
         while !is_done(Some(post.waker())) {
             // Whoever ends the stream says so first, and wakes the one who reads after that.
             let is_to_end = self.role.lock().is_to_end();
-            let ready = if is_to_end { None } else { post.wait(deadline) };
+            let ready = match is_to_end {
+                true => None,
+                // Known without asking.
+                false if self.more.swap(false, Ordering::Relaxed) => Some(true),
+                false => post.wait(deadline),
+            };
             is_done(None);
             match ready {
-                Some(true) => stream.pump_for_caller(),
+                Some(true) => {
+                    if stream.pump_for_caller() {
+                        self.more.store(true, Ordering::Relaxed);
+                    }
+                }
                 Some(false) => {}
                 None => return !is_to_end,
             }
@@ -195,9 +208,9 @@ impl<W: Promoted, E> SharedRole<W, E> {
         true
     }
 
-    /// A caller gives the role back.
-    pub(super) fn leave_reading(&self, stream: &impl Reads<E>) {
-        let how = if self.laziness.may_stay() { Leave::Lazily } else { Leave::Armed };
+    /// A caller gives the role back that has waited for so many answers, or as if.
+    pub(super) fn leave_reading(&self, stream: &impl Reads<E>, calls: u32) {
+        let how = if self.laziness.may_stay(calls) { Leave::Lazily } else { Leave::Armed };
         self.leave(stream, how);
     }
 

@@ -18,7 +18,7 @@ use super::stream::StreamId;
 use super::writer::{Admission, BULK_TURN, Next, Queued, Stop, TURN, Who, Writer};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, thread_local};
-use crate::wire::Message;
+use crate::wire::{FILLER, Message};
 
 thread_local! {
     /// Where small messages are put together that leave together.
@@ -67,6 +67,9 @@ pub(super) trait Writes {
 
     /// Whether senders that may wait for room wait for the kernel themselves.
     fn lets_senders_wait(&self) -> bool;
+
+    /// Whether a [filler](FILLER) is to stand in front of a message with so many bytes of payload.
+    fn aligns(&self, payload: usize) -> bool;
 
     /// Waits until the kernel takes more, it takes nothing any more, or the time is over.
     fn wait_writable(&self, end: &Self::End, bound: Option<Duration>);
@@ -194,9 +197,15 @@ impl<E: Clone> SharedWriter<E> {
     ) -> Result<(), SendError> {
         let Some(end) = state.end.as_ref().filter(|_| state.writer.is_open()) else { return Err(SendError::Closed) };
         let header = message.header.encode();
-        let slices = [IoSlice::new(&header), IoSlice::new(&message.payload)];
-        let sent = match stream.write(end, &slices) {
-            Ok(sent) => sent,
+        let front = if stream.aligns(message.payload.len()) { &FILLER[..] } else { &[] };
+        let slices = [IoSlice::new(front), IoSlice::new(&header), IoSlice::new(&message.payload)];
+        let slices = if front.is_empty() { &slices[1..] } else { &slices[..] };
+        let sent = match stream.write(end, slices) {
+            Ok(sent) if (1..front.len()).contains(&sent) => {
+                state.writer.queue_in_front(Message::filler(), sent);
+                0
+            }
+            Ok(sent) => sent.saturating_sub(front.len()),
             Err(error) => {
                 state.writer.breaks();
                 drop(state);
@@ -418,4 +427,86 @@ fn watch(writer: &Writer, stall: &mut Stall, shrunk: bool) -> bool {
         return false;
     }
     (shrunk || stall.is_idle()) && stall.moved(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::wire::{ContextId, Decoder, Encoding, Handle};
+
+    /// A kernel that takes so many bytes the first time, and nothing after that until it is asked to tell.
+    struct Kernel {
+        room: Cell<usize>,
+        taken: RefCell<Vec<u8>>,
+    }
+
+    impl Writes for Kernel {
+        type End = ();
+
+        fn write(&self, (): &(), slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let count = bytes.len().min(self.room.replace(0));
+            self.taken.borrow_mut().extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn ask_poller(&self, (): &mut ()) -> std::io::Result<()> {
+            self.room.set(usize::MAX);
+            Ok(())
+        }
+
+        fn aligns(&self, payload: usize) -> bool {
+            payload >= 1000
+        }
+
+        fn lets_senders_wait(&self) -> bool {
+            false
+        }
+        fn holds_call(&self) -> bool {
+            false
+        }
+        fn wait_writable(&self, (): &(), _bound: Option<Duration>) {}
+        fn end_wait(&self, (): &()) {}
+        fn hold(&self) {}
+        fn let_go_soon(&self) {}
+        fn heard(&self) {}
+        fn leave_poller(&self, (): &()) {}
+        fn look_after(&self, _delay: Duration) {}
+        fn relieved(&self) {}
+        fn broken(&self, error: std::io::Error) {
+            panic!("{error}");
+        }
+    }
+
+    #[test]
+    fn whatever_the_kernel_takes_at_once_of_an_aligned_message_it_arrives() {
+        let message = |length| {
+            Message::new(Encoding::Binary, ContextId::new(1), Handle::PING, Handle::NONE, vec![7; length].into())
+        };
+        let messages = [message(1000), message(999), message(2000)];
+        for room in (0..1100).chain([usize::MAX]) {
+            let kernel = Kernel { room: Cell::new(room), taken: RefCell::default() };
+            let writer = SharedWriter::new((), 100_000, Stall::new(Duration::from_secs(60)));
+            for message in &messages {
+                let manner = (Patience::Refuse, Haste::Now);
+                assert!(writer.pass_on(&kernel, message.clone(), manner, None).is_ok());
+            }
+            while !writer.state.lock().writer.is_empty() {
+                kernel.room.set(usize::MAX);
+                writer.writable(&kernel);
+            }
+            let (mut decoder, mut found) = (Decoder::new(10_000), Vec::new());
+            decoder.space().extend_from_slice(&kernel.taken.borrow());
+            while let Some(message) = decoder.next().unwrap() {
+                found.push(message);
+            }
+            assert_eq!(found, messages, "{room} bytes were taken at once");
+            if room > 1100 {
+                let fillers = kernel.taken.borrow().windows(FILLER.len()).filter(|bytes| *bytes == FILLER).count();
+                assert_eq!(fillers, 1, "in front of the first, behind which nothing is taken at once");
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::alive::Alive;
 use super::broker::BrokerHandle;
 use super::ends::{Closed, Ending};
 use super::interrupt::Interrupt;
+use super::laziness;
 use super::reading::{Reader, Waiter};
 use super::reassembly::Reassembly;
 use super::shared_role::SharedRole;
@@ -132,13 +133,14 @@ impl Stream {
     ) -> std::io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&read.0, true)?;
         rustix::io::ioctl_fionbio(&write.0, true)?;
+        let is_for_bulk = beside.is_some();
         Ok(Arc::new(Self {
             id,
             beside,
             broker: broker.clone(),
             sink,
             reassembly: limits.reassembly,
-            role: SharedRole::new(),
+            role: SharedRole::new(if is_for_bulk { laziness::BULK_ROW } else { laziness::ROW }),
             reader: Mutex::new(Reader::new((read, ledger.fds(1)), decoder, Stall::new(limits.stall))),
             interrupt: OnceLock::new(),
             ledger: ledger.clone(),

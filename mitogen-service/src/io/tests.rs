@@ -38,14 +38,14 @@ enum Event {
 impl Sink for Told {
     fn receive(self: Arc<Self>, _stream: &Arc<Stream>, messages: &mut Vec<Message>) -> bool {
         for message in messages.drain(..) {
-            let event = Event::Message(message.header.handle.get(), message.payload.len());
+            let event = Event::Message(number(&message.header), message.payload.len());
             self.0.lock().send(event).unwrap();
         }
         false
     }
 
     fn given_up(self: Arc<Self>, _stream: &Arc<Stream>, header: Header) {
-        self.0.lock().send(Event::GivenUp(header.handle.get())).unwrap();
+        self.0.lock().send(Event::GivenUp(number(&header))).unwrap();
     }
 
     fn relieved(self: Arc<Self>, _stream: &Arc<Stream>) {
@@ -131,9 +131,14 @@ impl End {
     }
 }
 
-fn message(handle: u32, size: usize) -> Message {
-    let payload = vec![7; size].into();
-    Message::new(Encoding::Binary, ContextId::ROOT, Handle::new(handle), Handle::NONE, payload)
+/// A message with a number.
+fn message(number: u32, size: usize) -> Message {
+    let (payload, handle) = (vec![7; size].into(), Handle::new(number.wrapping_add(Handle::FIRST_DYNAMIC.get())));
+    Message::new(Encoding::Binary, ContextId::ROOT, handle, Handle::NONE, payload)
+}
+
+fn number(header: &Header) -> u32 {
+    header.handle.get().wrapping_sub(Handle::FIRST_DYNAMIC.get())
 }
 
 /// Two ends that are joined, and of which neither reads yet.
@@ -353,7 +358,7 @@ fn signs_of_life_do_not_gather() {
     let mut signs = 0;
     loop {
         while let Some(message) = decoder.next().unwrap() {
-            if message.header.handle == Handle::new(2) {
+            if number(&message.header) == 2 {
                 // What the pipe held, the one that did not fit into it, and none that waited behind that.
                 assert_eq!(signs, held / Header::LEN + 1);
                 return;

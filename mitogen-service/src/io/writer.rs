@@ -213,6 +213,11 @@ impl Writer {
         }
     }
 
+    /// Queues the rest of something that belongs in front of the message that is queued next; nothing else waits.
+    pub(super) fn queue_in_front(&mut self, message: Message, sent: usize) {
+        self.output.push(message, sent, None, Patience::Reserve);
+    }
+
     /// The next bytes to leave, `most` of them roughly; see [`Output::next`].
     pub(super) fn next<'a>(&'a self, room: &'a mut Vec<u8>, most: usize) -> Vec<IoSlice<'a>> {
         self.output.next(room, most)

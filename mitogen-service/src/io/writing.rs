@@ -22,6 +22,10 @@ use super::stream::{Stream, StreamId, WriteEnd};
 use crate::ledger::Entry;
 use crate::wire::Message;
 
+/// From which length on a payload is aligned on a link for bulk. What that takes is the same for smaller ones, and
+/// what it saves is less.
+const ALIGNED_FROM: usize = 16 * 1024;
+
 /// The side of a stream that is written to.
 #[derive(Clone)]
 pub(super) struct WriteSide {
@@ -145,6 +149,10 @@ impl Writes for Arc<Stream> {
 
     fn lets_senders_wait(&self) -> bool {
         self.is_for_bulk()
+    }
+
+    fn aligns(&self, payload: usize) -> bool {
+        payload >= ALIGNED_FROM && self.is_for_bulk()
     }
 
     fn wait_writable(&self, side: &WriteSide, bound: Option<Duration>) {

@@ -13,13 +13,15 @@
 //! [`BLOCK`] bytes, which is used again as soon as all of its messages are gone: as a rule they are
 //! when the next one comes, so that nothing is allocated. A large one is read straight into a
 //! buffer of its own, which becomes the payload without a copy.
+//!
+//! What is in a [filler](super::filler) is of no interest to anybody.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
-use super::{BadMagic, Header, Message};
+use super::{ALIGNMENT, BadMagic, Header, Message};
 
 /// Size of the read buffer: what one `read` of a full pipe returns on Linux.
 const READ_BUFFER: usize = 64 * 1024;
@@ -41,9 +43,13 @@ const FIRST_CHUNK: usize = 256 * 1024;
 /// From this length on a message is followed by one that is as long, as far as anybody can tell.
 const LONG: usize = 16 * 1024;
 
-/// How much of what follows a long message is read with it or by itself: what of the next payload comes
-/// into the read buffer has to be copied.
-const BEHIND_LONG: usize = 4 * 1024;
+/// How much of what follows a long message is read with it, or by itself as long as nothing is there: the header
+/// of the next one and what stands in front of it. What of the next payload comes into the read buffer has to be
+/// copied.
+const BEHIND_LONG: usize = ALIGNMENT;
+
+/// How much is read then of a message that turns out to be a small one.
+const REST_OF_SMALL: usize = BEHIND_LONG + SMALL;
 
 /// Where the memory of large payloads comes from, and where it may go when nobody needs it any more.
 pub(crate) trait Buffers: Send + Sync {
@@ -51,8 +57,8 @@ pub(crate) trait Buffers: Send + Sync {
     /// memory already, so that none is spent for bytes that have not arrived.
     fn take(&self, length: usize) -> Option<Vec<u8>>;
 
-    /// The payload that this buffer holds.
-    fn share(self: Arc<Self>, payload: Vec<u8>) -> Bytes;
+    /// The payload that this buffer holds from this place on.
+    fn share(self: Arc<Self>, buffer: Vec<u8>, from: usize) -> Bytes;
 }
 
 /// The stream can no longer be understood; it has to be disconnected.
@@ -88,9 +94,9 @@ impl From<BadMagic> for FrameError {
 enum State {
     /// A header, or the rest of one, or a small payload behind it: they arrive in the read buffer.
     Frame,
-    /// More of a large payload. Invariant: `payload.len() < header.length` after each call of
-    /// `next`.
-    Payload { header: Header, payload: Vec<u8> },
+    /// More of a large payload, which lies in `buffer[from..]`. Invariant: it is shorter than `header.length`
+    /// after each call of `next`.
+    Payload { header: Header, buffer: Vec<u8>, from: usize },
     /// The rest of a payload that nobody wants: `left` bytes.
     Discard { left: usize },
     /// Nothing that could be understood.
@@ -140,13 +146,17 @@ impl Decoder {
     /// Before this is called again, [`Decoder::next`] has to be called until it returns `None`.
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         match &mut self.state {
-            State::Payload { header, payload } => {
+            State::Payload { header, buffer, from } => {
                 let behind = if self.buffers.is_some() { BEHIND_LONG } else { 0 };
-                grow(payload, header.length as usize + behind);
-                payload
+                grow(buffer, *from + header.length as usize + behind);
+                buffer
             }
             _ => {
-                let room = if self.after_long { BEHIND_LONG } else { READ_BUFFER };
+                let room = match self.after_long {
+                    true if self.buffer.len() - self.start < BEHIND_LONG => BEHIND_LONG,
+                    true => REST_OF_SMALL,
+                    false => READ_BUFFER,
+                };
                 compact(&mut self.buffer, std::mem::take(&mut self.start), room);
                 &mut self.buffer
             }
@@ -162,7 +172,7 @@ impl Decoder {
     pub(crate) fn next(&mut self) -> Result<Option<Message>, FrameError> {
         let message = match std::mem::replace(&mut self.state, State::Frame) {
             State::Frame => self.next_frame(),
-            State::Payload { header, payload } => Ok(self.next_payload(header, payload)),
+            State::Payload { header, buffer, from } => Ok(self.next_payload(header, buffer, from)),
             State::Discard { left } => self.next_after(left),
             State::Failed(error) => Err(error),
         };
@@ -181,8 +191,8 @@ impl Decoder {
     /// Gives the memory of the [`Decoder::partial`] message back. The rest of its payload is read
     /// and thrown away, and `next` goes on with the message behind it.
     pub(crate) fn discard_partial(&mut self) {
-        if let State::Payload { header, payload } = &self.state {
-            self.state = State::Discard { left: (header.length as usize).saturating_sub(payload.len()) };
+        if let State::Payload { header, buffer, from } = &self.state {
+            self.state = State::Discard { left: (header.length as usize + from).saturating_sub(buffer.len()) };
         }
     }
 
@@ -200,34 +210,38 @@ impl Decoder {
     pub(crate) fn buffered(&self) -> usize {
         let waiting = self.buffer.len() - self.start;
         match &self.state {
-            State::Payload { payload, .. } => waiting + payload.len(),
+            State::Payload { buffer, from, .. } => waiting + buffer.len() - from,
             _ => waiting,
         }
     }
 
     fn next_frame(&mut self) -> Result<Option<Message>, FrameError> {
-        let waiting = &self.buffer[self.start..];
-        let Some((head, rest)) = waiting.split_first_chunk::<{ Header::LEN }>() else {
-            return Ok(None);
-        };
-        let header = self.checked(head)?;
-        let length = header.length as usize;
-        if let Some(payload) = rest.get(..length) {
-            let payload = own(&mut self.block, payload);
-            self.after_long = false;
-            self.start += Header::LEN + length;
-            return Ok(Some(Message { header, payload }));
-        }
-        if length > SMALL {
-            let payload = match &self.buffers {
-                // With room for the beginning of the next frame, which saves a read for it alone.
-                Some(buffers) => begin(buffers.take(length + BEHIND_LONG), rest, length + BEHIND_LONG),
-                None => begin(None, rest, length),
+        loop {
+            let waiting = &self.buffer[self.start..];
+            let Some((head, rest)) = waiting.split_first_chunk::<{ Header::LEN }>() else {
+                return Ok(None);
             };
-            self.state = State::Payload { header, payload };
-            self.start = self.buffer.len();
+            let header = self.checked(head)?;
+            let length = header.length as usize;
+            if let Some(payload) = rest.get(..length) {
+                self.start += Header::LEN + length;
+                if header.is_filler() {
+                    continue;
+                }
+                let payload = own(&mut self.block, payload);
+                self.after_long = false;
+                return Ok(Some(Message { header, payload }));
+            }
+            if length > SMALL {
+                let (buffer, from) = match &self.buffers {
+                    Some(buffers) => begin_aligned(&**buffers, rest, length),
+                    None => (begin(None, rest, length), 0),
+                };
+                self.state = State::Payload { header, buffer, from };
+                self.start = self.buffer.len();
+            }
+            return Ok(None);
         }
-        Ok(None)
     }
 
     fn checked(&self, head: &[u8; Header::LEN]) -> Result<Header, FrameError> {
@@ -239,10 +253,10 @@ impl Decoder {
         Ok(header)
     }
 
-    fn next_payload(&mut self, header: Header, mut payload: Vec<u8>) -> Option<Message> {
-        let length = header.length as usize;
-        if payload.len() < length {
-            self.state = State::Payload { header, payload };
+    fn next_payload(&mut self, header: Header, mut buffer: Vec<u8>, from: usize) -> Option<Message> {
+        let (length, end) = (header.length as usize, from + header.length as usize);
+        if buffer.len() < end {
+            self.state = State::Payload { header, buffer, from };
             return None;
         }
         // A vector may hold more than was asked for, and then the beginning of the next frame lies
@@ -250,14 +264,14 @@ impl Decoder {
         self.after_long = length >= LONG && self.buffers.is_some();
         self.buffer.clear();
         self.start = 0;
-        if self.after_long && self.buffer.capacity() > 2 * BEHIND_LONG {
+        if self.after_long && self.buffer.capacity() > 2 * REST_OF_SMALL {
             self.buffer = Vec::with_capacity(BEHIND_LONG);
         }
-        self.buffer.extend_from_slice(&payload[length..]);
-        payload.truncate(length);
+        self.buffer.extend_from_slice(&buffer[end..]);
+        buffer.truncate(end);
         let payload = match &self.buffers {
-            Some(buffers) => buffers.clone().share(payload),
-            None => Bytes::from(payload),
+            Some(buffers) => buffers.clone().share(buffer, from),
+            None => Bytes::from(buffer),
         };
         Some(Message { header, payload })
     }
@@ -310,6 +324,18 @@ fn begin(buffer: Option<Vec<u8>>, arrived: &[u8], length: usize) -> Vec<u8> {
     payload
 }
 
+/// The same in memory that was used before if there is some, beginning where the next lines of the caches do, as far
+/// as it does not have to be moved later: the kernel copies faster to there. With room for what is read behind it,
+/// which saves a read for that alone. Gives where the payload begins.
+fn begin_aligned(buffers: &dyn Buffers, arrived: &[u8], length: usize) -> (Vec<u8>, usize) {
+    let most = length + ALIGNMENT + BEHIND_LONG;
+    let mut buffer = buffers.take(most).unwrap_or_else(|| begin(None, &[], most));
+    // Less than that, but for a machine that does not tell.
+    let from = buffer.as_ptr().align_offset(ALIGNMENT) % ALIGNMENT;
+    buffer.resize(from, 0);
+    (begin(Some(buffer), arrived, most), from)
+}
+
 /// Makes room in a payload that has come to the end of its memory, but never for more than `length`
 /// bytes: what is read beyond would belong to the next frame.
 fn grow(payload: &mut Vec<u8>, length: usize) {
@@ -326,7 +352,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::header::tests::any_header;
-    use super::super::{ContextId, Encoding, Handle};
+    use super::super::{ContextId, Encoding, FILLER, Handle};
     use super::*;
 
     const MAX: usize = 1024 * 1024;
@@ -365,7 +391,7 @@ mod tests {
 
     fn memory(decoder: &Decoder) -> usize {
         match &decoder.state {
-            State::Payload { payload, .. } => decoder.buffer.capacity() + payload.capacity(),
+            State::Payload { buffer, .. } => decoder.buffer.capacity() + buffer.capacity(),
             _ => decoder.buffer.capacity(),
         }
     }
@@ -399,10 +425,10 @@ mod tests {
         let frame = frame(&message(vec![7; 3 * READ_BUFFER]));
         let mut decoder = Decoder::new(MAX);
         feed(&mut decoder, &frame[..frame.len() - 1], usize::MAX).unwrap();
-        let State::Payload { payload, .. } = &decoder.state else {
+        let State::Payload { buffer, .. } = &decoder.state else {
             panic!("{:?}", decoder.state);
         };
-        let (memory, capacity) = (payload.as_ptr(), payload.capacity());
+        let (memory, capacity) = (buffer.as_ptr(), buffer.capacity());
         let messages = feed(&mut decoder, &frame[frame.len() - 1..], usize::MAX).unwrap();
         assert_eq!(messages[0].payload.as_ptr(), memory);
         assert_eq!(messages[0].payload.len(), capacity);
@@ -417,11 +443,42 @@ mod tests {
             self.0.lock().unwrap().take().filter(|buffer| buffer.capacity() >= length)
         }
 
-        fn share(self: Arc<Self>, payload: Vec<u8>) -> Bytes {
-            let shared = Bytes::copy_from_slice(&payload);
-            *self.0.lock().unwrap() = Some(Vec::from_iter(payload.into_iter().take(0)));
+        fn share(self: Arc<Self>, mut buffer: Vec<u8>, from: usize) -> Bytes {
+            assert_eq!(buffer[from..].as_ptr() as usize % ALIGNMENT, 0);
+            let shared = Bytes::copy_from_slice(&buffer[from..]);
+            buffer.clear();
+            *self.0.lock().unwrap() = Some(buffer);
             shared
         }
+    }
+
+    #[test]
+    fn a_filler_is_left_out_and_what_follows_is_read_to_where_it_stays() {
+        let long = message(vec![7; 100_000]);
+        let aligned = [&FILLER[..], &frame(&long)].concat();
+        let small = message(vec![1; 3000]);
+        let stream = [&aligned[..], &aligned, &frame(&small), &FILLER, &FILLER, &aligned].concat();
+        for piece in [1, 40, 1000, usize::MAX] {
+            let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
+            let messages = feed(&mut decoder, &stream, piece);
+            assert_eq!(messages, Ok(vec![long.clone(), long.clone(), small.clone(), long.clone()]));
+            assert!(!decoder.is_mid_frame());
+            // One that is cut off has begun.
+            assert_eq!(feed(&mut decoder, &FILLER[..30], piece), Ok(Vec::new()));
+            assert!(decoder.is_mid_frame());
+        }
+        // The kernel brings filler and header with the payload in front, and next to nothing of what follows.
+        let mut decoder = Decoder::with_buffers(MAX, Arc::new(One::default()));
+        feed(&mut decoder, &aligned, usize::MAX).unwrap();
+        let stream = aligned.repeat(3);
+        let (mut left, mut reads) = (&stream[..], 0);
+        while !left.is_empty() {
+            left = &left[read(&mut decoder, left, usize::MAX)..];
+            while decoder.next().unwrap().is_some() {}
+            reads += 1;
+            assert!(decoder.buffered() <= ALIGNMENT, "{}", decoder.buffered());
+        }
+        assert_eq!(reads, 4);
     }
 
     #[test]

@@ -86,9 +86,8 @@ impl Handle {
     pub(crate) const POLL_HINT: Self = Self(125);
     /// A sender moves to the link for bulk, or says that there is nothing more on the other one.
     pub(crate) const BULK: Self = Self(126);
-    /// Kept free for a later protocol version, which must not give it a meaning that version 1
-    /// would misread.
-    pub(crate) const RESERVED_127: Self = Self(127);
+    /// Nobody: what goes there is a [filler](super::filler), and is thrown away by whoever reads it.
+    pub(crate) const FILLER: Self = Self(127);
     /// In `reply_to`: the message is dead (Mitogen's `IS_DEAD`); nothing more will come.
     pub(crate) const DEAD: Self = Self(999);
     /// The first number for handles made at run time, so that none of them can look like
@@ -132,6 +131,6 @@ mod tests {
 
     #[test]
     fn every_reserved_handle_lies_below_the_dynamic_ones() {
-        assert!(Handle::RESERVED_127 < Handle::DEAD && Handle::DEAD < Handle::FIRST_DYNAMIC);
+        assert!(Handle::FILLER < Handle::DEAD && Handle::DEAD < Handle::FIRST_DYNAMIC);
     }
 }

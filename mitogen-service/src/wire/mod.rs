@@ -30,6 +30,7 @@ pub(crate) mod control;
 pub(crate) mod dead;
 pub(crate) mod decoder;
 pub(crate) mod envelope;
+pub(crate) mod filler;
 pub(crate) mod header;
 pub(crate) mod hello;
 pub(crate) mod id;
@@ -49,6 +50,7 @@ pub(crate) use control::{AddRoute, Bulk, Claim, Credit, CreditNews, DelRoute, Fo
 pub(crate) use dead::{DeadCode, DeadReason};
 pub(crate) use decoder::{Buffers, Decoder};
 pub(crate) use envelope::{CallEnvelope, EnvelopeWriter, Reply};
+pub(crate) use filler::{ALIGNMENT, FILLER};
 pub(crate) use header::{BadMagic, Encoding, Header};
 pub(crate) use hello::{
     ChannelBounds, FEATURE_BULK, FEATURE_CANCEL, FEATURE_CHANNELS, FEATURE_PING, FEATURES, Hello, HelloDecoder,

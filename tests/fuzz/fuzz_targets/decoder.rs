@@ -79,7 +79,10 @@ fn parse(mut stream: &[u8], max: usize) -> (VecDeque<&[u8]>, &[u8], bool) {
             return (frames, stream, true);
         }
         let Some((frame, rest)) = stream.split_at_checked(HEAD + length) else { break };
-        frames.push_back(frame);
+        // A filler is nobody's.
+        if frame[14..18] != [0, 0, 0, 127] || length != 12 {
+            frames.push_back(frame);
+        }
         stream = rest;
     }
     (frames, stream, false)

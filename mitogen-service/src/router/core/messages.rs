@@ -133,7 +133,7 @@ impl Core {
 
     /// Takes a message that has arrived on a stream.
     ///
-    /// Tells whether it was the answer to a call of this context, which nobody else waits for.
+    /// Tells whether it was what a caller or a sender of this context waits for by itself: an answer or credit.
     pub(super) fn receive_one(self: &Arc<Self>, message: Message, ingress: &Arc<Stream>) -> bool {
         if message.is_dead() && message.header.auth_id != message.header.src_id {
             self.refused_by_hop(&message, ingress);
@@ -278,8 +278,9 @@ impl Core {
                     return Ok(Routed::Delivered);
                 }
                 let bulk = ingress.filter(|stream| stream.is_for_bulk());
+                let is_credit = message.header.handle == Handle::CREDIT;
                 listener.deliver(Delivery { core: self, message, ingress: main.as_ref(), bulk, origin });
-                Ok(if counted { Routed::Answer } else { Routed::Delivered })
+                Ok(if counted || is_credit { Routed::Answer } else { Routed::Delivered })
             }
             Err(reason) => Err(Unrouted { message, reason }),
         }

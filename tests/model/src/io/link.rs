@@ -64,7 +64,7 @@ impl Link {
         ended: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Self> {
         let link = Arc::new(Self {
-            role: SharedRole::new(),
+            role: SharedRole::new(ROW),
             ready: ready.clone(),
             broker: broker.clone(),
             bell: Waker::from(Arc::new(Bell(broker.kernel()))),
@@ -116,7 +116,7 @@ impl Link {
     pub(crate) fn has_flow(self: &Arc<Self>) {
         for _ in 0..17 {
             assert!(matches!(self.role.join(|| Waiter(Arc::new(Latch::<()>::new()))), Join::Read { .. }));
-            self.role.leave_reading(self);
+            self.role.leave_reading(self, 1);
         }
     }
 

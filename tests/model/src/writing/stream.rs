@@ -165,6 +165,10 @@ impl Writes for Arc<Stream> {
         self.is_for_bulk
     }
 
+    fn aligns(&self, _payload: usize) -> bool {
+        false
+    }
+
     fn wait_writable(&self, (): &(), _bound: Option<Duration>) {
         self.kernel.wait_writable();
     }
