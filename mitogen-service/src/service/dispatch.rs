@@ -160,13 +160,18 @@ impl KeyWriter {
     }
 }
 
+/// Room for most replies. It is what the [`CallFlag`](super::in_flight::CallFlag) of a call takes with its `Arc`, so
+/// that an allocator with classes of sizes finds the memory for one call among what was given back for another: with 64
+/// bytes glibc took 400 instructions more for each call.
+const USUAL_REPLY: usize = 80;
+
 /// The payload of a reply.
 pub(crate) fn encode_reply(
     service: &ServiceDescriptor,
     method: &MethodDescriptor,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<Vec<u8>, CallError> {
-    let mut payload = Vec::with_capacity(64);
+    let mut payload = Vec::with_capacity(USUAL_REPLY);
     reply_ok_prefix(&mut payload);
     encode(&mut payload).map_err(|EncodeError(reason)| CallError::Encode {
         what: format!("the result of '{}' of service '{}'", method.name, service.name),

@@ -10,6 +10,7 @@ use shuttle::rand::{Rng, thread_rng};
 
 use super::Reading;
 use super::broker::BrokerHandle;
+use super::laziness::ROW;
 use super::poller::{Interest, Kernel};
 use super::ready::Ready;
 use super::role::{Join, Leave};
@@ -273,7 +274,7 @@ impl<T: Send + 'static> answer::Link for Reader<'_, T> {
     }
 
     fn leave_reading(&self) {
-        self.link.role.leave_reading(self.link);
+        self.link.role.leave_reading(self.link, 1);
     }
 
     fn attend(&self) {
