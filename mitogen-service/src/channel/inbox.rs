@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::window::Granting;
+use super::window::{BULK_FROM, Granting};
 use crate::error::{CHANNEL_CLOSED, CallError, Trace};
 use crate::wire::{ChannelBounds, ContextId, Handle};
 
@@ -53,6 +53,8 @@ pub(super) struct Inbox<M> {
 struct Item<M> {
     account: u64,
     cost: u64,
+    /// It is one of many, as far as anybody can tell.
+    flows: bool,
     message: M,
 }
 
@@ -239,18 +241,19 @@ impl<M> Inbox<M> {
         if !account.granting.arrive(cost) {
             return Err(NotTaken::BeyondWindow);
         }
-        self.queue.push_back(Item { account: number, cost, message });
+        let flows = way == Way::Bulk && cost >= BULK_FROM as u64;
+        self.queue.push_back(Item { account: number, cost, flows, message });
         Ok(())
     }
 
     /// Takes the next message.
     pub(super) fn take(&mut self) -> Option<Taken<M>> {
-        let Item { account: number, cost, message } = self.queue.pop_front()?;
+        let Item { account: number, cost, flows, message } = self.queue.pop_front()?;
         let mut taken = Taken { message, grant: None, unwatch: None };
         let Some(account) = self.accounts.get_mut(&number) else { return Some(taken) };
         let (source, watch) = (account.source, account.watch);
         let (open, lingering) = (self.open.get(&source) == Some(&number), self.lingering.get(&source) == Some(&number));
-        let bytes = account.granting.consume(cost, open);
+        let bytes = account.granting.consume(cost, open && flows);
         let drained = account.granting.is_drained();
         if (open || lingering) && bytes > 0 {
             taken.grant = Some(Grant { source, bytes, watch });

@@ -280,30 +280,37 @@ fn a_context_has_one_window_however_often_it_claims() {
     assert!(inbox.accounts.is_empty());
 }
 
+const LARGE: u64 = BULK_FROM as u64;
+
 #[test]
 fn what_was_not_given_back_yet_is_when_the_claim_ends() {
     let mut inbox = inbox();
     let watch = Some(Handle::new(5000));
     let grant = |bytes| Some(Grant { source: id(1), bytes, watch });
+    let bulk = (id(1), Way::Bulk);
     inbox.claim(id(1), TOKEN).unwrap();
     assert!(inbox.watch(0, Handle::new(5000)));
-    inbox.arrive((id(1), Way::Main), WINDOW / 2 - 1, 0).unwrap();
-    assert_eq!(inbox.take().unwrap().grant, None, "not half of it");
-    assert_eq!(inbox.close(id(1), None), Some(Closed { watch, grant: grant(WINDOW / 2 - 1), over: true }));
+    for (way, length) in [(Way::Main, LARGE), (Way::Bulk, LARGE - 1)] {
+        inbox.arrive((id(1), way), length, 0).unwrap();
+        assert_eq!(inbox.take().unwrap().grant, grant(length), "nothing is left");
+    }
+    inbox.arrive(bulk, LARGE, 0).unwrap();
+    assert_eq!(inbox.take().unwrap().grant, None, "more of them will come");
+    assert_eq!(inbox.close(id(1), None), Some(Closed { watch, grant: grant(LARGE), over: true }));
     assert!(inbox.accounts.is_empty());
-    // One that is still queued waits for the last message, and a claim that goes on for half a window.
+    // Where something is queued still the last of that brings it, or a claim that goes on half a window.
     inbox.claim(id(1), TOKEN).unwrap();
     assert!(inbox.watch(1, Handle::new(5000)));
-    (0..3).for_each(|number| inbox.arrive((id(1), Way::Main), 1, number).unwrap());
+    (0..3).for_each(|number| inbox.arrive(bulk, LARGE, number).unwrap());
     inbox.close(id(1), None).unwrap();
     assert_eq!(inbox.take().unwrap().grant, None);
     inbox.claim(id(1), TOKEN).unwrap();
     assert_eq!(inbox.take().unwrap().grant, None);
     inbox.close(id(1), None).unwrap();
-    assert_eq!(inbox.take().unwrap().grant, grant(3));
+    assert_eq!(inbox.take().unwrap().grant, grant(3 * LARGE));
     // Whoever is dismissed counts from 0 again, and so does this end.
     inbox.claim(id(1), TOKEN).unwrap();
-    inbox.arrive((id(1), Way::Main), 1, 0).unwrap();
+    inbox.arrive(bulk, LARGE, 0).unwrap();
     inbox.take().unwrap();
     assert_eq!(inbox.dismiss(id(1), trouble("bad")).unwrap().grant, None);
 }

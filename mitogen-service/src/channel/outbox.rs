@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::call::{closed, not_begun, refusal};
 use super::outgoing::{Begin, Outgoing};
 use super::registry::Registry;
-use super::window::{self, Spending};
+use super::window::{self, BULK_FROM, Spending};
 use crate::error::{CallError, Trace};
 use crate::io::{LeftToOthers, Patience, Stream, cork};
 use crate::router::{Context, Core, Death, Delivery, Listener};
@@ -38,10 +38,6 @@ struct State {
     /// What ends its wait.
     reader: Option<Waker>,
 }
-
-/// From this size on a message is a reason to use the link for bulk. Smaller ones are faster over the
-/// other one, unless they are so many that their sender has to wait for credit.
-const BULK_FROM: usize = 16 * 1024;
 
 /// How long to wait for credit and for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use crate::router::{Bounds, Core, Death, Delivery, Ending, Identity, Listener, R
 use crate::sync::Mutex;
 use crate::wire::{ChannelBounds, ContextId, Decoder, Encoding, FEATURE_BULK, FEATURES, Handle, IdBlock, Message};
 
-/// Two messages of [`SIZE`], so that each of them is given back by itself.
-const WINDOW: u64 = 2 * (SIZE as u64 + 4 + 64);
+/// Three messages of [`SIZE`].
+const WINDOW: u64 = 3500;
 
 /// What a message holds at most, but for its number.
 const SIZE: usize = 1000;
@@ -321,7 +321,7 @@ fn run(parents: &[usize], (from, to): (usize, usize), bulk: usize, choices: &mut
     let mut receiving = Receiving::new(&tree.cores[to]);
     let mut sending = Sending::new(0, &tree.cores[from], &receiving);
     // It moves to the links for bulk when it has no credit any more.
-    for _ in 0..3 {
+    for _ in 0..4 {
         sending.send(SIZE);
     }
     tree.settle();
@@ -330,7 +330,7 @@ fn run(parents: &[usize], (from, to): (usize, usize), bulk: usize, choices: &mut
     (0..bulk).for_each(|_| sending.send(SIZE));
     tree.collect();
     assert!(!tree.wire(from, tree.parents[from], true).queue.is_empty(), "they are on the link for bulk");
-    assert_eq!((sending.sent.len(), receiving.taken.len()), (2 + bulk, 2));
+    assert_eq!((sending.sent.len(), receiving.taken.len()), (3 + bulk, 3));
     tree.end(from);
     let hop = tree.parents[from];
     let mut met = false;

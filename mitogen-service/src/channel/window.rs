@@ -16,6 +16,10 @@ pub(super) fn cost(payload: usize) -> u64 {
     if payload < LARGE { payload + OVERHEAD } else { payload }
 }
 
+/// From this size on a message is a reason to use the link for bulk. Smaller ones are faster over the
+/// other one, unless they are so many that their sender has to wait for credit.
+pub(super) const BULK_FROM: usize = 16 * 1024;
+
 /// Of how much the receiver may have taken all without giving it back, if more can come.
 fn half(window: u64) -> u64 {
     window / 2
@@ -98,10 +102,11 @@ impl Granting {
     /// A message was consumed; gives what is to be given back now, 0 for nothing.
     ///
     /// Half a window at a time, so that few messages go back and the sender need not stop, whose next message
-    /// fits then whatever it costs. And all of it when nothing is left and nothing more `can_come`.
-    pub(super) fn consume(&mut self, cost: u64, can_come: bool) -> u64 {
+    /// fits then whatever it costs. And all of it when nothing is left, unless more of the kind `flows`: a
+    /// receiver that keeps up would give back each of many large messages by itself.
+    pub(super) fn consume(&mut self, cost: u64, flows: bool) -> u64 {
         self.owed = self.owed.saturating_add(cost).min(self.outstanding);
-        let is_due = self.owed >= half(self.window) || (!can_come && self.is_drained());
+        let is_due = self.owed >= half(self.window) || (!flows && self.is_drained());
         if is_due { self.settle() } else { 0 }
     }
 
@@ -151,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn credit_goes_back_by_half_windows_or_when_nothing_more_can_come() {
+    fn credit_goes_back_by_half_windows_or_when_nothing_is_left_and_nothing_flows() {
         let mut granting = Granting::new(WINDOW);
         let cost = WINDOW / 4;
         assert!((0..4).all(|_| granting.arrive(cost)) && !granting.arrive(1));

@@ -27,9 +27,10 @@ const READY: u64 = u64::MAX - 1;
 /// How many descriptors are taken from the poller in one go.
 const TURN: usize = 64;
 
-/// How long a stream may stay disarmed that callers have left so: what comes meanwhile and is no answer
-/// that somebody waits for is found after this time. A shorter one is felt by the callers.
-const TICK: Duration = Duration::from_millis(5);
+/// How often it is looked whether callers still come to the streams that they have left disarmed. What comes
+/// behind the last of them and is no answer that somebody waits for is found after two of these times. Meanwhile each
+/// is one system call among some hundred.
+const TICK: Duration = Duration::from_millis(2);
 
 /// Something with a descriptor whose readiness matters.
 pub(crate) trait Source: Send + Sync {

@@ -119,15 +119,16 @@ impl<W: Promoted, E> SharedRole<W, E> {
         stream.ask_poller(Interest::Edge);
     }
 
-    /// Arms the stream if callers have left it disarmed and nobody reads. Tells whether it is to be looked
-    /// at again, because somebody reads who may leave it so once more.
+    /// Arms the stream if callers have left it disarmed, nobody reads, and none has come and gone since this was
+    /// asked last: whoever comes reads what is there. Tells whether it is to be looked at again.
     pub(super) fn stays_lazy(&self, stream: &impl Reads<E>) -> bool {
         let was_left = self.laziness.ticked();
-        if self.arm_if_free(stream) {
+        if !was_left {
+            self.arm_if_free(stream);
             return false;
         }
         let is_disarmed = !self.role.lock().is_armed();
-        was_left && is_disarmed && self.laziness.relist()
+        is_disarmed && self.laziness.relist()
     }
 
     /// Somebody waits for what this stream brings and does not read: sees to it that another one does.

@@ -89,7 +89,7 @@ struct World {
     /// links for bulk.
     dismissed: BTreeMap<u32, i64>,
     next_account: u64,
-    queue: VecDeque<(u64, u64, u32)>,
+    queue: VecDeque<(u64, u64, bool, u32)>,
     next_message: u32,
     holds: usize,
     claimed: bool,
@@ -331,7 +331,9 @@ impl World {
         }
         assert_eq!(taken, Ok(()));
         self.change(account).outstanding += u128::from(cost);
-        self.queue.push_back((account, cost, number));
+        // One of many, as far as can be told.
+        let flows = bulk && cost >= 16 * 1024;
+        self.queue.push_back((account, cost, flows, number));
         true
     }
 
@@ -455,7 +457,7 @@ impl World {
 
     /// The next message comes out with its credit, or the end does.
     fn take(&mut self) {
-        let Some((account, cost, number)) = self.queue.pop_front() else {
+        let Some((account, cost, flows, number)) = self.queue.pop_front() else {
             assert_eq!(self.receiving.take(), None);
             assert_eq!(self.receiving.settle(), self.is_over());
             self.ended |= self.is_over();
@@ -467,9 +469,10 @@ impl World {
         let account_now = self.accounts.get_mut(&account).expect("something of it was queued");
         account_now.owed += u128::from(cost);
         let (source, state) = (account_now.source, account_now.state);
-        let is_last = state != State::Open && account_now.is_drained();
-        let due = if account_now.owed >= half || is_last { account_now.settle() } else { 0 };
-        if is_last {
+        let is_drained = account_now.is_drained();
+        let may_keep = state == State::Open && flows;
+        let due = if account_now.owed >= half || is_drained && !may_keep { account_now.settle() } else { 0 };
+        if is_drained && state != State::Open {
             self.accounts.remove(&account);
         }
         // Nobody gets credit who has not sent for it, and who is closed from this end gets none.
@@ -552,7 +555,7 @@ impl World {
         let each = u128::from(self.window) + u128::from(OVERHEAD);
         let bounded = self.accounts.iter().map(|(number, account)| {
             let queued = account.outstanding - account.owed;
-            let costs = self.queue.iter().filter(|(owner, ..)| owner == number).map(|(_, cost, _)| *cost);
+            let costs = self.queue.iter().filter(|(owner, ..)| owner == number).map(|(_, cost, ..)| *cost);
             let others = queued - u128::from(costs.max().unwrap_or(0));
             assert!(others <= u128::from(self.window), "{account:?}");
             queued.min(u128::from(self.window))
