@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -40,7 +41,10 @@ const KINDS: usize = 8;
 const STEP: usize = 64;
 
 #[derive(Default)]
-struct Source;
+struct Source {
+    /// Ends the thread that has received last: its CPU time is looked at while it lives.
+    last: Mutex<Option<mpsc::Sender<()>>>,
+}
 
 #[service(activate)]
 impl Source {
@@ -60,8 +64,14 @@ impl Source {
     fn open(&self, size: usize, count: usize, done: Sender<bool>, router: &Router) -> Sender<Blob> {
         let receiver = router.receiver();
         let sender = receiver.sender();
-        // Whoever does not hear of it has ended.
-        thread::spawn(move || drop(done.send(receive(&receiver, size, count).is_ok())));
+        let (last, next) = mpsc::channel();
+        self.last.lock().expect("nobody panics with it").replace(last);
+        thread::spawn(move || {
+            // Whoever does not hear of it has ended.
+            let _ = done.send(receive(&receiver, size, count).is_ok());
+            drop(done);
+            let _ = next.recv();
+        });
         sender
     }
 }
