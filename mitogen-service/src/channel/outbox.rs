@@ -200,11 +200,10 @@ impl Outbox {
             }
             if left_to_others.is_none() {
                 drop(state);
-                left_to_others = self.core().stream_toward(self.context.id()).map(LeftToOthers::new);
+                // The stream may be gone, and its news may have come while the lock was not held.
+                left_to_others = Some(self.core().stream_toward(self.context.id()).map(LeftToOthers::new));
                 state = self.state.lock();
-                if left_to_others.is_some() {
-                    continue;
-                }
+                continue;
             }
             match wait.deadline() {
                 Some(deadline) => time_is_over = self.changed.wait_until(&mut state, deadline).timed_out(),
