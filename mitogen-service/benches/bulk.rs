@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -41,10 +40,7 @@ const KINDS: usize = 8;
 const STEP: usize = 64;
 
 #[derive(Default)]
-struct Source {
-    /// Ends the thread that has received last: its CPU time is looked at while it lives.
-    last: Mutex<Option<mpsc::Sender<()>>>,
-}
+struct Source;
 
 #[service(activate)]
 impl Source {
@@ -64,14 +60,8 @@ impl Source {
     fn open(&self, size: usize, count: usize, done: Sender<bool>, router: &Router) -> Sender<Blob> {
         let receiver = router.receiver();
         let sender = receiver.sender();
-        let (last, next) = mpsc::channel();
-        self.last.lock().expect("nobody panics with it").replace(last);
-        thread::spawn(move || {
-            // Whoever does not hear of it has ended.
-            let _ = done.send(receive(&receiver, size, count).is_ok());
-            drop(done);
-            let _ = next.recv();
-        });
+        // Whoever does not hear of it has ended.
+        thread::spawn(move || drop(done.send(receive(&receiver, size, count).is_ok())));
         sender
     }
 }
@@ -167,11 +157,13 @@ fn measure(
     pid: u32,
     work: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let cpu = process::cpu_with(&[pid]);
+    // With what threads have taken that have ended since, as those of the child that receive.
+    let cpu_now = || process::own_cpu() + process::ticks_of(pid).unwrap_or_default();
+    let cpu = cpu_now();
     let started = Instant::now();
     work()?;
     let elapsed = started.elapsed().as_secs_f64();
-    let cpu = (process::cpu_with(&[pid]) - cpu).as_secs_f64();
+    let cpu = (cpu_now() - cpu).as_secs_f64();
     report.add(place, "MB/s", bytes as f64 / elapsed / 1e6);
     report.add(place, "CPU s/GiB", cpu / (bytes as f64 / f64::from(1 << 30)));
     Ok(())
